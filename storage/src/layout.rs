@@ -1,0 +1,79 @@
+//! Every directory, file name, magic number and format version of a data directory.
+use std::path::{Path, PathBuf};
+
+/// The format of the whole directory; a higher one is refused with the version that reads it.
+pub const FORMAT_VERSION: u32 = 1;
+/// Magic of a WAL file.
+pub const WAL_MAGIC: [u8; 4] = *b"LYW1";
+/// Magic at both ends of a segment file.
+pub const SEGMENT_MAGIC: [u8; 4] = *b"LYS1";
+
+/// Held by the process that has the directory open.
+pub const LOCK: &str = "LOCK";
+/// The first admin key, for client commands on the same machine.
+pub const ADMIN_KEY: &str = "admin.key";
+/// The redb file.
+pub const CATALOG: &str = "catalog.redb";
+/// Configurations as readable text.
+pub const CONFIG_COPY: &str = "config-copy";
+/// WAL files.
+pub const WAL: &str = "wal";
+/// Sealed segments, a folder a day.
+pub const SEGMENTS: &str = "segments";
+/// What recovery or the scrubber set aside.
+pub const QUARANTINE: &str = "quarantine";
+/// Suffix of a file that is being written and has no meaning yet.
+pub const TEMPORARY: &str = "tmp";
+
+/// The paths of one data directory.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// The layout under `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The data directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The lock file.
+    pub fn lock(&self) -> PathBuf {
+        self.root.join(LOCK)
+    }
+
+    /// The redb file.
+    pub fn catalog(&self) -> PathBuf {
+        self.root.join(CATALOG)
+    }
+
+    /// The folder of readable configurations.
+    pub fn config_copy(&self) -> PathBuf {
+        self.root.join(CONFIG_COPY)
+    }
+
+    /// The folder of WAL files.
+    pub fn wal(&self) -> PathBuf {
+        self.root.join(WAL)
+    }
+
+    /// The folder of segments.
+    pub fn segments(&self) -> PathBuf {
+        self.root.join(SEGMENTS)
+    }
+
+    /// A segment's file.
+    pub fn segment(&self, day: &str, id: u64) -> PathBuf {
+        self.segments().join(day).join(format!("{id:016x}.seg"))
+    }
+
+    /// The folder of what was set aside.
+    pub fn quarantine(&self) -> PathBuf {
+        self.root.join(QUARANTINE)
+    }
+}

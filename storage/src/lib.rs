@@ -1,0 +1,8 @@
+//! The engine of Logyard: appends batches of log records durably, keeps them searchable, seals them into compressed
+//! segments indexed by shape, and gives them back.
+pub mod codec;
+pub mod env;
+pub mod error;
+pub mod layout;
+pub mod limits;
+pub mod record;
