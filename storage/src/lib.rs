@@ -1,8 +1,11 @@
 //! The engine of Logyard: appends batches of log records durably, keeps them searchable, seals them into compressed
 //! segments indexed by shape, and gives them back.
+pub mod batch;
 pub mod codec;
 pub mod env;
 pub mod error;
 pub mod layout;
 pub mod limits;
 pub mod record;
+pub mod segment;
+pub mod text;

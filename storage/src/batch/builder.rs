@@ -1,0 +1,710 @@
+//! Collects rows, value by value, and encodes them as one batch.
+//!
+//! A row is held as it comes until it is committed, so that a bad record leaves nothing behind, limits are applied to
+//! the record as a whole, and a text is split once its stream is known. What was learned (fields, shapes, streams)
+//! outlives a batch: a builder is meant to be used again.
+//!
+//! Invariants
+//! * An aborted row changes nothing that is encoded.
+//! * A text is split once, here. It is kept whole where its shape would be over a limit, or where its stream keeps
+//!   bringing shapes that were never seen before.
+use super::lane::{LaneKind, canonical_int, hex_or_uuid};
+use super::{Batch, Stream, TIME_ABSENT, VERSION, put_field};
+use crate::codec::{put_bytes, put_varint};
+use crate::error::Result;
+use crate::limits::{BATCH_ROWS_MAX, FIELD_NAME_BYTES_MAX, KIB, MIB, RECORD_DEPTH_MAX};
+use crate::record::FieldPath;
+use crate::text::shape::{Split, WHOLE};
+use rustc_hash::FxHashMap;
+
+/// Shape text that a builder remembers from batch to batch.
+const SHAPE_CACHE_BYTES_MAX: usize = 8 * MIB;
+/// Fields that a builder remembers from batch to batch.
+const NODES_MAX: usize = 16 * KIB;
+/// Values after which a stream's share of new shapes is judged.
+const WINDOW_VALUES: u32 = 4_096;
+/// While a stream's texts are kept whole, one in this many is still split, to see whether that is still right.
+const PROBE_EVERY: u32 = 16;
+
+const ROOT: u32 = 0;
+const NONE: u32 = u32::MAX;
+
+/// A name in an object: a field, an object, or both.
+struct Node {
+    parent: u32,
+    name: Box<str>,
+    occurrence: u16,
+    depth: u16,
+    /// The node that came after this one the last time: nearly always right.
+    follower: u32,
+    /// The node that holds the next value of the same name in the same record.
+    repeat: u32,
+    /// The last row in which it had a value.
+    row: u64,
+    /// Its number among the batch's fields, while `batch` is the current one.
+    batch: u64,
+    field: u32,
+    /// Its lanes so far.
+    lanes: Vec<(LaneKind, u32)>,
+    is_stream_field: bool,
+}
+
+/// What a value was sent as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    String,
+    Number,
+    Json,
+    True,
+    False,
+    Null,
+}
+
+struct Pending {
+    node: u32,
+    sent: Sent,
+    start: u32,
+    end: u32,
+}
+
+#[derive(Default)]
+struct LaneData {
+    node: u32,
+    kind: Option<LaneKind>,
+    count: usize,
+    /// Listed once a row was skipped.
+    rows: Vec<u16>,
+    listed: bool,
+    values: Vec<u8>,
+    lengths: Vec<u8>,
+    variables: Vec<u8>,
+}
+
+struct CachedShape {
+    batch: u64,
+    local: u16,
+}
+
+/// How many of a stream's latest texts in one field had a shape that was never seen before.
+#[derive(Clone, Copy, Default)]
+struct Window {
+    values: u32,
+    fresh: u32,
+    whole: bool,
+    skipped: u32,
+}
+
+struct KnownStream {
+    stream: Stream,
+    batch: u64,
+    local: u16,
+    windows: Vec<Window>,
+}
+
+/// Collects rows and makes batches of them.
+pub struct BatchBuilder {
+    nodes: Vec<Node>,
+    children: FxHashMap<Box<[u8]>, u32>,
+    child_key: Vec<u8>,
+    lanes: Vec<LaneData>,
+    shapes: FxHashMap<Box<[u8]>, CachedShape>,
+    shape_cache_bytes: usize,
+    streams: FxHashMap<Box<str>, u32>,
+    known_streams: Vec<KnownStream>,
+    stream_fields: Vec<Box<str>>,
+    split: Split,
+    // The row that is being collected.
+    arena: Vec<u8>,
+    pending: Vec<Pending>,
+    objects: Vec<u32>,
+    previous: u32,
+    time: i64,
+    row: u64,
+    // The batch that is being collected.
+    batch: u64,
+    rows: usize,
+    times: Vec<i64>,
+    any_time: bool,
+    row_streams: Vec<u16>,
+    batch_streams: Vec<u32>,
+    batch_fields: Vec<u32>,
+    shape_keys: Vec<u8>,
+    shape_count: u16,
+    bytes: usize,
+}
+
+impl Default for BatchBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl BatchBuilder {
+    /// An empty builder whose rows belong to the stream of their `service_name`.
+    pub fn new() -> Self {
+        Self::with_stream_fields(&["service_name"])
+    }
+
+    /// An empty builder whose rows belong to the stream of these fields.
+    pub fn with_stream_fields(names: &[&str]) -> Self {
+        let mut builder = Self {
+            nodes: Vec::new(),
+            children: FxHashMap::default(),
+            child_key: Vec::new(),
+            lanes: Vec::new(),
+            shapes: FxHashMap::default(),
+            shape_cache_bytes: 0,
+            streams: FxHashMap::default(),
+            known_streams: Vec::new(),
+            stream_fields: names.iter().map(|name| Box::from(*name)).collect(),
+            split: Split::default(),
+            arena: Vec::new(),
+            pending: Vec::new(),
+            objects: Vec::new(),
+            previous: ROOT,
+            time: TIME_ABSENT,
+            row: 1,
+            batch: 1,
+            rows: 0,
+            times: Vec::new(),
+            any_time: false,
+            row_streams: Vec::new(),
+            batch_streams: Vec::new(),
+            batch_fields: Vec::new(),
+            shape_keys: Vec::new(),
+            shape_count: 0,
+            bytes: 0,
+        };
+        builder.reset_nodes();
+        builder
+    }
+
+    fn reset_nodes(&mut self) {
+        self.nodes.clear();
+        self.children.clear();
+        self.lanes.clear();
+        for stream in &mut self.known_streams {
+            stream.windows.clear();
+        }
+        self.add_node(ROOT, "", 0, 0);
+    }
+
+    /// Rows committed so far.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// About how large the batch is by now.
+    pub fn bytes(&self) -> usize {
+        self.bytes + self.shape_keys.len()
+    }
+
+    /// Whether another row may be begun.
+    pub fn is_full(&self) -> bool {
+        self.rows >= BATCH_ROWS_MAX || self.bytes() >= 4 * MIB || self.shape_count > u16::MAX - 1024
+    }
+
+    /// Begins a row; one that was not committed is forgotten.
+    pub fn begin_row(&mut self) {
+        self.arena.clear();
+        self.pending.clear();
+        self.objects.clear();
+        self.previous = ROOT;
+        self.time = TIME_ABSENT;
+        self.row += 1;
+    }
+
+    /// Into a nested object. Its depth is bounded by the caller's decoder; names beyond the limit join their parent's.
+    pub fn enter(&mut self, name: &str) {
+        let node = self.child(name);
+        self.objects.push(node);
+    }
+
+    /// Out of a nested object.
+    pub fn leave(&mut self) {
+        self.objects.pop();
+    }
+
+    /// A string.
+    pub fn string(&mut self, name: &str, value: &str) {
+        self.push(name, Sent::String, value);
+    }
+
+    /// A number, as it was spelled.
+    pub fn number(&mut self, name: &str, spelling: &str) {
+        self.push(name, Sent::Number, spelling);
+    }
+
+    /// A whole number.
+    pub fn int(&mut self, name: &str, value: i64) {
+        let node = self.value_node(name);
+        let start = self.arena.len() as u32;
+        super::lane::push_int(value, &mut self.arena);
+        self.pending.push(Pending { node, sent: Sent::Number, start, end: self.arena.len() as u32 });
+    }
+
+    /// A boolean.
+    pub fn bool(&mut self, name: &str, value: bool) {
+        self.push(name, if value { Sent::True } else { Sent::False }, "");
+    }
+
+    /// A null.
+    pub fn null(&mut self, name: &str) {
+        self.push(name, Sent::Null, "");
+    }
+
+    /// An array or an empty object, as compact JSON text.
+    pub fn json(&mut self, name: &str, raw: &str) {
+        self.push(name, Sent::Json, raw);
+    }
+
+    /// The row's event time, nanoseconds since 1970; its arrival where this is never called.
+    pub fn time(&mut self, nanos: i64) {
+        // The one value that stands for absence is 292 years before 1970.
+        self.time = nanos.max(TIME_ABSENT + 1);
+    }
+
+    /// Forgets the row.
+    pub fn abort_row(&mut self) {
+        self.begin_row();
+    }
+
+    /// Keeps the row.
+    pub fn commit_row(&mut self) {
+        let known = self.find_stream();
+        let stream = self.local_stream(known);
+        let row = self.rows;
+        let mut pending = std::mem::take(&mut self.pending);
+        let arena = std::mem::take(&mut self.arena);
+        for value in pending.drain(..) {
+            let bytes = arena.get(value.start as usize..value.end as usize).unwrap_or_default();
+            self.keep(row as u16, known, &value, bytes);
+        }
+        self.bytes += arena.len() + 8;
+        self.pending = pending;
+        self.arena = arena;
+        self.times.push(self.time);
+        self.any_time |= self.time != TIME_ABSENT;
+        self.row_streams.push(stream);
+        self.rows += 1;
+        self.begin_row();
+    }
+
+    fn push(&mut self, name: &str, sent: Sent, value: &str) {
+        let node = self.value_node(name);
+        let start = self.arena.len() as u32;
+        self.arena.extend_from_slice(value.as_bytes());
+        self.pending.push(Pending { node, sent, start, end: self.arena.len() as u32 });
+    }
+
+    fn value_node(&mut self, name: &str) -> u32 {
+        let mut at = self.child(name);
+        let row = self.row;
+        // A name that comes again in the same record goes to a node of its own.
+        loop {
+            let Some(node) = self.nodes.get_mut(at as usize) else { return ROOT };
+            if node.row != row {
+                node.row = row;
+                return at;
+            }
+            at = if node.repeat == NONE { self.add_repeat(at) } else { node.repeat };
+        }
+    }
+
+    fn child(&mut self, name: &str) -> u32 {
+        let parent = self.objects.last().copied().unwrap_or(ROOT);
+        let guess = self.nodes.get(self.previous as usize).map_or(NONE, |node| node.follower);
+        let is_right = self.nodes.get(guess as usize).is_some_and(|node| node.parent == parent && &*node.name == name);
+        let found = if is_right { guess } else { self.look_up_child(parent, name) };
+        self.previous = found;
+        found
+    }
+
+    fn look_up_child(&mut self, parent: u32, name: &str) -> u32 {
+        self.child_key.clear();
+        self.child_key.extend_from_slice(&parent.to_le_bytes());
+        self.child_key.extend_from_slice(name.as_bytes());
+        let found = match self.children.get(&*self.child_key) {
+            Some(found) => *found,
+            None => {
+                let depth = self.nodes.get(parent as usize).map_or(0, |node| node.depth) + 1;
+                let found = self.add_node(parent, name, 0, depth);
+                self.children.insert(self.child_key.as_slice().into(), found);
+                found
+            }
+        };
+        if let Some(previous) = self.nodes.get_mut(self.previous as usize) {
+            previous.follower = found;
+        }
+        found
+    }
+
+    fn add_node(&mut self, parent: u32, name: &str, occurrence: u16, depth: u16) -> u32 {
+        let is_stream_field = parent == ROOT && occurrence == 0 && self.stream_fields.iter().any(|f| **f == *name);
+        self.nodes.push(Node {
+            parent,
+            name: name.into(),
+            occurrence,
+            depth,
+            follower: NONE,
+            repeat: NONE,
+            row: 0,
+            batch: 0,
+            field: 0,
+            lanes: Vec::new(),
+            is_stream_field,
+        });
+        self.nodes.len() as u32 - 1
+    }
+
+    fn add_repeat(&mut self, of: u32) -> u32 {
+        let Some((parent, name, occurrence, depth)) =
+            self.nodes.get(of as usize).map(|n| (n.parent, n.name.clone(), n.occurrence.saturating_add(1), n.depth))
+        else {
+            return ROOT;
+        };
+        let added = self.add_node(parent, &name, occurrence, depth);
+        if let Some(node) = self.nodes.get_mut(of as usize) {
+            node.repeat = added;
+        }
+        added
+    }
+
+    /// The known stream of the row that is being committed.
+    fn find_stream(&mut self) -> u32 {
+        let value_of = |builder: &Self, name: &str| -> Option<String> {
+            let pending = builder.pending.iter().rev().find(|p| {
+                builder.nodes.get(p.node as usize).is_some_and(|node| node.is_stream_field && *node.name == *name)
+            })?;
+            let bytes = builder.arena.get(pending.start as usize..pending.end as usize)?;
+            Some(String::from_utf8_lossy(bytes).into_owned())
+        };
+        // The common case, one stream field, finds its stream without making the tags.
+        if let [only] = &*self.stream_fields {
+            let bytes = self
+                .pending
+                .iter()
+                .rev()
+                .find(|p| self.nodes.get(p.node as usize).is_some_and(|node| node.is_stream_field))
+                .and_then(|p| self.arena.get(p.start as usize..p.end as usize))
+                .and_then(|bytes| std::str::from_utf8(bytes).ok())
+                .unwrap_or_default();
+            if let Some(known) = self.streams.get(bytes) {
+                return *known;
+            }
+            let tags = tags([(&**only, bytes)].into_iter());
+            let service = if &**only == "service_name" { bytes } else { "" };
+            let stream = Stream { service: service.into(), tags };
+            let key = bytes.into();
+            return self.add_stream(key, stream);
+        }
+        let values: Vec<(Box<str>, String)> =
+            self.stream_fields.iter().map(|name| (name.clone(), value_of(self, name).unwrap_or_default())).collect();
+        let service = self.service();
+        let tags = tags(values.iter().map(|(name, value)| (&**name, value.as_str())));
+        let key: Box<str> = format!("{service}\0{tags}").into();
+        match self.streams.get(&key) {
+            Some(known) => *known,
+            None => self.add_stream(key, Stream { service: service.into(), tags }),
+        }
+    }
+
+    fn service(&self) -> String {
+        let found = self.pending.iter().rev().find(|p| {
+            self.nodes.get(p.node as usize).is_some_and(|node| node.parent == ROOT && &*node.name == "service_name")
+        });
+        let bytes = found.and_then(|p| self.arena.get(p.start as usize..p.end as usize)).unwrap_or_default();
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+
+    fn add_stream(&mut self, key: Box<str>, stream: Stream) -> u32 {
+        self.known_streams.push(KnownStream { stream, batch: 0, local: 0, windows: Vec::new() });
+        let known = self.known_streams.len() as u32 - 1;
+        self.streams.insert(key, known);
+        known
+    }
+
+    fn local_stream(&mut self, known: u32) -> u16 {
+        let Some(stream) = self.known_streams.get_mut(known as usize) else { return 0 };
+        if stream.batch != self.batch {
+            stream.batch = self.batch;
+            stream.local = self.batch_streams.len() as u16;
+            self.batch_streams.push(known);
+        }
+        stream.local
+    }
+
+    fn keep(&mut self, row: u16, stream: u32, value: &Pending, bytes: &[u8]) {
+        let mut fixed = [0u8; 32];
+        match value.sent {
+            Sent::String => match hex_or_uuid(bytes, &mut fixed) {
+                Some(kind) => self.keep_fixed(row, value.node, kind, &fixed),
+                None => self.keep_text(row, stream, value.node, LaneKind::String, bytes),
+            },
+            Sent::Number => match canonical_int(bytes) {
+                Some(int) => self.keep_fixed(row, value.node, LaneKind::Int, &int.to_le_bytes()),
+                None => self.keep_text(row, stream, value.node, LaneKind::Number, bytes),
+            },
+            Sent::Json => self.keep_text(row, stream, value.node, LaneKind::Json, bytes),
+            Sent::True => self.keep_fixed(row, value.node, LaneKind::Bool, &[1]),
+            Sent::False => self.keep_fixed(row, value.node, LaneKind::Bool, &[0]),
+            Sent::Null => self.keep_fixed(row, value.node, LaneKind::Null, &[]),
+        }
+    }
+
+    fn keep_fixed(&mut self, row: u16, node: u32, kind: LaneKind, bytes: &[u8]) {
+        let width = kind.width().unwrap_or(0);
+        if let Some(lane) = self.lane(row, node, kind) {
+            lane.values.extend_from_slice(bytes.get(..width).unwrap_or_default());
+        }
+    }
+
+    fn keep_text(&mut self, row: u16, stream: u32, node: u32, kind: LaneKind, bytes: &[u8]) {
+        // Every value came in as text.
+        let text = std::str::from_utf8(bytes).unwrap_or_default();
+        let shape = self.shape_of(stream, node, text);
+        let spans = std::mem::take(&mut self.split.spans);
+        if let Some(lane) = self.lane(row, node, kind) {
+            lane.values.extend_from_slice(&shape.to_le_bytes());
+            if u32::from(shape) == WHOLE {
+                put_varint(&mut lane.lengths, bytes.len() as u64);
+                lane.variables.extend_from_slice(bytes);
+            } else {
+                for (start, end) in &spans {
+                    put_varint(&mut lane.lengths, u64::from(end - start));
+                    lane.variables.extend_from_slice(bytes.get(*start as usize..*end as usize).unwrap_or_default());
+                }
+            }
+        }
+        self.split.spans = spans;
+    }
+
+    /// The local shape of a text, with its variables in `split.spans`; [`WHOLE`] where it is kept whole.
+    fn shape_of(&mut self, stream: u32, node: u32, text: &str) -> u16 {
+        let Some(known) = self.known_streams.get_mut(stream as usize) else { return WHOLE as u16 };
+        if known.windows.len() <= node as usize {
+            known.windows.resize(node as usize + 1, Window::default());
+        }
+        let Some(window) = known.windows.get_mut(node as usize) else { return WHOLE as u16 };
+        if window.whole {
+            window.skipped += 1;
+            if window.skipped % PROBE_EVERY != 0 {
+                return WHOLE as u16;
+            }
+        }
+        if !self.split.split(text) {
+            return WHOLE as u16;
+        }
+        let (local, fresh) = match self.shapes.get_mut(&*self.split.key) {
+            Some(shape) if shape.batch == self.batch => (shape.local, false),
+            Some(shape) if self.shape_count < u16::MAX => {
+                self.shape_count += 1;
+                *shape = CachedShape { batch: self.batch, local: self.shape_count };
+                put_bytes(&mut self.shape_keys, &self.split.key);
+                (self.shape_count, false)
+            }
+            None if self.shape_count < u16::MAX => {
+                self.shape_count += 1;
+                let shape = CachedShape { batch: self.batch, local: self.shape_count };
+                self.shape_cache_bytes += self.split.key.len() + 64;
+                self.shapes.insert(self.split.key.as_slice().into(), shape);
+                put_bytes(&mut self.shape_keys, &self.split.key);
+                (self.shape_count, true)
+            }
+            _ => (WHOLE as u16, true),
+        };
+        window.count(fresh);
+        local
+    }
+
+    fn lane(&mut self, row: u16, node: u32, kind: LaneKind) -> Option<&mut LaneData> {
+        let batch = self.batch;
+        let entry = self.nodes.get_mut(node as usize)?;
+        if entry.batch != batch {
+            entry.batch = batch;
+            entry.field = self.batch_fields.len() as u32;
+            self.batch_fields.push(node);
+        }
+        let index = match entry.lanes.iter().find(|(k, _)| *k == kind) {
+            Some((_, index)) => *index,
+            None => {
+                let index = self.lanes.len() as u32;
+                entry.lanes.push((kind, index));
+                self.lanes.push(LaneData { node, kind: Some(kind), ..LaneData::default() });
+                index
+            }
+        };
+        let lane = self.lanes.get_mut(index as usize)?;
+        if !lane.listed && lane.count != usize::from(row) {
+            lane.listed = true;
+            lane.rows.clear();
+            lane.rows.extend(0..lane.count as u16);
+        }
+        if lane.listed {
+            lane.rows.push(row);
+        }
+        lane.count += 1;
+        Some(lane)
+    }
+
+    /// The batch of all rows committed since the last one.
+    pub fn finish(&mut self) -> Result<Batch> {
+        let mut columns = Vec::with_capacity(self.bytes + KIB);
+        self.encode(&mut columns);
+        let shapes = std::mem::take(&mut self.shape_keys);
+        let batch = Batch::parse(columns, shapes.as_slice());
+        self.shape_keys = shapes;
+        self.reset();
+        batch
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        put_varint(out, self.rows as u64);
+        self.encode_streams(out);
+        out.push(u8::from(self.any_time));
+        if self.any_time {
+            for time in &self.times {
+                out.extend_from_slice(&time.to_le_bytes());
+            }
+        }
+        put_varint(out, self.batch_fields.len() as u64);
+        for node in &self.batch_fields {
+            put_field(out, &self.path(*node));
+        }
+        put_varint(out, u64::from(self.shape_count));
+        let used: Vec<&LaneData> = self.lanes.iter().filter(|lane| lane.count > 0).collect();
+        put_varint(out, used.len() as u64);
+        for lane in &used {
+            put_varint(out, self.nodes.get(lane.node as usize).map_or(0, |node| u64::from(node.field)));
+            out.extend_from_slice(&lane.kind.map_or([0, 0], LaneKind::code));
+            out.push(u8::from(lane.listed));
+            put_varint(out, lane.count as u64);
+            if lane.kind.is_some_and(LaneKind::is_text) {
+                put_varint(out, lane.lengths.len() as u64);
+                put_varint(out, lane.variables.len() as u64);
+            }
+        }
+        for lane in &used {
+            if lane.listed {
+                for row in &lane.rows {
+                    out.extend_from_slice(&row.to_le_bytes());
+                }
+            }
+            out.extend_from_slice(&lane.values);
+            out.extend_from_slice(&lane.lengths);
+            out.extend_from_slice(&lane.variables);
+        }
+    }
+
+    fn encode_streams(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.batch_streams.len() as u64);
+        for known in &self.batch_streams {
+            if let Some(known) = self.known_streams.get(*known as usize) {
+                put_bytes(out, known.stream.service.as_bytes());
+                put_bytes(out, known.stream.tags.as_bytes());
+            }
+        }
+        match self.batch_streams.len() {
+            0 | 1 => out.push(0),
+            2..=256 => {
+                out.push(1);
+                out.extend(self.row_streams.iter().map(|s| *s as u8));
+            }
+            _ => {
+                out.push(2);
+                for stream in &self.row_streams {
+                    out.extend_from_slice(&stream.to_le_bytes());
+                }
+            }
+        }
+    }
+
+    /// The flat name of a node with its nesting. A name over the limit is cut at a character boundary.
+    fn path(&self, node: u32) -> FieldPath {
+        let mut parts = Vec::new();
+        let mut at = node;
+        while at != ROOT && parts.len() <= RECORD_DEPTH_MAX {
+            let Some(node) = self.nodes.get(at as usize) else { break };
+            parts.push(&*node.name);
+            at = node.parent;
+        }
+        let mut name = String::new();
+        let mut nesting = Vec::new();
+        for (i, part) in parts.iter().rev().enumerate() {
+            if i > 0 {
+                nesting.push(name.len() as u16);
+                name.push('.');
+            }
+            name.push_str(part);
+        }
+        let mut end = name.len().min(FIELD_NAME_BYTES_MAX);
+        while !name.is_char_boundary(end) {
+            end -= 1;
+        }
+        name.truncate(end);
+        nesting.retain(|at| usize::from(*at) < end);
+        let occurrence = self.nodes.get(node as usize).map_or(0, |node| node.occurrence);
+        FieldPath { name: name.into(), nesting: nesting.into(), occurrence }
+    }
+
+    fn reset(&mut self) {
+        for lane in &mut self.lanes {
+            lane.count = 0;
+            lane.listed = false;
+            lane.values.clear();
+            lane.lengths.clear();
+            lane.variables.clear();
+        }
+        self.times.clear();
+        self.any_time = false;
+        self.row_streams.clear();
+        self.batch_streams.clear();
+        self.batch_fields.clear();
+        self.shape_keys.clear();
+        self.shape_count = 0;
+        self.rows = 0;
+        self.bytes = 0;
+        self.batch += 1;
+        if self.nodes.len() > NODES_MAX {
+            self.reset_nodes();
+        }
+        if self.shape_cache_bytes > SHAPE_CACHE_BYTES_MAX {
+            self.shapes.clear();
+            self.shape_cache_bytes = 0;
+        }
+        if self.known_streams.len() > NODES_MAX {
+            self.known_streams.clear();
+            self.streams.clear();
+        }
+        self.begin_row();
+    }
+}
+
+impl Window {
+    fn count(&mut self, fresh: bool) {
+        self.values += 1;
+        self.fresh += u32::from(fresh);
+        let full = if self.whole { WINDOW_VALUES / PROBE_EVERY } else { WINDOW_VALUES };
+        if self.values >= full {
+            self.whole = self.fresh * 4 > self.values;
+            self.values = 0;
+            self.fresh = 0;
+        }
+    }
+}
+
+/// `{name="value",...}`, as LogsQL shows a stream.
+fn tags<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> Box<str> {
+    let mut out = String::from("{");
+    for (name, value) in fields.filter(|(_, value)| !value.is_empty()) {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        out.push_str(name);
+        out.push('=');
+        crate::record::push_json_string(&mut out, value);
+    }
+    out.push('}');
+    out.into()
+}

@@ -1,0 +1,117 @@
+//! Numbers of a few bits each, packed from the low end.
+//!
+//! Invariants
+//! * `bits` is at most 64; zero bits take no bytes.
+//! * [`Packed::get`] beyond the packed bytes gives 0 and never reads out of bounds.
+
+/// Appends numbers as a stream of bits.
+#[derive(Default)]
+pub(crate) struct BitWriter {
+    out: Vec<u8>,
+    word: u128,
+    filled: u32,
+}
+
+impl BitWriter {
+    #[inline]
+    pub(crate) fn push(&mut self, value: u64, bits: u32) {
+        self.word |= u128::from(value) << self.filled;
+        self.filled += bits;
+        if self.filled >= 64 {
+            self.out.extend_from_slice(&(self.word as u64).to_le_bytes());
+            self.word >>= 64;
+            self.filled -= 64;
+        }
+    }
+
+    /// Fills up to the next whole byte.
+    pub(crate) fn align(&mut self) {
+        let bytes = self.filled.div_ceil(8) as usize;
+        let word = self.word.to_le_bytes();
+        self.out.extend_from_slice(word.get(..bytes).unwrap_or_default());
+        self.word = 0;
+        self.filled = 0;
+    }
+
+    /// Whole bytes written so far; only right after [`Self::align`].
+    pub(crate) fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        self.align();
+        self.out
+    }
+}
+
+/// How many bits a number takes.
+pub(crate) fn bits_of(value: u64) -> u32 {
+    64 - value.leading_zeros()
+}
+
+/// How many bytes `count` numbers of `bits` bits take.
+pub(crate) fn packed_bytes(count: usize, bits: u32) -> usize {
+    (count * bits as usize).div_ceil(8)
+}
+
+/// Packed numbers, read at will.
+#[derive(Clone, Copy)]
+pub(crate) struct Packed<'a> {
+    bytes: &'a [u8],
+    bits: u32,
+}
+
+impl<'a> Packed<'a> {
+    pub(crate) fn new(bytes: &'a [u8], bits: u32) -> Self {
+        Self { bytes, bits: bits.min(64) }
+    }
+
+    /// The number at `index`, counted in numbers from the first bit.
+    #[inline]
+    pub(crate) fn get(self, index: usize) -> u64 {
+        let bit = index * self.bits as usize;
+        let (byte, shift) = (bit / 8, bit % 8);
+        let mut word = [0u8; 16];
+        match self.bytes.get(byte..byte + 9) {
+            Some(nine) => {
+                if let Some(head) = word.get_mut(..9) {
+                    head.copy_from_slice(nine);
+                }
+            }
+            None => {
+                for (to, from) in word.iter_mut().zip(self.bytes.get(byte..).unwrap_or_default()) {
+                    *to = *from;
+                }
+            }
+        }
+        let value = (u128::from_le_bytes(word) >> shift) as u64;
+        if self.bits == 64 { value } else { value & ((1 << self.bits) - 1) }
+    }
+
+    /// All numbers in order.
+    pub(crate) fn iter(self, count: usize) -> impl Iterator<Item = u64> + use<'a> {
+        (0..count).map(move |i| self.get(i))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_every_width_come_back() {
+        for bits in 0..=64u32 {
+            let mask = if bits == 64 { u64::MAX } else { (1u64 << bits) - 1 };
+            let values: Vec<u64> = (0..200u64).map(|i| i.wrapping_mul(0x9E37_79B9_7F4A_7C15) & mask).collect();
+            let mut writer = BitWriter::default();
+            for value in &values {
+                writer.push(*value, bits);
+            }
+            let bytes = writer.finish();
+            assert_eq!(bytes.len(), packed_bytes(values.len(), bits));
+            let packed = Packed::new(&bytes, bits);
+            assert_eq!(packed.iter(values.len()).collect::<Vec<_>>(), values, "{bits} bits");
+            assert_eq!(Packed::new(&[], bits).get(1000), 0);
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! Writes one block: rows of any batches, regrouped into columns.
+//!
+//! Head: `| rows | epoch | seqs | times | arrivals | streams | lanes | page directory |`; the pages come before it in the
+//! file. A lane is `| field | kind 2 | presence | values |`, its presence 0 for every row, or 1 and the listed rows.
+//!
+//! Invariants
+//! * Rows keep their order: sequence numbers rise within a block.
+//! * A block has rows of one epoch.
+use super::ints;
+use super::pages::{PageWriter, Space};
+use super::text_lane::{self, Scratch, Values};
+use crate::batch::{Batch, LaneKind, LaneView};
+use crate::codec::{put_varint, zigzag};
+use crate::record::FieldPath;
+use crate::text::shape::WHOLE;
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+/// What the footer says of a block.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct BlockMeta {
+    pub(crate) offset: u64,
+    pub(crate) pages_len: u64,
+    pub(crate) head_len: u32,
+    pub(crate) head_crc: u32,
+    pub(crate) rows: u32,
+    pub(crate) epoch: u32,
+    pub(crate) first_seq: u64,
+    pub(crate) last_seq: u64,
+    pub(crate) time_min: i64,
+    pub(crate) time_max: i64,
+    /// The largest of max(event time, arrival): from here on rows expire.
+    pub(crate) expire_from: i64,
+    /// The streams of its rows, by the footer's numbers; none listed where there are many.
+    pub(crate) streams: Vec<u32>,
+}
+
+/// Streams of a block that the footer lists.
+const META_STREAMS_MAX: usize = 8;
+
+/// Where the rows of a batch have their sequence numbers from.
+#[derive(Clone, Debug)]
+pub(crate) enum Seqs {
+    /// One after another from here.
+    From(u64),
+    /// One for each row.
+    Listed(Vec<u64>),
+}
+
+/// When rows arrived.
+#[derive(Clone, Debug)]
+pub(crate) enum Arrivals {
+    /// All at once.
+    One(i64),
+    /// From each of these sequence numbers on, at that time.
+    Runs(Vec<(u64, i64)>),
+}
+
+impl Arrivals {
+    /// When the row of this sequence number arrived.
+    pub(crate) fn at(&self, seq: u64) -> i64 {
+        match self {
+            Self::One(at) => *at,
+            Self::Runs(runs) => {
+                let after = runs.partition_point(|(first, _)| *first <= seq);
+                runs.get(after.saturating_sub(1)).map_or(0, |(_, at)| *at)
+            }
+        }
+    }
+}
+
+/// A batch whose rows are to be regrouped, with what is needed to reach any of its values.
+pub(crate) struct Input<'a> {
+    batch: &'a Batch,
+    epoch: u32,
+    seqs: &'a Seqs,
+    arrivals: &'a Arrivals,
+    times: Vec<Option<i64>>,
+    /// Local shape to the segment's.
+    shape_map: Vec<u32>,
+    lanes: Vec<InputLane<'a>>,
+    /// Local stream to the segment's.
+    streams: Vec<u32>,
+}
+
+struct InputLane<'a> {
+    view: LaneView<'a>,
+    /// Number of the lane among the segment's.
+    lane: u32,
+    /// Value of each row, where not the first rows have one each.
+    positions: Option<Vec<u16>>,
+    /// Where the variables of each value begin.
+    starts: Vec<(u32, u32)>,
+}
+
+const NO_VALUE: u16 = u16::MAX;
+
+/// What all blocks of a segment number alike.
+#[derive(Default)]
+pub(crate) struct Tables {
+    pub(crate) fields: Vec<FieldPath>,
+    field_numbers: FxHashMap<FieldPath, u32>,
+    lanes: Vec<(u32, LaneKind)>,
+    lane_numbers: FxHashMap<(u32, LaneKind), u32>,
+    pub(crate) streams: Vec<(String, String)>,
+    stream_numbers: FxHashMap<(String, String), u32>,
+}
+
+impl Tables {
+    pub(crate) fn field(&mut self, path: &FieldPath) -> u32 {
+        if let Some(number) = self.field_numbers.get(path) {
+            return *number;
+        }
+        let number = self.fields.len() as u32;
+        self.fields.push(path.clone());
+        self.field_numbers.insert(path.clone(), number);
+        number
+    }
+
+    fn lane(&mut self, field: u32, kind: LaneKind) -> u32 {
+        let next = self.lanes.len() as u32;
+        let number = *self.lane_numbers.entry((field, kind)).or_insert(next);
+        if number == next {
+            self.lanes.push((field, kind));
+        }
+        number
+    }
+
+    pub(crate) fn stream(&mut self, service: &str, tags: &str) -> u32 {
+        let key = (service.to_string(), tags.to_string());
+        if let Some(number) = self.stream_numbers.get(&key) {
+            return *number;
+        }
+        let number = self.streams.len() as u32;
+        self.streams.push(key.clone());
+        self.stream_numbers.insert(key, number);
+        number
+    }
+}
+
+impl<'a> Input<'a> {
+    /// Prepares a batch. `shape_map` says which of the segment's shapes each local shape is, the whole text first;
+    /// `slots_of` how many slots each of the segment's shapes has.
+    pub(crate) fn new(
+        batch: &'a Batch,
+        epoch: u32,
+        seqs: &'a Seqs,
+        arrivals: &'a Arrivals,
+        shape_map: Vec<u32>,
+        slots_of: &[u8],
+        tables: &mut Tables,
+    ) -> Self {
+        let fields: Vec<u32> = batch.fields().iter().map(|path| tables.field(path)).collect();
+        let streams = batch.streams().iter().map(|s| tables.stream(&s.service, &s.tags)).collect();
+        let slots: Vec<u8> =
+            shape_map.iter().map(|shape| slots_of.get(*shape as usize).copied().unwrap_or(1)).collect();
+        let lanes = batch
+            .lanes()
+            .map(|view| InputLane {
+                view,
+                lane: tables.lane(fields.get(view.field).copied().unwrap_or(0), view.kind),
+                positions: positions(view, batch.rows()),
+                starts: if view.kind.is_text() { starts(view, &slots) } else { Vec::new() },
+            })
+            .collect();
+        let times = batch.times().collect();
+        Self { batch, epoch, seqs, arrivals, times, shape_map, lanes, streams }
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.batch.rows()
+    }
+
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    pub(crate) fn seq(&self, row: usize) -> u64 {
+        match self.seqs {
+            Seqs::From(first) => first + row as u64,
+            Seqs::Listed(seqs) => seqs.get(row).copied().unwrap_or(0),
+        }
+    }
+
+    pub(crate) fn arrival(&self, row: usize) -> i64 {
+        self.arrivals.at(self.seq(row))
+    }
+
+    pub(crate) fn time(&self, row: usize) -> i64 {
+        self.times.get(row).copied().flatten().unwrap_or_else(|| self.arrival(row))
+    }
+
+    /// The row's stream by the segment's number.
+    pub(crate) fn stream(&self, row: usize) -> u32 {
+        self.streams.get(self.batch.stream_of(row)).copied().unwrap_or(0)
+    }
+}
+
+impl InputLane<'_> {
+    fn value_of(&self, row: usize) -> Option<usize> {
+        match &self.positions {
+            None => (row < self.view.count).then_some(row),
+            Some(positions) => positions.get(row).filter(|p| **p != NO_VALUE).map(|p| usize::from(*p)),
+        }
+    }
+}
+
+fn positions(view: LaneView<'_>, rows: usize) -> Option<Vec<u16>> {
+    if view.is_prefix() {
+        return None;
+    }
+    let mut positions = vec![NO_VALUE; rows];
+    for (value, row) in view.rows().enumerate() {
+        if let Some(place) = positions.get_mut(row) {
+            *place = value as u16;
+        }
+    }
+    Some(positions)
+}
+
+fn starts(view: LaneView<'_>, slots: &[u8]) -> Vec<(u32, u32)> {
+    let mut starts = Vec::with_capacity(view.count);
+    let (mut length_at, mut variable_at) = (0usize, 0usize);
+    for shape in view.shapes() {
+        starts.push((length_at as u32, variable_at as u32));
+        for _ in 0..slots.get(usize::from(shape)).copied().unwrap_or(0) {
+            let (mut len, mut shift) = (0usize, 0);
+            while let Some(byte) = view.lengths.get(length_at) {
+                length_at += 1;
+                len |= usize::from(byte & 0x7F) << shift;
+                shift += 7;
+                if *byte < 0x80 {
+                    break;
+                }
+            }
+            variable_at += len;
+        }
+    }
+    starts
+}
+
+/// A lane of the block that is being put together.
+#[derive(Default)]
+struct Gathered<'a> {
+    rows: Vec<i64>,
+    ints: Vec<i64>,
+    fixed: Vec<u8>,
+    text: Values<'a>,
+}
+
+/// A finished block; `meta.offset` is for whoever places it.
+pub(crate) struct EncodedBlock {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) meta: BlockMeta,
+}
+
+/// Encodes the given rows, as (input, row), as one block.
+pub(crate) fn encode(
+    inputs: &[Input<'_>],
+    rows: &[(u32, u16)],
+    tables: &Tables,
+    slots_of: &[u8],
+    scratch: &mut Scratch,
+) -> EncodedBlock {
+    let (mut pages, mut head) = (PageWriter::default(), Vec::new());
+    let input = |i: u32| inputs.get(i as usize);
+    let each = || rows.iter().filter_map(|(i, row)| input(*i).map(|input| (input, usize::from(*row))));
+    let epoch = each().next().map_or(0, |(input, _)| input.epoch);
+    let seqs: Vec<i64> = each().map(|(input, row)| input.seq(row) as i64).collect();
+    let times: Vec<i64> = each().map(|(input, row)| input.time(row)).collect();
+    let arrivals = arrival_runs(each().map(|(input, row)| (input.seq(row), input.arrival(row))));
+    put_varint(&mut head, rows.len() as u64);
+    put_varint(&mut head, u64::from(epoch));
+    ints::put(&seqs, &mut pages, &mut head);
+    ints::put(&times, &mut pages, &mut head);
+    put_varint(&mut head, arrivals.len() as u64);
+    let (mut last_seq, mut last_at) = (0u64, 0i64);
+    for (seq, at) in &arrivals {
+        put_varint(&mut head, seq - last_seq);
+        put_varint(&mut head, zigzag(at.wrapping_sub(last_at)));
+        (last_seq, last_at) = (*seq, *at);
+    }
+    let streams = put_streams(each().map(|(input, row)| input.stream(row)).collect(), &mut pages, &mut head);
+    put_lanes(inputs, rows, tables, slots_of, scratch, &mut pages, &mut head);
+    let mut directory = Vec::new();
+    let mut bytes = pages.finish(&mut directory);
+    head.extend_from_slice(&directory);
+    let largest = |a: i64, b: i64| a.max(b);
+    let meta = BlockMeta {
+        offset: 0,
+        pages_len: bytes.len() as u64,
+        head_len: head.len() as u32,
+        head_crc: crc32fast::hash(&head),
+        rows: rows.len() as u32,
+        epoch,
+        first_seq: seqs.first().map_or(0, |s| *s as u64),
+        last_seq: seqs.last().map_or(0, |s| *s as u64),
+        time_min: times.iter().copied().min().unwrap_or(0),
+        time_max: times.iter().copied().fold(i64::MIN, largest),
+        expire_from: each().map(|(input, row)| input.time(row).max(input.arrival(row))).fold(i64::MIN, largest),
+        streams: if streams.len() <= META_STREAMS_MAX { streams } else { Vec::new() },
+    };
+    bytes.extend_from_slice(&head);
+    EncodedBlock { bytes, meta }
+}
+
+fn arrival_runs(rows: impl Iterator<Item = (u64, i64)>) -> Vec<(u64, i64)> {
+    let mut runs: Vec<(u64, i64)> = Vec::new();
+    for (seq, at) in rows {
+        if runs.last().is_none_or(|(_, last)| *last != at) {
+            runs.push((seq, at));
+        }
+    }
+    runs
+}
+
+/// Appends the stream of each row and gives the streams that occur.
+fn put_streams(of_rows: Vec<u32>, pages: &mut PageWriter, head: &mut Vec<u8>) -> Vec<u32> {
+    let column: Vec<i64> = of_rows.iter().map(|s| i64::from(*s)).collect();
+    ints::put(&column, pages, head);
+    let mut listed = of_rows;
+    listed.sort_unstable();
+    listed.dedup();
+    listed
+}
+
+fn put_lanes(
+    inputs: &[Input<'_>],
+    rows: &[(u32, u16)],
+    tables: &Tables,
+    slots_of: &[u8],
+    scratch: &mut Scratch,
+    pages: &mut PageWriter,
+    head: &mut Vec<u8>,
+) {
+    let mut gathered = gather(inputs, rows, tables.lanes.len());
+    // In the order of the fields, so that records come back in the order in which fields were first seen.
+    let mut order: Vec<usize> =
+        (0..gathered.len()).filter(|i| gathered.get(*i).is_some_and(|g| !g.rows.is_empty())).collect();
+    order.sort_by_key(|i| tables.lanes.get(*i).copied());
+    put_varint(head, order.len() as u64);
+    for number in order {
+        let (Some(lane), Some((field, kind))) = (gathered.get_mut(number), tables.lanes.get(number).copied()) else {
+            continue;
+        };
+        let lane = std::mem::take(lane);
+        put_varint(head, u64::from(field));
+        head.extend_from_slice(&kind.code());
+        if lane.rows.len() == rows.len() {
+            head.push(0);
+        } else {
+            head.push(1);
+            put_varint(head, lane.rows.len() as u64);
+            ints::put(&lane.rows, pages, head);
+        }
+        match kind {
+            LaneKind::String | LaneKind::Number | LaneKind::Json => {
+                text_lane::put(lane.text, slots_of, scratch, pages, head)
+            }
+            LaneKind::Int | LaneKind::Bool => ints::put(&lane.ints, pages, head),
+            LaneKind::Null => {}
+            LaneKind::Hex { .. } | LaneKind::Uuid { .. } => pages.put(Space::Dense, &lane.fixed).put(head),
+        }
+    }
+}
+
+fn gather<'a>(inputs: &[Input<'a>], rows: &[(u32, u16)], lanes: usize) -> Vec<Gathered<'a>> {
+    let mut gathered: Vec<Gathered<'a>> = Vec::new();
+    gathered.resize_with(lanes, Gathered::default);
+    let mut base = 0;
+    for run in rows.chunk_by(|a, b| a.0 == b.0) {
+        let Some(input) = run.first().and_then(|(i, _)| inputs.get(*i as usize)) else { continue };
+        for lane in &input.lanes {
+            let Some(to) = gathered.get_mut(lane.lane as usize) else { continue };
+            for (i, (_, row)) in run.iter().enumerate() {
+                if let Some(value) = lane.value_of(usize::from(*row)) {
+                    to.rows.push((base + i) as i64);
+                    to.take(lane, value, &input.shape_map);
+                }
+            }
+        }
+        base += run.len();
+    }
+    gathered
+}
+
+impl<'a> Gathered<'a> {
+    fn take(&mut self, lane: &InputLane<'a>, value: usize, shape_map: &[u32]) {
+        let view = &lane.view;
+        let fixed = |width: usize| view.values.get(value * width..(value + 1) * width).unwrap_or_default();
+        match view.kind {
+            LaneKind::String | LaneKind::Number | LaneKind::Json => {
+                let local = u16::from_le_bytes(fixed(2).try_into().unwrap_or_default());
+                self.text.shapes.push(shape_map.get(usize::from(local)).copied().unwrap_or(WHOLE));
+                let (length_at, variable_at) = lane.starts.get(value).copied().unwrap_or_default();
+                self.text.variables.push((
+                    view.lengths.get(length_at as usize..).unwrap_or_default(),
+                    view.variables.get(variable_at as usize..).unwrap_or_default(),
+                ));
+            }
+            LaneKind::Int => self.ints.push(i64::from_le_bytes(fixed(8).try_into().unwrap_or_default())),
+            LaneKind::Bool => self.ints.push(i64::from(fixed(1) == [1])),
+            LaneKind::Null => {}
+            LaneKind::Hex { .. } | LaneKind::Uuid { .. } => {
+                self.fixed.extend_from_slice(fixed(view.kind.width().unwrap_or(0)));
+            }
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! A column of integers: constant, few values, near each other, or rising.
+//!
+//! | kind | head | data |
+//! |---|---|---|
+//! | constant | value | |
+//! | packed | scale, lowest, bits | value minus lowest, over the scale |
+//! | steps | scale, first | per 128 steps: lowest step, bits, and the steps minus lowest |
+//! | dictionary | values | a code for each value: packed, or bytes where they compress better |
+//!
+//! Invariants
+//! * Every `i64` comes back, `MIN` and `MAX` beside each other included: all differences wrap.
+use super::bits::{BitWriter, Packed, bits_of, packed_bytes};
+use super::pages::{PageWriter, Pages, Source, Space, Stream};
+use crate::codec::{Reader, put_varint, unzigzag, zigzag};
+use crate::error::{Error, Result};
+use rustc_hash::FxHashMap;
+
+const CONSTANT: u8 = 0;
+const PACKED: u8 = 1;
+const STEPS: u8 = 2;
+const CODES_PACKED: u8 = 3;
+const CODES_BYTES: u8 = 4;
+
+const STEPS_EACH: usize = 128;
+const DICTIONARY_MAX: usize = 256;
+
+/// Appends a column: its data into pages, how to read it into `head`.
+pub(crate) fn put(values: &[i64], pages: &mut PageWriter, head: &mut Vec<u8>) {
+    let Some(first) = values.first().copied() else {
+        head.push(CONSTANT);
+        put_varint(head, 0);
+        return;
+    };
+    let (low, high) = values.iter().fold((first, first), |(l, h), v| (l.min(*v), h.max(*v)));
+    if low == high {
+        head.push(CONSTANT);
+        put_varint(head, zigzag(first));
+        return;
+    }
+    // Where the range is over 63 bits, steps wrap and are no multiples of anything.
+    let scale = if high.wrapping_sub(low) < 0 { 1 } else { scale_of(values, low) };
+    let width = bits_of(high.wrapping_sub(low) as u64 / scale);
+    let packed_cost = packed_bytes(values.len(), width);
+    if let Some(dictionary) = Dictionary::of(values, packed_cost) {
+        return dictionary.put(pages, head);
+    }
+    let steps = Steps::of(values, scale);
+    if steps.bytes.len() < packed_cost {
+        head.push(STEPS);
+        put_varint(head, scale);
+        put_varint(head, zigzag(first));
+        pages.put(Space::Dense, &steps.bytes).put(head);
+        return;
+    }
+    head.push(PACKED);
+    put_varint(head, scale);
+    put_varint(head, zigzag(low));
+    head.push(width as u8);
+    let mut bits = BitWriter::default();
+    for value in values {
+        bits.push(value.wrapping_sub(low) as u64 / scale, width);
+    }
+    pages.put(Space::Dense, &bits.finish()).put(head);
+}
+
+/// The largest of a few scales that all distances from `low` are multiples of: nanoseconds are often milliseconds.
+fn scale_of(values: &[i64], low: i64) -> u64 {
+    [1_000_000_000u64, 1_000_000, 1_000]
+        .into_iter()
+        .find(|scale| values.iter().all(|v| v.wrapping_sub(low) as u64 % scale == 0))
+        .unwrap_or(1)
+}
+
+struct Steps {
+    bytes: Vec<u8>,
+}
+
+impl Steps {
+    fn of(values: &[i64], scale: u64) -> Self {
+        let steps: Vec<u64> = values
+            .windows(2)
+            .map(|pair| {
+                let (a, b) = (pair.first().copied().unwrap_or(0), pair.last().copied().unwrap_or(0));
+                let step = b.wrapping_sub(a);
+                if scale == 1 { zigzag(step) } else { zigzag(step / scale as i64) }
+            })
+            .collect();
+        let mut bytes = Vec::new();
+        for chunk in steps.chunks(STEPS_EACH) {
+            let (low, high) = chunk.iter().fold((u64::MAX, 0), |(l, h), v| (l.min(*v), h.max(*v)));
+            let width = bits_of(high - low);
+            put_varint(&mut bytes, low);
+            bytes.push(width as u8);
+            let mut bits = BitWriter::default();
+            for step in chunk {
+                bits.push(step - low, width);
+            }
+            bytes.extend_from_slice(&bits.finish());
+        }
+        Self { bytes }
+    }
+}
+
+struct Dictionary {
+    values: Vec<i64>,
+    codes: Vec<u8>,
+    as_bytes: bool,
+}
+
+impl Dictionary {
+    /// A dictionary, where it takes less than `cost` bytes.
+    fn of(values: &[i64], cost: usize) -> Option<Self> {
+        let mut known: FxHashMap<i64, u8> = FxHashMap::default();
+        let (mut listed, mut counts, mut codes) = (Vec::new(), Vec::new(), Vec::with_capacity(values.len()));
+        for value in values {
+            let next = listed.len();
+            let code = *known.entry(*value).or_insert_with(|| {
+                listed.push(*value);
+                counts.push(0usize);
+                next as u8
+            });
+            if listed.len() > DICTIONARY_MAX {
+                return None;
+            }
+            if let Some(count) = counts.get_mut(usize::from(code)) {
+                *count += 1;
+            }
+            codes.push(code);
+        }
+        let packed = packed_bytes(values.len(), bits_of(listed.len() as u64 - 1));
+        let as_bytes = prefer_bytes(&counts, packed);
+        let own = listed.len() * 4 + if as_bytes { entropy_bytes(&counts) as usize } else { packed };
+        (own < cost).then_some(Self { values: listed, codes, as_bytes })
+    }
+
+    fn put(&self, pages: &mut PageWriter, head: &mut Vec<u8>) {
+        head.push(if self.as_bytes { CODES_BYTES } else { CODES_PACKED });
+        put_varint(head, self.values.len() as u64);
+        for value in &self.values {
+            put_varint(head, zigzag(*value));
+        }
+        put_codes(
+            &self.codes.iter().map(|c| u32::from(*c)).collect::<Vec<_>>(),
+            self.values.len(),
+            self.as_bytes,
+            pages,
+            head,
+        );
+    }
+}
+
+/// What an ideal coder would take for codes that occur this often.
+pub(crate) fn entropy_bytes(counts: &[usize]) -> f64 {
+    let total: usize = counts.iter().sum();
+    let bits: f64 = counts.iter().filter(|n| **n > 0).map(|n| *n as f64 * (total as f64 / *n as f64).log2()).sum();
+    bits / 8.0
+}
+
+/// Whether codes are better kept as bytes for the compressor: its Huffman stage spends at least a bit a code.
+pub(crate) fn prefer_bytes(counts: &[usize], packed: usize) -> bool {
+    let total: usize = counts.iter().sum();
+    let likely = entropy_bytes(counts).max(total as f64 / 8.0) * 1.05;
+    counts.len() <= 256 && likely < packed as f64 * 0.9
+}
+
+/// Appends codes below `n`: as bytes for the compressor, or packed.
+pub(crate) fn put_codes(codes: &[u32], n: usize, as_bytes: bool, pages: &mut PageWriter, head: &mut Vec<u8>) {
+    if as_bytes {
+        let bytes: Vec<u8> = codes.iter().map(|c| *c as u8).collect();
+        pages.put(Space::Codes, &bytes).put(head);
+        return;
+    }
+    let width = bits_of(n.saturating_sub(1) as u64);
+    let mut bits = BitWriter::default();
+    for code in codes {
+        bits.push(u64::from(*code), width);
+    }
+    pages.put(Space::Dense, &bits.finish()).put(head);
+}
+
+/// Reads codes of [`put_codes`]; one that is not below `n` is damage.
+pub(crate) fn read_codes(
+    count: usize,
+    n: usize,
+    as_bytes: bool,
+    stream: Stream,
+    pages: &Pages,
+    source: &dyn Source,
+) -> Result<Vec<u32>> {
+    let width = bits_of(n.saturating_sub(1) as u64);
+    let expected = if as_bytes { count } else { packed_bytes(count, width) };
+    if stream.len != expected {
+        return Err(Error::corrupt("a column of codes has another length than it says"));
+    }
+    let bytes = pages.stream(source, stream)?;
+    let codes: Vec<u32> = if as_bytes {
+        bytes.iter().map(|b| u32::from(*b)).collect()
+    } else {
+        Packed::new(&bytes, width).iter(count).map(|c| c as u32).collect()
+    };
+    if codes.iter().any(|c| *c as usize >= n) {
+        return Err(Error::corrupt("a code that its dictionary does not have"));
+    }
+    Ok(codes)
+}
+
+/// How a column is read, before its data is.
+#[derive(Clone, Debug)]
+pub(crate) enum IntHead {
+    Constant(i64),
+    Packed { scale: u64, low: i64, width: u32, data: Stream },
+    Steps { scale: u64, first: i64, data: Stream },
+    Codes { values: Vec<i64>, as_bytes: bool, data: Stream },
+}
+
+impl IntHead {
+    pub(crate) fn read(r: &mut Reader<'_>) -> Result<Self> {
+        let kind = r.u8()?;
+        Ok(match kind {
+            CONSTANT => Self::Constant(unzigzag(r.varint()?)),
+            PACKED => Self::Packed {
+                scale: r.varint()?,
+                low: unzigzag(r.varint()?),
+                width: u32::from(r.u8()?),
+                data: Stream::read(r)?,
+            },
+            STEPS => Self::Steps { scale: r.varint()?, first: unzigzag(r.varint()?), data: Stream::read(r)? },
+            CODES_PACKED | CODES_BYTES => {
+                let n = r.count(1)?;
+                let values = (0..n).map(|_| Ok(unzigzag(r.varint()?))).collect::<Result<_>>()?;
+                Self::Codes { values, as_bytes: kind == CODES_BYTES, data: Stream::read(r)? }
+            }
+            other => return Err(Error::corrupt(format!("a column of unknown kind {other}"))),
+        })
+    }
+
+    /// All values.
+    pub(crate) fn load(&self, count: usize, pages: &Pages, source: &dyn Source) -> Result<Vec<i64>> {
+        let bad = || Error::corrupt("a column of numbers has another length than it says");
+        Ok(match self {
+            Self::Constant(value) => vec![*value; count],
+            Self::Packed { scale, low, width, data } => {
+                if *width > 64 || data.len != packed_bytes(count, *width) {
+                    return Err(bad());
+                }
+                let bytes = pages.stream(source, *data)?;
+                let value = |code: u64| low.wrapping_add(code.wrapping_mul(*scale) as i64);
+                Packed::new(&bytes, *width).iter(count).map(value).collect()
+            }
+            Self::Steps { scale, first, data } => {
+                let bytes = pages.stream(source, *data)?;
+                let r = &mut Reader::new(&bytes);
+                let mut values = Vec::with_capacity(count);
+                let mut value = *first;
+                values.push(value);
+                while values.len() < count {
+                    let low = r.varint()?;
+                    let width = u32::from(r.u8()?);
+                    let n = STEPS_EACH.min(count - values.len());
+                    let packed = Packed::new(r.take(packed_bytes(n, width))?, width);
+                    for step in packed.iter(n) {
+                        let step = unzigzag(low.wrapping_add(step));
+                        value = value.wrapping_add(step.wrapping_mul(*scale as i64));
+                        values.push(value);
+                    }
+                }
+                values
+            }
+            Self::Codes { values, as_bytes, data } => {
+                let codes = read_codes(count, values.len(), *as_bytes, *data, pages, source)?;
+                codes.iter().map(|c| values.get(*c as usize).copied().unwrap_or_default()).collect()
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn round_trip(values: &[i64]) -> usize {
+        let (mut pages, mut head) = (PageWriter::default(), Vec::new());
+        put(values, &mut pages, &mut head);
+        let column = IntHead::read(&mut Reader::new(&head)).unwrap();
+        let mut directory = Vec::new();
+        let bytes = pages.finish(&mut directory);
+        let pages = Pages::read(&mut Reader::new(&directory), 0).unwrap();
+        assert_eq!(column.load(values.len(), &pages, &bytes).unwrap(), values);
+        bytes.len()
+    }
+
+    #[test]
+    fn kinds_are_chosen_by_the_data() {
+        assert_eq!(round_trip(&[7; 1000]), 0);
+        assert_eq!(round_trip(&[]), 0);
+        round_trip(&[i64::MIN, i64::MAX, 0, -1, i64::MIN]);
+        let rising: Vec<i64> = (0..10_000).map(|i| 1_780_000_000_000_000_000 + i * 17_000_000).collect();
+        assert!(round_trip(&rising) < 300);
+        let codes: Vec<i64> = (0..10_000).map(|i| [200, 404, 500][i as usize * 7 % 3]).collect();
+        assert!(round_trip(&codes) <= 2_500);
+        let near: Vec<i64> = (0..10_000).map(|i| (i * 7919) % 1000).collect();
+        assert!(round_trip(&near) <= 12_500);
+    }
+
+    proptest! {
+        #[test]
+        fn every_number_comes_back(values in prop::collection::vec(prop_oneof![any::<i64>(), -3i64..300, Just(i64::MIN), Just(i64::MAX)], 0..400)) {
+            round_trip(&values);
+        }
+
+        #[test]
+        fn scaled_numbers_come_back(values in prop::collection::vec((-1000i64..1000).prop_map(|v| v * 1_000_000), 0..400)) {
+            round_trip(&values);
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! A block's bytes as pages: the least that is read, checked and decompressed for a value.
+//!
+//! A writer puts streams of bytes into spaces. A space is one run of raw bytes that is cut into pages of at most
+//! [`PAGE_BYTES_MAX`]; small streams share a page. A stream is known by its space and its range there.
+//!
+//! Directory, in the block's head: `| pages | per page: space u8, codec u8, stored, raw, crc32 |`.
+//!
+//! Invariants
+//! * Every page carries the crc32 of its stored bytes and its raw length; nothing larger is ever allocated for it.
+//! * A page is compressed only where that saves a tenth.
+use crate::codec::{Reader, put_varint};
+use crate::error::{Error, Result};
+use crate::limits::PAGE_BYTES_MAX;
+use std::cell::RefCell;
+
+/// Where a stream goes, by what is worth trying on its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Space {
+    /// Bits that look random: stored as they are.
+    Dense = 0,
+    /// Small codes and short strings: compressed quickly.
+    Codes = 1,
+    /// Texts: compressed well.
+    Text = 2,
+}
+
+impl Space {
+    const ALL: [Self; 3] = [Self::Dense, Self::Codes, Self::Text];
+
+    fn level(self) -> i32 {
+        match self {
+            Self::Dense => 0,
+            Self::Codes => 1,
+            Self::Text => 3,
+        }
+    }
+}
+
+/// Where a stream lies in its space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stream {
+    pub(crate) space: Space,
+    pub(crate) start: usize,
+    pub(crate) len: usize,
+}
+
+impl Stream {
+    pub(crate) fn put(self, head: &mut Vec<u8>) {
+        head.push(self.space as u8);
+        put_varint(head, self.start as u64);
+        put_varint(head, self.len as u64);
+    }
+
+    pub(crate) fn read(r: &mut Reader<'_>) -> Result<Self> {
+        let bad = || Error::corrupt("a stream's place is damaged");
+        let space = *Space::ALL.get(usize::from(r.u8()?)).ok_or_else(bad)?;
+        let start = usize::try_from(r.varint()?).map_err(|_| bad())?;
+        let len = usize::try_from(r.varint()?).map_err(|_| bad())?;
+        start.checked_add(len).filter(|end| *end < 1 << 32).ok_or_else(bad)?;
+        Ok(Self { space, start, len })
+    }
+}
+
+struct Page {
+    space: Space,
+    compressed: bool,
+    stored: usize,
+    raw: usize,
+    crc: u32,
+}
+
+/// Collects streams into pages.
+#[derive(Default)]
+pub(crate) struct PageWriter {
+    out: Vec<u8>,
+    pages: Vec<Page>,
+    open: [Vec<u8>; 3],
+    ends: [usize; 3],
+}
+
+thread_local! {
+    static COMPRESSORS: RefCell<[Option<zstd::bulk::Compressor<'static>>; 3]> = const { RefCell::new([None, None, None]) };
+}
+
+/// The bytes compressed, where that saves a tenth.
+fn compress(space: Space, raw: &[u8]) -> Option<Vec<u8>> {
+    if space == Space::Dense || raw.len() < 64 {
+        return None;
+    }
+    COMPRESSORS.with_borrow_mut(|compressors| {
+        let slot = compressors.get_mut(space as usize)?;
+        if slot.is_none() {
+            *slot = zstd::bulk::Compressor::new(space.level()).ok();
+        }
+        let small = slot.as_mut()?.compress(raw).ok()?;
+        (small.len() < raw.len() - raw.len() / 10).then_some(small)
+    })
+}
+
+impl PageWriter {
+    /// Adds a stream.
+    pub(crate) fn put(&mut self, space: Space, bytes: &[u8]) -> Stream {
+        let start = self.ends.get(space as usize).copied().unwrap_or(0);
+        let stream = Stream { space, start, len: bytes.len() };
+        // A large stream begins a page of its own, so that reading it reads little else.
+        if bytes.len() > PAGE_BYTES_MAX / 2 {
+            self.flush(space);
+        }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let Some(open) = self.open.get_mut(space as usize) else { break };
+            let (now, later) = rest.split_at(rest.len().min(PAGE_BYTES_MAX - open.len()));
+            open.extend_from_slice(now);
+            rest = later;
+            if open.len() == PAGE_BYTES_MAX {
+                self.flush(space);
+            }
+        }
+        if let Some(end) = self.ends.get_mut(space as usize) {
+            *end += bytes.len();
+        }
+        stream
+    }
+
+    fn flush(&mut self, space: Space) {
+        let Some(open) = self.open.get_mut(space as usize) else { return };
+        if open.is_empty() {
+            return;
+        }
+        let small = compress(space, open);
+        let stored = small.as_deref().unwrap_or(open);
+        let crc = crc32fast::hash(stored);
+        self.pages.push(Page { space, compressed: small.is_some(), stored: stored.len(), raw: open.len(), crc });
+        self.out.extend_from_slice(stored);
+        open.clear();
+    }
+
+    /// The bytes of all pages; their directory goes into `head`.
+    pub(crate) fn finish(mut self, head: &mut Vec<u8>) -> Vec<u8> {
+        for space in Space::ALL {
+            self.flush(space);
+        }
+        put_varint(head, self.pages.len() as u64);
+        for page in &self.pages {
+            head.push(page.space as u8);
+            head.push(u8::from(page.compressed));
+            put_varint(head, page.stored as u64);
+            put_varint(head, page.raw as u64);
+            head.extend_from_slice(&page.crc.to_le_bytes());
+        }
+        self.out
+    }
+}
+
+/// Where stored bytes come from: a file, a bucket, memory.
+pub(crate) trait Source: Send + Sync {
+    /// Fills `buf` from `offset`.
+    fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()>;
+}
+
+impl Source for Vec<u8> {
+    fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let bytes = self.get(start..).and_then(|tail| tail.get(..buf.len()));
+        buf.copy_from_slice(bytes.ok_or_else(|| Error::corrupt("a read beyond the end"))?);
+        Ok(())
+    }
+}
+
+/// A page as the directory has it.
+struct PageEntry {
+    space: Space,
+    compressed: bool,
+    offset: u64,
+    stored: usize,
+    raw: usize,
+    raw_start: usize,
+    crc: u32,
+}
+
+/// The pages of a block, by what their directory says.
+pub(crate) struct Pages {
+    pages: Vec<PageEntry>,
+}
+
+impl Pages {
+    /// Reads a directory; the pages begin at `offset` of the source.
+    pub(crate) fn read(r: &mut Reader<'_>, mut offset: u64) -> Result<Self> {
+        let bad = || Error::corrupt("a page directory is damaged");
+        let n = r.count(8)?;
+        let mut raw_ends = [0usize; 3];
+        let mut pages = Vec::with_capacity(n);
+        for _ in 0..n {
+            let space = *Space::ALL.get(usize::from(r.u8()?)).ok_or_else(bad)?;
+            let compressed = r.u8()? == 1;
+            let stored = usize::try_from(r.varint()?).map_err(|_| bad())?;
+            let raw = usize::try_from(r.varint()?).map_err(|_| bad())?;
+            let crc = r.u32()?;
+            if raw > PAGE_BYTES_MAX || stored > raw || (!compressed && stored != raw) {
+                return Err(bad());
+            }
+            let raw_end = raw_ends.get_mut(space as usize).ok_or_else(bad)?;
+            pages.push(PageEntry { space, compressed, offset, stored, raw, raw_start: *raw_end, crc });
+            *raw_end += raw;
+            offset += stored as u64;
+        }
+        Ok(Self { pages })
+    }
+
+    /// Stored bytes of all pages.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        self.pages.iter().map(|page| page.stored as u64).sum()
+    }
+
+    /// The bytes of a stream, from the pages that hold it.
+    pub(crate) fn stream(&self, source: &dyn Source, stream: Stream) -> Result<Vec<u8>> {
+        let end = stream.start + stream.len;
+        let mut out = Vec::with_capacity(stream.len.min(1 << 22));
+        let mut stored = Vec::new();
+        for page in &self.pages {
+            let page_end = page.raw_start + page.raw;
+            if page.space != stream.space || page_end <= stream.start || page.raw_start >= end {
+                continue;
+            }
+            let raw = page.load(source, &mut stored)?;
+            let from = stream.start.saturating_sub(page.raw_start);
+            let to = (end - page.raw_start).min(page.raw);
+            out.extend_from_slice(raw.as_deref().unwrap_or(&stored).get(from..to).unwrap_or_default());
+        }
+        if out.len() != stream.len {
+            return Err(Error::corrupt("a stream lies outside its pages"));
+        }
+        Ok(out)
+    }
+
+    /// Reads every page and checks it.
+    pub(crate) fn verify(&self, source: &dyn Source) -> Result<()> {
+        let mut stored = Vec::new();
+        for page in &self.pages {
+            page.load(source, &mut stored)?;
+        }
+        Ok(())
+    }
+}
+
+impl PageEntry {
+    /// The raw bytes; nothing where they are the stored ones, which are in `stored` in any case.
+    fn load(&self, source: &dyn Source, stored: &mut Vec<u8>) -> Result<Option<Vec<u8>>> {
+        stored.clear();
+        stored.resize(self.stored, 0);
+        source.read(self.offset, stored)?;
+        if crc32fast::hash(stored) != self.crc {
+            return Err(Error::corrupt(format!("the page at byte {} fails its checksum", self.offset)));
+        }
+        if !self.compressed {
+            return Ok(None);
+        }
+        let raw = zstd::bulk::decompress(stored, self.raw)
+            .map_err(|e| Error::corrupt(format!("the page at byte {} cannot be decompressed: {e}", self.offset)))?;
+        if raw.len() != self.raw {
+            return Err(Error::corrupt(format!("the page at byte {} has another length than it says", self.offset)));
+        }
+        Ok(Some(raw))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_come_back_and_damage_is_found() {
+        let mut writer = PageWriter::default();
+        let long: Vec<u8> = (0..200_000u32).flat_map(|i| (i / 7).to_le_bytes()).collect();
+        let inputs: Vec<(Space, &[u8])> = vec![
+            (Space::Text, b"hello"),
+            (Space::Dense, &long),
+            (Space::Codes, &long),
+            (Space::Text, b""),
+            (Space::Dense, b"x"),
+        ];
+        let streams: Vec<Stream> = inputs.iter().map(|(space, bytes)| writer.put(*space, bytes)).collect();
+        let mut head = Vec::new();
+        let bytes = writer.finish(&mut head);
+        let pages = Pages::read(&mut Reader::new(&head), 0).unwrap();
+        assert_eq!(pages.stored_bytes(), bytes.len() as u64);
+        for (stream, (_, expected)) in streams.iter().zip(&inputs) {
+            assert_eq!(pages.stream(&bytes, *stream).unwrap(), *expected);
+        }
+        for at in (0..bytes.len()).step_by(1_001) {
+            let mut bad = bytes.clone();
+            bad[at] ^= 4;
+            assert!(pages.verify(&bad).is_err());
+        }
+        let beyond = Stream { space: Space::Text, start: 3, len: 1 << 30 };
+        assert!(pages.stream(&bytes, beyond).is_err());
+    }
+}

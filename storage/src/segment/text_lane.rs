@@ -1,0 +1,348 @@
+//! A lane of shaped text in a block: which shape each value has, and the variables of each shape's slots.
+//!
+//! Head: `| shapes n | as_bytes u8 | streams |`, where the streams are, in order: shape list and counts, shape number of
+//! each value, slot directory, text pool lengths, text pool, packed numbers, whole-text lengths, whole texts, and the
+//! pools of digits that are named by a bit mask.
+//!
+//! Invariants
+//! * Local shape numbers rise with the segment's numbers, so that the list is gaps.
+//! * The counts of the list add up to the number of values: counts by shape read no column.
+use super::ints::{prefer_bytes, put_codes, read_codes};
+use super::pages::{PageWriter, Pages, Source, Space, Stream};
+use super::slots::{Slot, SlotCursor, SlotData, SlotWriter};
+use crate::codec::{Reader, put_varint};
+use crate::error::{Error, Result};
+use crate::text::shape::WHOLE;
+
+/// Values of a lane on their way into a block: for each its segment shape and where its variables are.
+#[derive(Default)]
+pub(crate) struct Values<'a> {
+    /// Shape numbers of the segment.
+    pub(crate) shapes: Vec<u32>,
+    /// What is left of the lengths and the bytes, from this value's first variable on.
+    pub(crate) variables: Vec<(&'a [u8], &'a [u8])>,
+}
+
+/// Takes the next variable off a value's cursor.
+#[inline]
+fn next<'a>(cursor: &mut (&'a [u8], &'a [u8])) -> &'a [u8] {
+    let (len, rest) = match cursor.0.split_first() {
+        Some((first, rest)) if *first < 0x80 => (usize::from(*first), rest),
+        _ => {
+            let mut r = Reader::new(cursor.0);
+            (r.varint().unwrap_or(0) as usize, r.rest())
+        }
+    };
+    cursor.0 = rest;
+    let (word, rest) = cursor.1.split_at_checked(len).unwrap_or_default();
+    cursor.1 = rest;
+    word
+}
+
+/// Scratch space that outlives a lane: segment shape to local shape.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    local_of: Vec<u32>,
+}
+
+/// Appends a lane. `slots_of` says how many slots each shape of the segment has.
+pub(crate) fn put(
+    values: Values<'_>,
+    slots_of: &[u8],
+    scratch: &mut Scratch,
+    pages: &mut PageWriter,
+    head: &mut Vec<u8>,
+) {
+    let Values { shapes, mut variables } = values;
+    let (listed, codes) = number_locally(&shapes, slots_of.len(), scratch);
+    let mut counts = vec![0usize; listed.len()];
+    for code in &codes {
+        if let Some(count) = counts.get_mut(*code as usize) {
+            *count += 1;
+        }
+    }
+    let order = by_shape(&codes, &counts);
+    let mut slots = SlotWriter::default();
+    let (mut whole_lengths, mut whole) = (Vec::new(), Vec::new());
+    let (mut start, mut words) = (0, Vec::new());
+    for (shape, count) in listed.iter().zip(&counts) {
+        let rows = order.get(start..start + count).unwrap_or_default();
+        start += count;
+        if *shape == WHOLE {
+            for row in rows {
+                if let Some(cursor) = variables.get_mut(*row as usize) {
+                    let text = next(cursor);
+                    put_varint(&mut whole_lengths, text.len() as u64);
+                    whole.extend_from_slice(text);
+                }
+            }
+            continue;
+        }
+        for _ in 0..slots_of.get(*shape as usize).copied().unwrap_or(0) {
+            words.clear();
+            for row in rows {
+                if let Some(cursor) = variables.get_mut(*row as usize) {
+                    words.push(next(cursor));
+                }
+            }
+            slots.put(&words);
+        }
+    }
+    let as_bytes = prefer_bytes(
+        &counts,
+        super::bits::packed_bytes(codes.len(), super::bits::bits_of(listed.len().saturating_sub(1) as u64)),
+    );
+    put_varint(head, listed.len() as u64);
+    head.push(u8::from(as_bytes));
+    pages.put(Space::Codes, &shape_list(&listed, &counts)).put(head);
+    put_codes(&codes, listed.len(), as_bytes, pages, head);
+    let parts = slots.finish();
+    for (space, bytes) in [
+        (Space::Codes, &parts.directory),
+        (Space::Codes, &parts.lengths),
+        (Space::Text, &parts.text),
+        (Space::Dense, &parts.packed),
+        (Space::Codes, &whole_lengths),
+        (Space::Text, &whole),
+    ] {
+        pages.put(space, bytes).put(head);
+    }
+    let used = parts.digits.iter().enumerate().filter(|(_, pool)| !pool.is_empty());
+    put_varint(head, used.clone().fold(0, |mask, (i, _)| mask | 1 << i));
+    for (_, pool) in used {
+        pages.put(Space::Dense, pool).put(head);
+    }
+}
+
+/// The segment's shapes that occur, ascending, and each value's place among them.
+fn number_locally(shapes: &[u32], total: usize, scratch: &mut Scratch) -> (Vec<u32>, Vec<u32>) {
+    const UNSEEN: u32 = u32::MAX;
+    let local_of = &mut scratch.local_of;
+    local_of.resize(local_of.len().max(total), UNSEEN);
+    let mut listed = Vec::new();
+    for shape in shapes {
+        if let Some(local) = local_of.get_mut(*shape as usize)
+            && *local == UNSEEN
+        {
+            *local = 0;
+            listed.push(*shape);
+        }
+    }
+    listed.sort_unstable();
+    for (local, shape) in listed.iter().enumerate() {
+        if let Some(entry) = local_of.get_mut(*shape as usize) {
+            *entry = local as u32;
+        }
+    }
+    let codes = shapes.iter().map(|shape| local_of.get(*shape as usize).copied().unwrap_or(0)).collect();
+    for shape in &listed {
+        if let Some(entry) = local_of.get_mut(*shape as usize) {
+            *entry = UNSEEN;
+        }
+    }
+    (listed, codes)
+}
+
+/// Values ordered by their local shape, and as they were within one.
+fn by_shape(codes: &[u32], counts: &[usize]) -> Vec<u32> {
+    let mut at: Vec<usize> = counts
+        .iter()
+        .scan(0, |sum, count| {
+            let start = *sum;
+            *sum += count;
+            Some(start)
+        })
+        .collect();
+    let mut order = vec![0; codes.len()];
+    for (value, code) in codes.iter().enumerate() {
+        if let Some(at) = at.get_mut(*code as usize) {
+            if let Some(place) = order.get_mut(*at) {
+                *place = value as u32;
+            }
+            *at += 1;
+        }
+    }
+    order
+}
+
+fn shape_list(listed: &[u32], counts: &[usize]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(listed.len() * 3);
+    let mut last = 0;
+    for shape in listed {
+        put_varint(&mut out, u64::from(shape - last));
+        last = *shape;
+    }
+    for count in counts {
+        put_varint(&mut out, *count as u64);
+    }
+    out
+}
+
+/// How a lane is read, before any of it is.
+pub(crate) struct TextHead {
+    shapes: usize,
+    as_bytes: bool,
+    list: Stream,
+    codes: Stream,
+    directory: Stream,
+    lengths: Stream,
+    text: Stream,
+    packed: Stream,
+    whole_lengths: Stream,
+    whole: Stream,
+    digits: Vec<(usize, Stream)>,
+}
+
+impl TextHead {
+    pub(crate) fn read(r: &mut Reader<'_>) -> Result<Self> {
+        let shapes = usize::try_from(r.varint()?).map_err(|_| damaged())?;
+        let as_bytes = r.u8()? == 1;
+        let list = Stream::read(r)?;
+        if shapes > list.len {
+            return Err(damaged());
+        }
+        let codes = Stream::read(r)?;
+        let directory = Stream::read(r)?;
+        let lengths = Stream::read(r)?;
+        let text = Stream::read(r)?;
+        let packed = Stream::read(r)?;
+        let whole_lengths = Stream::read(r)?;
+        let whole = Stream::read(r)?;
+        let mask = r.varint()?;
+        let digits = (0..9).filter(|i| mask >> i & 1 == 1).map(|i| Ok((i, Stream::read(r)?))).collect::<Result<_>>()?;
+        Ok(Self { shapes, as_bytes, list, codes, directory, lengths, text, packed, whole_lengths, whole, digits })
+    }
+
+    /// Which shapes of the segment occur, ascending, and how often each does.
+    pub(crate) fn shapes(&self, count: usize, total: usize, pages: &Pages, source: &dyn Source) -> Result<Shapes> {
+        let bytes = pages.stream(source, self.list)?;
+        let r = &mut Reader::new(&bytes);
+        let (mut listed, mut last) = (Vec::with_capacity(self.shapes), 0u64);
+        for i in 0..self.shapes {
+            let gap = r.varint()?;
+            last = last.saturating_add(gap);
+            if last >= total as u64 || (i > 0 && gap == 0) {
+                return Err(damaged());
+            }
+            listed.push(last as u32);
+        }
+        let counts = (0..self.shapes).map(|_| Ok(r.varint()? as u32)).collect::<Result<Vec<_>>>()?;
+        if counts.iter().map(|n| u64::from(*n)).sum::<u64>() != count as u64 || r.remaining() != 0 {
+            return Err(damaged());
+        }
+        Ok(Shapes { listed, counts })
+    }
+
+    /// The local shape of each value.
+    pub(crate) fn codes(&self, count: usize, pages: &Pages, source: &dyn Source) -> Result<Vec<u32>> {
+        read_codes(count, self.shapes, self.as_bytes, self.codes, pages, source)
+    }
+
+    /// The variables of all slots.
+    pub(crate) fn variables(
+        &self,
+        shapes: &Shapes,
+        slots_of: &[u8],
+        pages: &Pages,
+        source: &dyn Source,
+    ) -> Result<Variables> {
+        let directory = pages.stream(source, self.directory)?;
+        let (r, mut cursor) = (&mut Reader::new(&directory), SlotCursor::default());
+        let (mut slots, mut first_slot) = (Vec::new(), Vec::with_capacity(shapes.listed.len() + 1));
+        let mut whole = 0;
+        for (shape, count) in shapes.listed.iter().zip(&shapes.counts) {
+            first_slot.push(slots.len() as u32);
+            if *shape == WHOLE {
+                whole = *count as usize;
+                continue;
+            }
+            for _ in 0..slots_of.get(*shape as usize).copied().unwrap_or(0) {
+                slots.push(cursor.read(r, *count as usize)?);
+            }
+        }
+        first_slot.push(slots.len() as u32);
+        let (texts, packed_len, pool_lens) = cursor.totals();
+        let mut digits: [Vec<u8>; 9] = Default::default();
+        for (i, stream) in &self.digits {
+            if let Some(pool) = digits.get_mut(*i) {
+                *pool = pages.stream(source, *stream)?;
+            }
+        }
+        let packed = pages.stream(source, self.packed)?;
+        if r.remaining() != 0 || packed.len() != packed_len || digits.each_ref().map(Vec::len) != pool_lens {
+            return Err(damaged());
+        }
+        let (text_starts, text) = read_texts(self.lengths, self.text, texts, pages, source)?;
+        let (whole_starts, whole) = read_texts(self.whole_lengths, self.whole, whole, pages, source)?;
+        Ok(Variables { slots, first_slot, data: SlotData { digits, text_starts, text, packed }, whole_starts, whole })
+    }
+}
+
+/// Texts and where each begins; the last start is where the last one ends.
+fn read_texts(
+    lengths: Stream,
+    text: Stream,
+    count: usize,
+    pages: &Pages,
+    source: &dyn Source,
+) -> Result<(Vec<u32>, Vec<u8>)> {
+    let lengths = pages.stream(source, lengths)?;
+    let text = pages.stream(source, text)?;
+    if count > lengths.len() {
+        return Err(damaged());
+    }
+    let r = &mut Reader::new(&lengths);
+    let (mut starts, mut at) = (Vec::with_capacity(count + 1), 0u64);
+    starts.push(0);
+    for _ in 0..count {
+        at = at.saturating_add(r.varint()?);
+        starts.push(u32::try_from(at).map_err(|_| damaged())?);
+    }
+    if r.remaining() != 0 || at != text.len() as u64 {
+        return Err(damaged());
+    }
+    Ok((starts, text))
+}
+
+/// Which shapes occur in a lane, and how often.
+pub(crate) struct Shapes {
+    /// The segment's numbers, ascending.
+    pub(crate) listed: Vec<u32>,
+    /// How many values each has.
+    pub(crate) counts: Vec<u32>,
+}
+
+/// The variables of a lane.
+pub(crate) struct Variables {
+    slots: Vec<Slot>,
+    /// For each local shape the index of its first slot, and one more for the end.
+    first_slot: Vec<u32>,
+    data: SlotData,
+    whole_starts: Vec<u32>,
+    whole: Vec<u8>,
+}
+
+impl Variables {
+    /// The slots of a local shape.
+    pub(crate) fn slots(&self, local: u32) -> &[Slot] {
+        let start = self.first_slot.get(local as usize).map_or(0, |at| *at as usize);
+        let end = self.first_slot.get(local as usize + 1).map_or(0, |at| *at as usize);
+        self.slots.get(start..end).unwrap_or_default()
+    }
+
+    /// Appends variable `index` of a slot.
+    pub(crate) fn push(&self, slot: &Slot, index: usize, out: &mut Vec<u8>) {
+        self.data.push(slot, index, out);
+    }
+
+    /// The `index`-th text that is kept whole.
+    pub(crate) fn whole(&self, index: usize) -> &[u8] {
+        let start = self.whole_starts.get(index).map_or(0, |at| *at as usize);
+        let end = self.whole_starts.get(index + 1).map_or(0, |at| *at as usize);
+        self.whole.get(start..end).unwrap_or_default()
+    }
+}
+
+fn damaged() -> Error {
+    Error::corrupt("a text lane is damaged")
+}

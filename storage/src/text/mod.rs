@@ -1,0 +1,3 @@
+//! Texts as words, and as shapes with variables.
+pub mod shape;
+pub mod words;
