@@ -113,6 +113,11 @@ impl<'a> Shape<'a> {
         Ok(shape)
     }
 
+    /// The shape of a text that is kept whole.
+    pub fn whole() -> Shape<'static> {
+        Shape { literal: "", offsets: &[0, 0] }
+    }
+
     /// All literal text, without the slots.
     pub fn literal(&self) -> &'a str {
         self.literal

@@ -1,0 +1,130 @@
+//! Rows that are not sealed yet: generations of batches, each with one shape table.
+//!
+//! Invariants
+//! * Batches of a generation lie in the order of their sequence numbers, and so do generations.
+//! * A batch is in memory as the WAL has it; its shapes are the generation's, so that a word is looked up once.
+//! * Only the newest generation grows.
+use crate::batch::Batch;
+use crate::error::Result;
+use crate::payload::Effect;
+use crate::text::table::{ShapeInterner, ShapeTable};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+/// A batch with its place in the sequence.
+pub(crate) struct HotBatch {
+    pub(crate) batch: Batch,
+    pub(crate) first_seq: u64,
+    pub(crate) arrival: i64,
+    /// Local shape to the generation's, the whole text first.
+    pub(crate) shape_map: Box<[u32]>,
+    pub(crate) time_min: i64,
+    pub(crate) time_max: i64,
+}
+
+impl HotBatch {
+    /// Bytes that it keeps in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.batch.bytes() + self.shape_map.len() * 4 + 512 + self.batch.fields().len() * 64
+    }
+}
+
+#[derive(Default)]
+struct Inner {
+    shapes: ShapeInterner,
+    batches: Vec<Arc<HotBatch>>,
+    effects: Vec<(u64, Effect)>,
+    rows: usize,
+    bytes: usize,
+    /// When the first batch came, by the clock that never goes back.
+    since: Option<Duration>,
+    /// One above the last sequence number.
+    end_seq: u64,
+}
+
+/// A run of batches that is sealed as one.
+#[derive(Default)]
+pub(crate) struct Generation {
+    inner: RwLock<Inner>,
+}
+
+/// What a reader sees of a generation.
+pub(crate) struct GenerationView {
+    pub(crate) batches: Vec<Arc<HotBatch>>,
+    pub(crate) shapes: Arc<ShapeTable>,
+}
+
+/// How much a generation holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct GenerationSize {
+    pub(crate) rows: usize,
+    pub(crate) bytes: usize,
+    pub(crate) since: Option<Duration>,
+    pub(crate) end_seq: u64,
+    pub(crate) effects: usize,
+}
+
+impl Generation {
+    /// Adds a batch, or effects alone, and gives the bytes that memory grew by.
+    pub(crate) fn publish(
+        &self,
+        batch: Option<Batch>,
+        effects: &[Effect],
+        first_seq: u64,
+        arrival: i64,
+        now: Duration,
+    ) -> Result<usize> {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let before = inner.bytes + inner.shapes.bytes();
+        for effect in effects {
+            inner.bytes += effect.key.len() + effect.value.as_ref().map_or(0, Vec::len) + 64;
+            inner.effects.push((first_seq, effect.clone()));
+        }
+        inner.since.get_or_insert(now);
+        let rows = batch.as_ref().map_or(0, Batch::rows);
+        if let Some(mut batch) = batch {
+            let mut shape_map = Vec::with_capacity(batch.shape_count() + 1);
+            shape_map.push(0);
+            for key in batch.shape_keys() {
+                let number = inner.shapes.intern(key?)?;
+                shape_map.push(number);
+            }
+            batch.drop_shapes();
+            let (mut time_min, mut time_max) = (i64::MAX, i64::MIN);
+            for time in batch.times() {
+                let time = time.unwrap_or(arrival);
+                time_min = time_min.min(time);
+                time_max = time_max.max(time);
+            }
+            let hot = HotBatch { batch, first_seq, arrival, shape_map: shape_map.into(), time_min, time_max };
+            inner.bytes += hot.bytes();
+            inner.rows += rows;
+            inner.batches.push(Arc::new(hot));
+        }
+        inner.end_seq = first_seq + rows as u64;
+        Ok((inner.bytes + inner.shapes.bytes()).saturating_sub(before))
+    }
+
+    /// What is in it now.
+    pub(crate) fn view(&self) -> GenerationView {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        GenerationView { batches: inner.batches.clone(), shapes: inner.shapes.snapshot() }
+    }
+
+    /// How much is in it now.
+    pub(crate) fn size(&self) -> GenerationSize {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        GenerationSize {
+            rows: inner.rows,
+            bytes: inner.bytes + inner.shapes.bytes(),
+            since: inner.since,
+            end_seq: inner.end_seq,
+            effects: inner.effects.len(),
+        }
+    }
+
+    /// The effects that came with its batches, with the sequence number of each.
+    pub(crate) fn effects(&self) -> Vec<(u64, Effect)> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).effects.clone()
+    }
+}

@@ -1,0 +1,102 @@
+//! Sets of rows of one block, a bit each.
+/// A set of rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RowSet {
+    bits: Vec<u64>,
+    rows: usize,
+}
+
+impl RowSet {
+    pub(crate) fn none(rows: usize) -> Self {
+        Self { bits: vec![0; rows.div_ceil(64)], rows }
+    }
+
+    pub(crate) fn all(rows: usize) -> Self {
+        let mut set = Self { bits: vec![u64::MAX; rows.div_ceil(64)], rows };
+        set.trim();
+        set
+    }
+
+    /// Clears the bits beyond the last row.
+    fn trim(&mut self) {
+        let used = self.rows % 64;
+        if used > 0
+            && let Some(last) = self.bits.last_mut()
+        {
+            *last &= (1 << used) - 1;
+        }
+    }
+
+    pub(crate) fn insert(&mut self, row: usize) {
+        if row < self.rows
+            && let Some(word) = self.bits.get_mut(row / 64)
+        {
+            *word |= 1 << (row % 64);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, row: usize) {
+        if let Some(word) = self.bits.get_mut(row / 64) {
+            *word &= !(1 << (row % 64));
+        }
+    }
+
+    pub(crate) fn contains(&self, row: usize) -> bool {
+        self.bits.get(row / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
+    }
+
+    pub(crate) fn and(&mut self, other: &Self) {
+        self.bits.iter_mut().zip(&other.bits).for_each(|(a, b)| *a &= b);
+    }
+
+    pub(crate) fn or(&mut self, other: &Self) {
+        self.bits.iter_mut().zip(&other.bits).for_each(|(a, b)| *a |= b);
+    }
+
+    pub(crate) fn not(&mut self) {
+        self.bits.iter_mut().for_each(|word| *word = !*word);
+        self.trim();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bits.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bits.iter().all(|word| *word == 0)
+    }
+
+    /// The rows of the set, ascending.
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = usize> + '_ {
+        self.bits
+            .iter()
+            .enumerate()
+            .flat_map(|(i, word)| (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| i * 64 + bit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_are_sets() {
+        let mut set = RowSet::none(130);
+        for row in [0, 64, 129, 130, 500] {
+            set.insert(row);
+        }
+        assert_eq!(set.iter().collect::<Vec<_>>(), [0, 64, 129]);
+        set.not();
+        assert_eq!(set.len(), 127);
+        assert!(!set.contains(64) && set.contains(1));
+        set.remove(1);
+        let mut all = RowSet::all(130);
+        assert_eq!(all.len(), 130);
+        all.and(&set);
+        assert_eq!(all, set);
+        let mut none = RowSet::none(130);
+        none.or(&set);
+        assert_eq!(none, set);
+        assert!(RowSet::none(0).is_empty() && RowSet::all(0).is_empty());
+    }
+}

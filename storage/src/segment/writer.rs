@@ -1,0 +1,128 @@
+//! Writes a segment: rows of any batches, in order, as blocks, shapes, index and footer of one file.
+//!
+//! Invariants
+//! * The file has its name only once all its bytes are durable; the directory is synced after the rename.
+//! * Nothing of a segment is believed by others before the catalog names it.
+use super::block::{self, BlockMeta, Input, Tables};
+use super::footer::{Footer, FooterField, HEAD_BYTES, Piece};
+use super::text_lane::Scratch;
+use crate::env::{Env, File, OpenMode};
+use crate::error::{Error, Result};
+use crate::layout::{SEGMENT_MAGIC, TEMPORARY};
+use crate::retention::RetentionClass;
+use crate::text::table::ShapeTable;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A finished file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written {
+    pub(crate) bytes: u64,
+    /// Of the whole file.
+    pub(crate) crc: u32,
+}
+
+/// What is known of a segment before its rows are.
+pub(crate) struct Identity {
+    pub(crate) id: u64,
+    pub(crate) day: String,
+    pub(crate) class: RetentionClass,
+    pub(crate) created: i64,
+}
+
+/// A segment that is being written.
+pub(crate) struct SegmentWriter {
+    env: Arc<dyn Env>,
+    file: Arc<dyn File>,
+    path: PathBuf,
+    temporary: PathBuf,
+    at: u64,
+    crc: crc32fast::Hasher,
+    blocks: Vec<BlockMeta>,
+    scratch: Scratch,
+}
+
+impl SegmentWriter {
+    /// Begins the file that will be `path`, in a directory that exists.
+    pub(crate) fn create(env: Arc<dyn Env>, path: &Path) -> Result<Self> {
+        let temporary = path.with_extension(TEMPORARY);
+        let file = env.open(&temporary, OpenMode::OpenOrCreate).map_err(|e| Error::io("create", &temporary, e))?;
+        file.set_len(0).map_err(|e| Error::io("empty", &temporary, e))?;
+        let mut writer = Self {
+            env,
+            file,
+            path: path.to_path_buf(),
+            temporary,
+            at: 0,
+            crc: crc32fast::Hasher::new(),
+            blocks: Vec::new(),
+            scratch: Scratch::default(),
+        };
+        let mut head = SEGMENT_MAGIC.to_vec();
+        head.extend_from_slice(&1u32.to_le_bytes());
+        writer.write(&head)?;
+        debug_assert_eq!(writer.at, HEAD_BYTES);
+        Ok(writer)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all_at(bytes, self.at).map_err(|e| Error::io("write", &self.temporary, e))?;
+        self.crc.update(bytes);
+        self.at += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Adds the given rows, as (input, row), as one block.
+    pub(crate) fn add_block(
+        &mut self,
+        inputs: &[Input<'_>],
+        rows: &[(u32, u16)],
+        tables: &Tables,
+        slots_of: &[u8],
+    ) -> Result<()> {
+        let mut encoded = block::encode(inputs, rows, tables, slots_of, &mut self.scratch);
+        encoded.meta.offset = self.at;
+        self.write(&encoded.bytes)?;
+        self.blocks.push(encoded.meta);
+        Ok(())
+    }
+
+    /// Adds shapes, index and footer, and gives the file its name.
+    pub(crate) fn finish(
+        mut self,
+        identity: Identity,
+        tables: &Tables,
+        shapes: &ShapeTable,
+        index: &[u8],
+    ) -> Result<Written> {
+        let raw = shapes.encode();
+        let small = zstd::bulk::compress(&raw, 3).map_err(|e| Error::io("compress the shapes of", &self.path, e))?;
+        let shape_piece = self.piece(&small, raw.len())?;
+        let index_piece = self.piece(index, index.len())?;
+        let footer = Footer {
+            id: identity.id,
+            day: identity.day,
+            class: identity.class,
+            created: identity.created,
+            fields: tables.fields.iter().map(FooterField::from).collect(),
+            streams: tables.streams.clone(),
+            shape_count: shapes.len() as u32,
+            shapes: shape_piece,
+            index: index_piece,
+            blocks: std::mem::take(&mut self.blocks),
+        };
+        let footer = footer.encode()?;
+        self.write(&footer)?;
+        self.file.sync_all().map_err(|e| Error::io("sync", &self.temporary, e))?;
+        self.env.rename(&self.temporary, &self.path).map_err(|e| Error::io("name", &self.path, e))?;
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        self.env.sync_dir(directory).map_err(|e| Error::io("sync", directory, e))?;
+        Ok(Written { bytes: self.at, crc: self.crc.finalize() })
+    }
+
+    fn piece(&mut self, bytes: &[u8], raw: usize) -> Result<Piece> {
+        let piece = Piece { offset: self.at, len: bytes.len() as u64, raw: raw as u64, crc: crc32fast::hash(bytes) };
+        self.write(bytes)?;
+        Ok(piece)
+    }
+}
