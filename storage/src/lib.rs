@@ -14,3 +14,6 @@ pub mod retention;
 pub mod scan;
 pub mod segment;
 pub mod text;
+pub mod planted;
+pub mod record;
+pub mod wal;
