@@ -281,7 +281,6 @@ fn open(env: &dyn Env, path: &Path) -> Result<Arc<dyn File>> {
 fn read_lossy(env: &dyn Env, found: &Found, bytes: &mut Vec<u8>) -> Result<bool> {
     let file = open(env, &found.path)?;
     let len = file.len().map_err(|e| Error::io("read the length of", &found.path, e))?.min(READ_BYTES_MAX);
-    bytes.clear();
     bytes.resize(len as usize, 0);
     let mut unreadable = false;
     for (index, chunk) in bytes.chunks_mut(CHUNK_BYTES).enumerate() {
