@@ -334,12 +334,10 @@ proptest::proptest! {
         let path = log.names("wal").pop().unwrap();
         let mut synced = std::fs::read(&path).unwrap();
         let (mut all, mut acknowledged) = (Vec::new(), 0);
-        let mut next = from_seq;
-        for (bytes, mode) in sizes {
+        for (next, (bytes, mode)) in (from_seq..).zip(sizes) {
             let made = batch(next, 1, bytes);
             append(&mut writer, std::slice::from_ref(&made), mode == 0).unwrap();
             all.push(made);
-            next += 1;
             if mode == 0 {
                 acknowledged = all.len();
                 synced = std::fs::read(&path).unwrap();
@@ -388,6 +386,30 @@ fn what_a_recycled_file_held_never_comes_back() {
     let (_, files, _) = log.open();
     assert!(files.prepare_spare().unwrap());
     assert!(!files.prepare_spare().unwrap());
+}
+
+#[test]
+fn spares_outlive_the_numbers_of_their_frames() {
+    let log = Log::new(4096);
+    let (mut writer, files, _) = log.open();
+    append_each(&mut writer, &tens(40, 100));
+    files.retire(390).unwrap();
+    drop(writer);
+    // All files are lost, so batch numbers start again, and the spares hold frames with the very next numbers.
+    for path in log.names("wal") {
+        std::fs::remove_file(path).unwrap();
+    }
+    let spares = log.names("spare");
+    let first = spares.iter().map(|path| std::fs::read(path).unwrap()).find(|bytes| bytes[FILE_HEADER_BYTES + 8] == 0);
+    let batches = tens(2, 100);
+    for path in &spares {
+        std::fs::write(path, first.as_ref().unwrap()).unwrap();
+    }
+    let (mut writer, _, _) = log.open();
+    append_each(&mut writer, &batches);
+    let (replayed, found) = log.replay();
+    assert_eq!(found, batches);
+    assert!(replayed.damaged.is_empty());
 }
 
 #[test]
@@ -770,4 +792,46 @@ fn a_file_whose_name_is_not_durable_takes_no_frame() {
     append_each(&mut writer, &[batch(20, 10, 10)]);
     let (replayed, found) = log.replay();
     assert_eq!((found.len(), replayed.damaged.len()), (3, 0));
+}
+
+#[test]
+fn a_rewrite_on_a_full_disk_loses_nothing_and_can_be_repeated() {
+    let (log, refusals) = refusing_log(4096);
+    let (mut writer, _, _) = log.open();
+    append_each(&mut writer, &tens(2, 100));
+    drop(writer);
+    let (mut replayed, _) = log.replay();
+    refusals.disk_full.store(true, Ordering::Relaxed);
+    for _ in 0..2 {
+        let e = rewrite_tail(&log.env, &log.options, &mut replayed).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::DiskFull);
+        assert!(log.names("tmp").is_empty());
+        assert_eq!(log.replay().1, tens(2, 100));
+    }
+    refusals.disk_full.store(false, Ordering::Relaxed);
+    rewrite_tail(&log.env, &log.options, &mut replayed).unwrap();
+    let files = Files::open(log.env.clone(), log.options.clone(), &replayed).unwrap();
+    let mut writer = Writer::create(files, Start::from(&replayed)).unwrap();
+    append_each(&mut writer, &[batch(20, 1, 9)]);
+    let (replayed, found) = log.replay();
+    assert_eq!((found.len(), replayed.damaged.len()), (3, 0));
+}
+
+#[test]
+fn spares_are_made_beside_a_running_writer() {
+    let log = Log::new(4096);
+    let (mut writer, files, _) = log.open();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                files.prepare_spare().unwrap();
+                files.retire(100).unwrap();
+            }
+        });
+        append_each(&mut writer, &tens(100, 300));
+        done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(log.replay_from(100).1, tens(100, 300)[10..]);
+    assert!(log.names("spare").len() <= 3);
 }
