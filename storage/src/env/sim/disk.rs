@@ -91,8 +91,18 @@ impl Disk {
         names_of(path).iter().try_fold(ROOT, |dir, name| self.lookup(dir, name))
     }
 
+    /// What a path names, or what is in its way.
+    fn walk(&self, path: &Path) -> io::Result<Ino> {
+        names_of(path).iter().try_fold(ROOT, |dir, name| {
+            if !self.dirs.contains_key(&dir) {
+                return Err(fail(io::ErrorKind::NotADirectory, "not a directory", path));
+            }
+            self.lookup(dir, name).ok_or_else(|| fail(io::ErrorKind::NotFound, "no such file or directory", path))
+        })
+    }
+
     fn dir(&self, path: &Path) -> io::Result<Ino> {
-        let ino = self.find(path).ok_or_else(|| fail(io::ErrorKind::NotFound, "no such directory", path))?;
+        let ino = self.walk(path)?;
         if self.dirs.contains_key(&ino) {
             Ok(ino)
         } else {
@@ -111,7 +121,7 @@ impl Disk {
 
     /// The number of an existing file.
     pub(super) fn file_ino(&self, path: &Path) -> io::Result<Ino> {
-        let ino = self.find(path).ok_or_else(|| fail(io::ErrorKind::NotFound, "no such file", path))?;
+        let ino = self.walk(path)?;
         if self.files.contains_key(&ino) {
             Ok(ino)
         } else {
@@ -158,6 +168,9 @@ impl Disk {
 
     /// Makes a directory and those above it.
     pub(super) fn create_dir_all(&mut self, path: &Path) -> io::Result<()> {
+        if self.find(path).is_some_and(|ino| self.files.contains_key(&ino)) {
+            return Err(fail(io::ErrorKind::AlreadyExists, "exists already as a file", path));
+        }
         let mut dir = ROOT;
         for name in names_of(path) {
             dir = match self.lookup(dir, &name) {

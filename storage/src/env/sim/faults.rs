@@ -61,7 +61,7 @@ impl Fault {
         self
     }
 
-    /// Only calls on a path with this in it count and fail.
+    /// Only calls on a path with this in it count and fail; of a rename, the old path.
     #[must_use]
     pub fn under(mut self, part: impl Into<String>) -> Self {
         self.under = Some(part.into());

@@ -10,6 +10,7 @@
 mod content;
 mod disk;
 mod faults;
+mod file;
 mod machine;
 mod oracle;
 mod rng;
@@ -21,7 +22,8 @@ pub use machine::IoStats;
 pub use oracle::{Oracle, fingerprint};
 
 use super::{DirEntry, DirLock, Env, File, OpenMode, Space};
-use disk::{Disk, Ino, normalized};
+use disk::{Disk, normalized};
+use file::{SimFile, SimLock};
 use machine::{Call, Machine};
 use std::collections::VecDeque;
 use std::io;
@@ -118,7 +120,7 @@ impl SimEnv {
         self.machine.locked().end_life();
     }
 
-    /// Adds a fault to those that are set.
+    /// Adds a fault to those that are set. Faults outlive a power cut; a process started after it meets them too.
     pub fn fail(&self, fault: Fault) {
         self.machine.locked().plan.faults.push(fault);
     }
@@ -263,63 +265,5 @@ impl Env for SimEnv {
 
     fn random(&self) -> u64 {
         self.machine.locked().random()
-    }
-}
-
-struct SimFile {
-    machine: Shared,
-    ino: Ino,
-    life: u64,
-    path: PathBuf,
-}
-
-impl SimFile {
-    fn call(&self, kind: IoKind, offset: u64, len: usize) -> Call<'_> {
-        let changes = !matches!(kind, IoKind::Read | IoKind::Stat);
-        Call { kind, path: &self.path, life: Some(self.life), changes, offset, len }
-    }
-}
-
-impl File for SimFile {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.machine.locked().read(self.call(IoKind::Read, offset, buf.len()), self.ino, buf)
-    }
-
-    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        self.machine.locked().write(self.call(IoKind::Write, offset, buf.len()), self.ino, buf)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.machine.locked().sync(self.call(IoKind::Sync, 0, 0), self.ino)
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        self.sync_data()
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.machine.locked().set_len(self.call(IoKind::SetLen, len, 0), self.ino, len)
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.machine.locked().file_len(self.call(IoKind::Stat, 0, 0), self.ino)
-    }
-}
-
-impl Drop for SimFile {
-    fn drop(&mut self) {
-        self.machine.locked().close(self.ino, self.life);
-    }
-}
-
-struct SimLock {
-    file: SimFile,
-}
-
-impl DirLock for SimLock {}
-
-impl Drop for SimLock {
-    fn drop(&mut self) {
-        self.file.machine.locked().unlock(self.file.ino, self.file.life);
     }
 }

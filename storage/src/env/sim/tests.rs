@@ -577,3 +577,167 @@ fn the_oracle_holds_a_recovery_to_its_outcome() {
     assert!(oracle.expect([(0, 0), (1, 1)]).is_err(), "dropped once, back later");
     assert!(oracle.expect([(0, 0), (2, 2)]).is_err(), "gone once, back later");
 }
+
+/// One random step, and everything that a caller sees of it.
+fn step(env: &dyn Env, root: &Path, rng: &mut rng::Rng) -> String {
+    const NAMES: [&str; 7] = ["a", "b", "c", "d", "d/a", "d/b", "d/e"];
+    let mut name = || root.join(NAMES[rng.below_len(NAMES.len())]);
+    let (path, other) = (name(), name());
+    let mode = [OpenMode::ReadWrite, OpenMode::Create, OpenMode::OpenOrCreate][rng.below_len(3)];
+    let (action, offset, len) = (rng.below(12), rng.below(3_000), rng.below_len(2_000));
+    let bytes = vec![rng.draw() as u8; len];
+    let act = || -> io::Result<String> {
+        let mut seen = String::new();
+        match action {
+            0 => env.remove_file(&path)?,
+            1 => env.remove_dir(&path)?,
+            2 => env.create_dir_all(&path)?,
+            // Linux has three errors for a directory in the way.
+            3 | 4 => env.rename(&path, &other).map_err(|_| io::ErrorKind::Other)?,
+            5 => seen = env.exists(&path).unwrap_or(false).to_string(),
+            6 => {
+                let files = env.list(&path)?.into_iter();
+                seen = format!(
+                    "{:?}",
+                    files.map(|e| (e.name, e.is_dir, e.len * u64::from(!e.is_dir))).collect::<Vec<_>>()
+                );
+            }
+            7 => env.open(&path, mode)?.set_len(offset)?,
+            _ => {
+                let file = env.open(&path, mode)?;
+                file.write_all_at(&bytes, offset)?;
+                file.sync_data()?;
+                seen = format!("{:?}", fingerprint(&read_file(env, &path, 1 << 20)?));
+            }
+        }
+        Ok(seen)
+    };
+    let was_file = env.open(&path, OpenMode::ReadWrite).is_ok();
+    // What a directory's rename does is not promised.
+    if matches!(action, 3 | 4) && !was_file {
+        return "skipped".into();
+    }
+    format!("{action} {:?}", act().map_err(|error| error.kind()))
+}
+
+#[test]
+fn it_behaves_as_the_real_one() {
+    for seed in 0..20 {
+        let directory = tempfile::tempdir().unwrap();
+        let (real, sim) = (crate::env::RealEnv::new(), machine(seed));
+        let mut rngs = [rng::Rng::new(seed), rng::Rng::new(seed)];
+        for number in 0..300 {
+            let [for_real, for_sim] = &mut rngs;
+            let (wanted, got) = (step(&real, directory.path(), for_real), step(&sim, p("/d"), for_sim));
+            assert_eq!(got, wanted, "seed {seed}, step {number}");
+        }
+    }
+}
+
+#[test]
+fn every_name_is_one_it_had_since_its_directory_was_synced() {
+    const NAMES: usize = 5;
+    for seed in 0..SEEDS {
+        let env = machine(seed);
+        let mut rng = rng::Rng::new(seed);
+        let mut now: Vec<Option<Vec<u8>>> = vec![None; NAMES];
+        let mut allowed: Vec<BTreeSet<Option<Vec<u8>>>> = vec![BTreeSet::from([None]); NAMES];
+        for number in 0..rng.below(30) {
+            let (at, to) = (rng.below_len(NAMES), rng.below_len(NAMES));
+            let path = |index: usize| p("/d").join(index.to_string());
+            match rng.below(4) {
+                0 if now[at].is_none() => {
+                    let bytes = format!("content {number}").into_bytes();
+                    create(&env, path(at).to_str().unwrap(), &bytes).sync_data().unwrap();
+                    now[at] = Some(bytes);
+                }
+                1 if now[at].is_some() && at != to => {
+                    env.rename(&path(at), &path(to)).unwrap();
+                    now[to] = now[at].take();
+                }
+                2 if now[at].is_some() => {
+                    env.remove_file(&path(at)).unwrap();
+                    now[at] = None;
+                }
+                3 if rng.below(3) == 0 => {
+                    env.sync_dir(p("/d")).unwrap();
+                    allowed = now.iter().map(|name| BTreeSet::from([name.clone()])).collect();
+                }
+                _ => {}
+            }
+            for (allowed, now) in allowed.iter_mut().zip(&now) {
+                allowed.insert(now.clone());
+            }
+        }
+        reboot(&env);
+        let mut seen = BTreeSet::new();
+        for (index, allowed) in allowed.iter().enumerate() {
+            let found = env.read_raw(&p("/d").join(index.to_string())).ok();
+            assert!(allowed.contains(&found), "seed {seed}, name {index}: {found:?}");
+            assert!(found.is_none() || seen.insert(found), "seed {seed}: one file under two names");
+        }
+    }
+}
+
+/// A log of 16-byte records, key and its complement, as small as one can be.
+struct TinyLog {
+    file: Arc<dyn File>,
+    end: u64,
+}
+
+impl TinyLog {
+    fn open(env: &dyn Env) -> io::Result<(Self, Vec<u64>)> {
+        let file = env.open(p("/d/log"), OpenMode::OpenOrCreate)?;
+        env.sync_dir(p("/d"))?;
+        let bytes = read_file(env, p("/d/log"), 1 << 20)?;
+        let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap());
+        let records = bytes.chunks_exact(16).map(|record| (word(&record[..8]), word(&record[8..])));
+        let keys: Vec<u64> = records.take_while(|(key, check)| *key == !check).map(|(key, _)| key).collect();
+        let end = keys.len() as u64 * 16;
+        // What is dropped must not come back once something was appended before it.
+        file.set_len(end)?;
+        file.sync_data()?;
+        Ok((Self { file, end }, keys))
+    }
+
+    fn append(&mut self, key: u64, sync: bool) -> io::Result<()> {
+        let record = [key.to_le_bytes(), (!key).to_le_bytes()].concat();
+        self.file.write_all_at(&record, self.end)?;
+        self.end += 16;
+        if sync { self.file.sync_data() } else { Ok(()) }
+    }
+}
+
+/// Lives of a log that end in a power cut each, checked after each.
+fn lives_of_a_log(seed: u64, sync: bool) -> Result<(), String> {
+    let env = machine(seed);
+    let mut oracle = Oracle::new();
+    let mut key = 0;
+    for life in 0..4 {
+        env.cut_at_io(3 + (seed * 7 + life * 13) % 150);
+        let process = env.process();
+        if let Ok((mut log, _)) = TinyLog::open(&process) {
+            loop {
+                key += 1;
+                oracle.sent(key, key);
+                if log.append(key, sync).is_err() {
+                    break;
+                }
+                oracle.acked(key);
+            }
+        }
+        env.power_on();
+        let (_, keys) = TinyLog::open(&env).unwrap();
+        oracle.settle(keys.into_iter().map(|key| (key, key)))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_log_that_syncs_passes_and_one_that_does_not_is_caught() {
+    for seed in 0..SEEDS {
+        assert_eq!(lives_of_a_log(seed, true), Ok(()), "seed {seed}");
+    }
+    let caught = (0..SEEDS).filter(|seed| lives_of_a_log(*seed, false).is_err()).count();
+    assert!(caught > 300, "{caught} of {SEEDS}");
+}
