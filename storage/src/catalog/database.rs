@@ -1,17 +1,18 @@
-//! Making and opening the redb file, and redb's errors as ours.
+//! Making, proving, opening and setting aside the redb file, and redb's errors as ours.
 //!
 //! Invariants
 //! * A file gets its name only once it is complete and durable.
 //! * Every page is checked against its checksum before anything in the file is believed or changed.
 use super::backend::{Backend, Header};
-use super::tables::{Digest, Table, seal_row};
-use super::{COMMITS_KEY, CORE, FORMAT_KEY, META_KEY, Meta, Options};
+use super::tables::{Digest, Table, open_row, seal_row, show_key};
+use super::{COMMITS_KEY, CORE, Catalog, FORMAT_KEY, META_KEY, Meta, Options, StoredTable};
 use crate::env::{Env, File, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::TEMPORARY;
+use crate::layout::{CATALOG, Layout, TEMPORARY};
 use crate::limits::MIB;
 use redb::backends::InMemoryBackend;
-use redb::{Builder, Database, Durability, StorageBackend, TableDefinition, WriteTransaction};
+use redb::{Builder, Database, Durability, ReadableDatabase, StorageBackend, TableDefinition, WriteTransaction};
+use serde::de::DeserializeOwned;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -69,26 +70,40 @@ fn put(txn: &WriteTransaction, name: &str, key: &[u8], stored: &[u8]) -> Result<
     Ok(())
 }
 
-/// Opens the catalog at `path`, after every page of it was checked.
+/// Opens the catalog at `path`, which must have been proven.
 pub(super) fn open(env: &dyn Env, path: &Path, options: Options) -> Result<Database> {
     let file = env.open(path, OpenMode::ReadWrite).map_err(|e| Error::io("open", path, e))?;
-    rehearse(&*file, path, options).map_err(|e| e.context(format!("{} cannot be used", path.display())))?;
     start(Backend::new(file), path, options)
 }
 
-/// Has redb open a copy in memory, in such a way that it verifies each page before it reads it.
+/// Checks every page of the catalog at `path` without changing the file, and gives its format.
 ///
-/// Opened as they are, files with two-phase commits and quick repair are believed: redb decodes the saved free space
-/// without looking at checksums, panics on some damaged ones, and would let a commit write over live rows on others.
-/// A panic in the middle of redb is nothing to go on from, so the file is proven first. The catalog is small, and
-/// the file itself stays as it was found.
-fn rehearse(file: &dyn File, path: &Path, options: Options) -> Result<()> {
-    let header = Header::read(file)?;
-    header.check()?;
-    let copy = InMemoryBackend::new();
-    copy_into(&copy, file).map_err(|e| Error::io("read", path, e))?;
-    copy.write(0, &header.distrusted()?).map_err(|e| Error::io("read", path, e))?;
-    start(copy, path, options).map(drop)
+/// redb opens a copy in memory here, in such a way that it verifies each page before it reads it. Opened as they are,
+/// files with two-phase commits and quick repair are believed: redb decodes the saved free space without a look at
+/// checksums, panics on some damaged ones, and would let a commit write over live rows on others. A panic in the
+/// middle of redb is nothing to go on from, so the file is proven first. The catalog is small enough for that.
+pub(super) fn prove(env: &dyn Env, path: &Path, options: Options) -> Result<u32> {
+    let prove = || {
+        let file = env.open(path, OpenMode::Read).map_err(|e| Error::io("open", path, e))?;
+        let header = Header::read(&*file)?;
+        header.check()?;
+        let copy = InMemoryBackend::new();
+        copy_into(&copy, &*file).map_err(|e| Error::io("read", path, e))?;
+        copy.write(0, &header.distrusted()?).map_err(|e| Error::io("read", path, e))?;
+        let database = start(copy, path, options)?;
+        let txn = database.begin_read().map_err(|e| refused(path, "read", e))?;
+        let core = txn.open_table(table(CORE)).map_err(|e| refused(path, "read", e))?;
+        core_row(&core, path, FORMAT_KEY)
+    };
+    prove().map_err(|e: Error| e.context(format!("the catalog {} cannot be used", path.display())))
+}
+
+/// What the catalog says about itself under `key`.
+pub(super) fn core_row<T: DeserializeOwned>(core: &impl StoredTable, path: &Path, key: &[u8]) -> Result<T> {
+    match core.get(key).map_err(|e| refused(path, "read", e))? {
+        Some(stored) => open_row(CORE, key, stored.value()),
+        None => Err(Error::corrupt(format!("the {CORE} row {} is missing", show_key(key)))),
+    }
 }
 
 fn copy_into(copy: &InMemoryBackend, file: &dyn File) -> io::Result<()> {
@@ -143,4 +158,36 @@ pub(super) fn beside(path: &Path, extension: &str) -> PathBuf {
 /// The directory of `path`.
 pub(super) fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("."))
+}
+
+impl Catalog {
+    /// Moves a catalog that cannot be used into the quarantine and says where it is now; none where there is no file.
+    pub fn set_aside(env: &dyn Env, layout: &Layout) -> Result<Option<PathBuf>> {
+        let from = layout.catalog();
+        if !env.exists(&from).map_err(|e| Error::io("look for", &from, e))? {
+            return Ok(None);
+        }
+        let move_it = || -> io::Result<PathBuf> {
+            env.create_dir_all(&layout.quarantine())?;
+            let to = free_name(env, &layout.quarantine())?;
+            env.rename(&from, &to)?;
+            env.sync_dir(&layout.quarantine())?;
+            env.sync_dir(layout.root())?;
+            Ok(to)
+        };
+        move_it().map(Some).map_err(|e| Error::io("set aside", &from, e))
+    }
+}
+
+/// A name for a catalog in `folder` that nothing has.
+fn free_name(env: &dyn Env, folder: &Path) -> io::Result<PathBuf> {
+    let now = env.now();
+    let mut attempt = 0u32;
+    loop {
+        let name = folder.join(format!("{CATALOG}.{now}.{attempt}"));
+        if !env.exists(&name)? {
+            return Ok(name);
+        }
+        attempt += 1;
+    }
 }

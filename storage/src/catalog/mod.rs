@@ -12,7 +12,7 @@
 //! * Damage is reported, never passed on: redb's page checksums are checked at open, ours on every read.
 //! * redb is imported in this folder only.
 //!
-//! redb panics on some damaged files that it was told to believe; [`database::open`] proves a file first, so that
+//! redb panics on some damaged files that it was told to believe; [`database::prove`] reads a file first, so that
 //! nothing here has to catch a panic.
 mod backend;
 pub mod config_copy;
@@ -32,13 +32,12 @@ pub use tables::{Change, Row, Scan, Table};
 
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{CATALOG, FORMAT_VERSION, Layout};
+use crate::layout::FORMAT_VERSION;
 use crate::limits::MIB;
 use migrate::{MIGRATIONS, Migration};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -53,6 +52,9 @@ const CORE: &str = "core";
 const FORMAT_KEY: &[u8] = b"format";
 const COMMITS_KEY: &[u8] = b"commits";
 
+/// A table of any transaction.
+trait StoredTable: ReadableTable<&'static [u8], &'static [u8]> {}
+impl<T: ReadableTable<&'static [u8], &'static [u8]>> StoredTable for T {}
 type OpenTable<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
 
 /// How a catalog is opened.
@@ -111,18 +113,16 @@ impl Catalog {
         if created {
             database::create(&*env, path, options, target)?;
         }
-        let database = RwLock::new(Some(database::open(&*env, path, options)?));
-        let catalog = Self { env, path: path.to_owned(), options, database, failed: AtomicBool::new(false) };
-        let found = catalog.core::<u32>(FORMAT_KEY)?;
+        let found = database::prove(&*env, path, options)?;
         migrate::check_format(path, found, target, steps)?;
         if found < target {
-            catalog.close();
-            migrate::back_up(&*catalog.env, path, found)?;
-            catalog.reopen()?;
-            migrate::run(&catalog, found, target, steps)?;
+            migrate::back_up(&*env, path, found)?;
         }
+        let database = RwLock::new(Some(database::open(&*env, path, options)?));
+        let catalog = Self { env, path: path.to_owned(), options, database, failed: AtomicBool::new(false) };
         // Written over is a commit that was cut short, if there was one: `Header::check` relies on it.
         catalog.apply(&Change::new(), None)?;
+        migrate::run(&catalog, found, target, steps)?;
         Ok(Opened { catalog, created, migrated_from: (found < target).then_some(found) })
     }
 
@@ -193,7 +193,11 @@ impl Catalog {
 
     /// How often it was changed, which never falls. Kept elsewhere too, it shows a catalog that went back in time.
     pub fn commits(&self) -> Result<u64> {
-        self.core(COMMITS_KEY)
+        self.with(|database| {
+            let txn = database.begin_read().map_err(|e| self.refused("read", e))?;
+            let core = txn.open_table(database::table(CORE)).map_err(|e| self.refused("read", e))?;
+            self.core_in(&core, COMMITS_KEY)
+        })
     }
 
     /// The value of a key; an error where it is damaged.
@@ -238,7 +242,7 @@ impl Catalog {
         })
     }
 
-    fn digest_of(&self, rows: &impl ReadableTable<&'static [u8], &'static [u8]>) -> Result<Digest> {
+    fn digest_of(&self, rows: &impl StoredTable) -> Result<Digest> {
         let mut digest = Digest::default();
         for row in rows.iter().map_err(|e| self.refused("read", e))? {
             let (key, stored) = row.map_err(|e| self.refused("read", e))?;
@@ -247,23 +251,8 @@ impl Catalog {
         Ok(digest)
     }
 
-    fn core<T: DeserializeOwned>(&self, key: &[u8]) -> Result<T> {
-        self.with(|database| {
-            let txn = database.begin_read().map_err(|e| self.refused("read", e))?;
-            let core = txn.open_table(database::table(CORE)).map_err(|e| self.refused("read", e))?;
-            self.core_in(&core, key)
-        })
-    }
-
-    fn core_in<T: DeserializeOwned>(
-        &self,
-        core: &impl ReadableTable<&'static [u8], &'static [u8]>,
-        key: &[u8],
-    ) -> Result<T> {
-        match core.get(key).map_err(|e| self.refused("read", e))? {
-            Some(stored) => open_row(CORE, key, stored.value()),
-            None => Err(Error::corrupt(format!("the {CORE} row {} is missing", tables::show_key(key)))),
-        }
+    fn core_in<T: DeserializeOwned>(&self, core: &impl StoredTable, key: &[u8]) -> Result<T> {
+        database::core_row(core, &self.path, key)
     }
 
     fn put_core<T: Serialize>(&self, core: &mut OpenTable<'_>, key: &[u8], value: &T) -> Result<()> {
@@ -279,16 +268,14 @@ impl Catalog {
 
     /// Closes the file and opens it again: what there is to do after a failed commit.
     pub fn reopen(&self) -> Result<()> {
-        self.close();
-        let reopened = database::open(&*self.env, &self.path, self.options)?;
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = Some(reopened);
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        // Closed before it is opened: two handles of redb on one file would not know of each other.
+        drop(database.take());
+        database::prove(&*self.env, &self.path, self.options)?;
+        *database = Some(database::open(&*self.env, &self.path, self.options)?);
+        drop(database);
         self.failed.store(false, Ordering::Release);
         self.apply(&Change::new(), None)
-    }
-
-    /// Waits for those who use it, then closes the file; until [`Catalog::reopen`] everything is refused.
-    fn close(&self) {
-        drop(self.database.write().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     fn with<R>(&self, act: impl FnOnce(&Database) -> Result<R>) -> Result<R> {
@@ -299,35 +286,5 @@ impl Catalog {
 
     fn refused(&self, doing: &str, error: impl Into<redb::Error>) -> Error {
         database::refused(&self.path, doing, error)
-    }
-
-    /// Moves a catalog that cannot be used into the quarantine and says where it is now; none where there is no file.
-    pub fn set_aside(env: &dyn Env, layout: &Layout) -> Result<Option<PathBuf>> {
-        let from = layout.catalog();
-        if !env.exists(&from).map_err(|e| Error::io("look for", &from, e))? {
-            return Ok(None);
-        }
-        let move_it = || -> io::Result<PathBuf> {
-            env.create_dir_all(&layout.quarantine())?;
-            let to = free_name(env, &layout.quarantine())?;
-            env.rename(&from, &to)?;
-            env.sync_dir(&layout.quarantine())?;
-            env.sync_dir(layout.root())?;
-            Ok(to)
-        };
-        move_it().map(Some).map_err(|e| Error::io("set aside", &from, e))
-    }
-}
-
-/// A name for a catalog in `folder` that nothing has.
-fn free_name(env: &dyn Env, folder: &Path) -> io::Result<PathBuf> {
-    let now = env.now();
-    let mut attempt = 0u32;
-    loop {
-        let name = folder.join(format!("{CATALOG}.{now}.{attempt}"));
-        if !env.exists(&name)? {
-            return Ok(name);
-        }
-        attempt += 1;
     }
 }

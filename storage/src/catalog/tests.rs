@@ -3,7 +3,9 @@ use super::migrate::Migration;
 use super::tables::seal_row;
 use super::*;
 use crate::env::{DirEntry, DirLock, File, OpenMode, RealEnv, Space};
+use crate::layout::{CATALOG, Layout};
 use std::fs;
+use std::io;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -214,7 +216,7 @@ fn a_newer_format_is_refused_by_its_number() {
         message.contains("format 7, written by a newer version") && message.contains("up to format 1"),
         "{message}"
     );
-    assert_eq!(fs::read(&path).unwrap().len(), before.len());
+    assert!(fs::read(&path).unwrap() == before, "the file of another version was changed");
 }
 
 fn rename_service(catalog: &Catalog, change: &mut Change) -> Result<()> {
@@ -318,48 +320,66 @@ fn judge(path: &Path, bytes: &[u8], want: &str) -> std::result::Result<&'static 
     }
 }
 
-fn flip_all(step: usize, first: usize, crashed: bool) {
-    let (dir, path, catalog) = fresh();
+/// A folder in memory where there is one: thousands of syncs are slow, and nothing here depends on them.
+fn memory_dir() -> TempDir {
+    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
+}
+
+/// The bytes of a filled catalog, closed or as a crash leaves it, and what it says.
+fn filled(crashed: bool) -> (Vec<u8>, String) {
+    let (_dir, path, catalog) = fresh();
     fill(&catalog, 30);
     catalog.commit(&Change::new()).unwrap();
     let want = contents(&catalog.load().unwrap());
-    let clean = if crashed {
+    if crashed {
         let bytes = fs::read(&path).unwrap();
         std::mem::forget(catalog);
-        bytes
-    } else {
-        drop(catalog);
-        fs::read(&path).unwrap()
-    };
+        return (bytes, want);
+    }
+    drop(catalog);
+    (fs::read(&path).unwrap(), want)
+}
+
+fn flip_each(bits: impl Iterator<Item = usize>, crashed: bool) {
+    let dir = memory_dir();
     let target = dir.path().join("flipped.redb");
+    let (mut bytes, want) = filled(crashed);
     let mut counts = std::collections::BTreeMap::new();
-    // Pages that were never written hold nothing that could be lost.
-    for at in (first..clean.len()).step_by(step) {
-        let page = at / 4096 * 4096;
-        if at >= 4096 && clean[page..clean.len().min(page + 4096)].iter().all(|b| *b == 0) {
+    for bit in bits.take_while(|bit| bit / 8 < 1 << 20) {
+        let (at, page) = (bit / 8, bit / 8 / 4096 * 4096);
+        // Pages that were never written hold nothing that could be lost.
+        if bytes[page..bytes.len().min(page + 4096)].iter().all(|b| *b == 0) {
             continue;
         }
-        let mut bytes = clean.clone();
-        bytes[at] ^= 1 << (at % 8);
+        bytes[at] ^= 1 << (bit % 8);
         match judge(&target, &bytes, &want) {
             Ok(outcome) => *counts.entry(outcome).or_insert(0) += 1,
-            Err(found) => panic!("a flip at byte {at} bit {} went unnoticed: {found}", at % 8),
+            Err(found) => panic!("a flip at byte {at} bit {} went unnoticed: {found}", bit % 8),
         }
+        bytes[at] ^= 1 << (bit % 8);
     }
-    println!("{counts:?}, {} bytes", clean.len());
+    println!("crashed {crashed}: {counts:?}");
+}
+
+/// One bit in each `step` bytes.
+fn every(step: usize, first: usize) -> impl Iterator<Item = usize> {
+    (first..).step_by(step).map(|at| at * 8 + at % 8)
 }
 
 #[test]
 fn a_flip_anywhere_is_harmless_or_noticed() {
-    flip_all(97, 0, false);
-    flip_all(97, 48, true);
+    flip_each(every(97, 0), false);
+    flip_each(every(97, 48), true);
 }
 
+/// The bit that names the commit that counts, judged only after a clean close, is the exception after a crash.
 #[test]
 #[ignore = "takes minutes"]
-fn a_flip_in_each_byte_is_harmless_or_noticed() {
-    flip_all(1, 0, false);
-    flip_all(1, 320, true);
+fn a_flip_in_each_bit_of_the_header_and_each_byte_of_a_page_is_harmless_or_noticed() {
+    flip_each(0..320 * 8, false);
+    flip_each((0..320 * 8).filter(|bit| *bit != 9 * 8), true);
+    flip_each(every(5, 320), false);
+    flip_each(every(5, 320), true);
 }
 
 #[test]
@@ -482,6 +502,14 @@ fn a_failed_commit_is_all_or_nothing_and_reopening_helps() {
             assert_eq!(catalog.commit(&change).unwrap_err().kind(), ErrorKind::Io);
             assert!(catalog.reopen().is_err());
             assert_eq!(catalog.load().unwrap_err().kind(), ErrorKind::Closed);
+        }
+        // What a crash at this point leaves can be opened, closed and opened again.
+        let crashed = dir.path().join("crashed.redb");
+        fs::copy(&path, &crashed).unwrap();
+        for _ in 0..2 {
+            let state = open_at(&crashed).unwrap().load().unwrap();
+            assert!(state.damaged.is_empty() && (result.is_err() || state.segments.len() == 2), "{left}");
+            assert_eq!(state.segments.iter().any(|s| s.id == 50), !state.segments.iter().any(|s| s.id == 0), "{left}");
         }
         budget.store(u64::MAX, Ordering::SeqCst);
         catalog.reopen().unwrap();
