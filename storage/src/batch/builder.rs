@@ -269,9 +269,23 @@ impl BatchBuilder {
         self.begin_row();
     }
 
-    /// Keeps the row.
+    /// Keeps the row, in the stream that its fields name.
     pub fn commit_row(&mut self) {
         let known = self.find_stream();
+        self.commit(known);
+    }
+
+    /// Keeps the row, in a stream that was named before.
+    pub(crate) fn commit_row_in(&mut self, stream: &Stream) {
+        let key: Box<str> = format!("{}\0{}", stream.service, stream.tags).into();
+        let known = match self.streams.get(&key) {
+            Some(known) => *known,
+            None => self.add_stream(key, stream.clone()),
+        };
+        self.commit(known);
+    }
+
+    fn commit(&mut self, known: u32) {
         let stream = self.local_stream(known);
         let row = self.rows;
         let mut pending = std::mem::take(&mut self.pending);

@@ -8,6 +8,7 @@
 //! Invariants
 //! * [`Batch::parse`] checks every length, index and count: after it, views of a batch cannot run out of bytes.
 //! * Local shape 0 is [`shape::WHOLE`](crate::text::shape::WHOLE) and is not listed.
+mod absorb;
 mod builder;
 mod lane;
 #[cfg(test)]

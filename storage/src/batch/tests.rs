@@ -1,1 +1,126 @@
+//! Batches hold what was put into them.
+use super::*;
+use crate::hot::HotBatch;
+use crate::record::{Record, ValueKind};
+use crate::scan::{Part, RowSet, materialise};
+use crate::text::table::ShapeInterner;
 
+/// The rows of a batch, by way of hot data.
+pub(crate) fn records(mut batch: Batch) -> Vec<Record> {
+    let mut shapes = ShapeInterner::default();
+    let mut shape_map = vec![0];
+    for key in batch.shape_keys() {
+        shape_map.push(shapes.intern(key.unwrap()).unwrap());
+    }
+    batch.drop_shapes();
+    let hot = HotBatch { batch, first_seq: 10, arrival: 99, shape_map: shape_map.into(), time_min: 0, time_max: 0 };
+    let table = shapes.snapshot();
+    let part = Part::Hot { batch: &hot, shapes: &table, epoch: 1 };
+    materialise(&part, &RowSet::all(part.rows())).unwrap()
+}
+
+fn fill(builder: &mut BatchBuilder) {
+    builder.begin_row();
+    builder.time(5);
+    builder.string("service_name", "web");
+    builder.string("_msg", "took 15 ms for 10.0.0.1");
+    builder.enter("metadata");
+    builder.string("trace_id", "00112233445566778899aabbccddeeff");
+    builder.number("n", "1.50");
+    builder.int("status", 200);
+    builder.json("list", "[1,2]");
+    builder.leave();
+    builder.bool("ok", true);
+    builder.null("none");
+    builder.commit_row();
+    builder.begin_row();
+    builder.string("service_name", "gone");
+    builder.abort_row();
+    builder.begin_row();
+    builder.string("service_name", "db");
+    builder.string("_msg", "took 7 ms for 10.0.0.2");
+    builder.string("_msg", "again");
+    builder.string("extra", "only here");
+    builder.commit_row();
+}
+
+fn shown(record: &Record) -> String {
+    record.to_json(|_| true)
+}
+
+#[test]
+fn rows_come_back_as_they_were_sent() {
+    let mut builder = BatchBuilder::new();
+    for _ in 0..3 {
+        fill(&mut builder);
+        let batch = builder.finish().unwrap();
+        assert_eq!(batch.streams().iter().map(|s| &*s.tags).collect::<Vec<_>>(), [r#"{service_name="web"}"#, r#"{service_name="db"}"#]);
+        let rows = records(batch);
+        assert_eq!(rows.iter().map(|r| (r.seq, r.time)).collect::<Vec<_>>(), [(10, 5), (11, 99)]);
+        assert_eq!(
+            shown(&rows[0]),
+            r#"{"service_name":"web","_msg":"took 15 ms for 10.0.0.1","metadata":{"trace_id":"00112233445566778899aabbccddeeff","n":1.50,"status":200,"list":[1,2]},"ok":true,"none":null}"#
+        );
+        assert_eq!(shown(&rows[1]), r#"{"service_name":"db","_msg":"took 7 ms for 10.0.0.2","_msg":"again","extra":"only here"}"#);
+        assert_eq!(rows[1].get("_msg"), "again");
+    }
+}
+
+#[test]
+fn absorbed_rows_stay_the_same() {
+    let mut builder = BatchBuilder::new();
+    fill(&mut builder);
+    let small = builder.finish().unwrap();
+    let mut merged = BatchBuilder::new();
+    merged.absorb(&small).unwrap();
+    merged.absorb(&small).unwrap();
+    let merged = merged.finish().unwrap();
+    assert_eq!(merged.streams().len(), 2);
+    let (one, two) = (records(small), records(merged));
+    let expected: Vec<String> = one.iter().chain(&one).map(shown).collect();
+    assert_eq!(two.iter().map(shown).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn every_cut_and_every_flipped_byte_is_refused_or_harmless() {
+    let mut builder = BatchBuilder::new();
+    fill(&mut builder);
+    let batch = builder.finish().unwrap();
+    for end in 0..batch.columns().len() {
+        assert!(Batch::parse(&batch.columns()[..end], batch.shapes()).is_err());
+    }
+    for at in 0..batch.columns().len() {
+        let mut bad = batch.columns().to_vec();
+        bad[at] ^= 0x55;
+        if let Ok(bad) = Batch::parse(bad, batch.shapes()) {
+            records(bad);
+        }
+    }
+    for at in 0..batch.shapes().len() {
+        let mut bad = batch.shapes().to_vec();
+        bad[at] ^= 0x55;
+        if let Ok(bad) = Batch::parse(batch.columns(), bad) {
+            records(bad);
+        }
+    }
+}
+
+#[test]
+fn a_stream_of_ever_new_texts_is_kept_whole() {
+    let mut builder = BatchBuilder::new();
+    let mut whole = 0;
+    for round in 0..20u32 {
+        for i in 0..1_000u32 {
+            builder.begin_row();
+            builder.string("service_name", if i % 2 == 0 { "chatty" } else { "calm" });
+            let letters: String = (0..8).map(|k| char::from(b'a' + ((round * 1_000 + i) >> (k * 3) & 7) as u8)).collect();
+            builder.string("_msg", &if i % 2 == 0 { format!("x {letters}") } else { format!("took {i} ms") });
+            builder.commit_row();
+        }
+        let batch = builder.finish().unwrap();
+        let message = batch.lanes().find(|lane| &*batch.fields()[lane.field].name == "_msg").unwrap();
+        assert_eq!(message.kind.value_kind(), ValueKind::String);
+        whole = message.shapes().filter(|shape| *shape == 0).count();
+    }
+    assert!(whole > 400 && whole <= 500, "{whole}");
+}

@@ -5,6 +5,7 @@
 //! * Only what a segment's own footer can say again is kept here, so that the table can be rebuilt from the files.
 use super::tables::{Change, Table};
 use crate::error::{Error, Result};
+pub use crate::retention::RetentionClass;
 use serde::{Deserialize, Serialize};
 
 /// Services counted in one record; with more of them the list is left out.
@@ -17,17 +18,6 @@ pub enum SegmentState {
     Live,
     /// It is about to be unlinked: recorded first, so that a crash between cannot bring it back.
     Doomed,
-}
-
-/// What all rows of a segment share, so that they leave together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct RetentionClass {
-    /// Days to live; none is for ever.
-    pub ttl_days: Option<u32>,
-    /// Days on this disk once archived; none is for as long as it lives.
-    pub local_days: Option<u32>,
-    /// Whether it goes to the archive.
-    pub archive: bool,
 }
 
 /// How many rows of a segment a service has.

@@ -12,7 +12,8 @@ use super::text_lane::{self, Scratch, Values};
 use crate::batch::{Batch, LaneKind, LaneView};
 use crate::codec::{put_varint, zigzag};
 use crate::record::FieldPath;
-use crate::text::shape::WHOLE;
+use crate::text::shape::{Shape, WHOLE};
+use crate::text::table::ShapeTable;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
@@ -76,7 +77,7 @@ pub(crate) struct Input<'a> {
     seqs: &'a Seqs,
     arrivals: &'a Arrivals,
     times: Vec<Option<i64>>,
-    /// Local shape to the segment's.
+    /// Local shape to the segment's; those that it does not keep are the whole text.
     shape_map: Vec<u32>,
     lanes: Vec<InputLane<'a>>,
     /// Local stream to the segment's.
@@ -89,8 +90,21 @@ struct InputLane<'a> {
     lane: u32,
     /// Value of each row, where not the first rows have one each.
     positions: Option<Vec<u16>>,
-    /// Where the variables of each value begin.
+    /// Where the variables of each value begin; with [`REBUILT`] in the first, in `rebuilt`.
     starts: Vec<(u32, u32)>,
+    /// Lengths and bytes of the texts whose shape the segment does not keep.
+    rebuilt: (Vec<u8>, Vec<u8>),
+}
+
+const REBUILT: u32 = 1 << 31;
+/// In a shape selection: the segment does not keep this one.
+pub(crate) const DROPPED: u32 = u32::MAX;
+
+/// Which shapes of a table a segment keeps, and as what.
+pub(crate) struct Selection<'a> {
+    pub(crate) table: &'a ShapeTable,
+    /// The segment's number of each shape of the table, or [`DROPPED`].
+    pub(crate) numbers: Vec<u32>,
 }
 
 const NO_VALUE: u16 = u16::MAX;
@@ -139,31 +153,40 @@ impl Tables {
 }
 
 impl<'a> Input<'a> {
-    /// Prepares a batch. `shape_map` says which of the segment's shapes each local shape is, the whole text first;
-    /// `slots_of` how many slots each of the segment's shapes has.
+    /// Prepares a batch. `shape_map` says which of the selection's shapes each local shape is, the whole text first.
     pub(crate) fn new(
         batch: &'a Batch,
         epoch: u32,
         seqs: &'a Seqs,
         arrivals: &'a Arrivals,
-        shape_map: Vec<u32>,
-        slots_of: &[u8],
+        shape_map: &[u32],
+        selection: &Selection<'_>,
         tables: &mut Tables,
     ) -> Self {
         let fields: Vec<u32> = batch.fields().iter().map(|path| tables.field(path)).collect();
         let streams = batch.streams().iter().map(|s| tables.stream(&s.service, &s.tags)).collect();
-        let slots: Vec<u8> =
-            shape_map.iter().map(|shape| slots_of.get(*shape as usize).copied().unwrap_or(1)).collect();
         let lanes = batch
             .lanes()
-            .map(|view| InputLane {
-                view,
-                lane: tables.lane(fields.get(view.field).copied().unwrap_or(0), view.kind),
-                positions: positions(view, batch.rows()),
-                starts: if view.kind.is_text() { starts(view, &slots) } else { Vec::new() },
+            .map(|view| {
+                let mut lane = InputLane {
+                    view,
+                    lane: tables.lane(fields.get(view.field).copied().unwrap_or(0), view.kind),
+                    positions: positions(view, batch.rows()),
+                    starts: Vec::new(),
+                    rebuilt: Default::default(),
+                };
+                if view.kind.is_text() {
+                    lane.find_starts(shape_map, selection);
+                }
+                lane
             })
             .collect();
         let times = batch.times().collect();
+        let kept = |shape: &u32| match selection.numbers.get(*shape as usize) {
+            Some(number) if *number != DROPPED => *number,
+            _ => WHOLE,
+        };
+        let shape_map = shape_map.iter().map(kept).collect();
         Self { batch, epoch, seqs, arrivals, times, shape_map, lanes, streams }
     }
 
@@ -196,13 +219,83 @@ impl<'a> Input<'a> {
     }
 }
 
-impl InputLane<'_> {
+impl<'a> InputLane<'a> {
     fn value_of(&self, row: usize) -> Option<usize> {
         match &self.positions {
             None => (row < self.view.count).then_some(row),
             Some(positions) => positions.get(row).filter(|p| **p != NO_VALUE).map(|p| usize::from(*p)),
         }
     }
+
+    /// What is left of lengths and variables from a value on.
+    fn variables<'s>(&'s self, value: usize) -> (&'s [u8], &'s [u8])
+    where
+        'a: 's,
+    {
+        let (length_at, variable_at) = self.starts.get(value).copied().unwrap_or_default();
+        let (lengths, variables): (&[u8], &[u8]) = if length_at & REBUILT == 0 {
+            (self.view.lengths, self.view.variables)
+        } else {
+            (&self.rebuilt.0, &self.rebuilt.1)
+        };
+        let length_at = (length_at & !REBUILT) as usize;
+        (lengths.get(length_at..).unwrap_or_default(), variables.get(variable_at as usize..).unwrap_or_default())
+    }
+
+    /// Finds where each value's variables begin, and rebuilds the texts whose shape is not kept.
+    fn find_starts(&mut self, shape_map: &[u32], selection: &Selection<'_>) {
+        let view = self.view;
+        let slots: Vec<u8> = shape_map
+            .iter()
+            .map(|shape| selection.table.slots().get(*shape as usize).copied().unwrap_or(1))
+            .collect();
+        self.starts.reserve_exact(view.count);
+        let (mut length_at, mut variable_at) = (0usize, 0usize);
+        for local in view.shapes() {
+            let start = (length_at as u32, variable_at as u32);
+            for _ in 0..slots.get(usize::from(local)).copied().unwrap_or(0) {
+                variable_at += varint_at(view.lengths, &mut length_at);
+            }
+            let shape = shape_map.get(usize::from(local)).copied().unwrap_or(WHOLE);
+            if selection.numbers.get(shape as usize).is_some_and(|number| *number != DROPPED) {
+                self.starts.push(start);
+            } else {
+                let words = (view.lengths.get(start.0 as usize..length_at), view.variables.get(start.1 as usize..variable_at));
+                self.rebuild(selection.table.shape(shape), words.0.unwrap_or_default(), words.1.unwrap_or_default());
+            }
+        }
+    }
+
+    fn rebuild(&mut self, shape: Shape<'_>, lengths: &[u8], variables: &[u8]) {
+        let (to_lengths, to_text) = &mut self.rebuilt;
+        let start = to_text.len();
+        self.starts.push((to_lengths.len() as u32 | REBUILT, start as u32));
+        let (mut length_at, mut at) = (0, 0);
+        let words = std::iter::from_fn(|| {
+            (length_at < lengths.len()).then(|| {
+                let len = varint_at(lengths, &mut length_at);
+                let word = variables.get(at..at + len).unwrap_or_default();
+                at += len;
+                word
+            })
+        });
+        shape.rebuild(words, to_text);
+        put_varint(to_lengths, (to_text.len() - start) as u64);
+    }
+}
+
+/// Reads a length and moves on.
+fn varint_at(lengths: &[u8], at: &mut usize) -> usize {
+    let (mut len, mut shift) = (0usize, 0);
+    while let Some(byte) = lengths.get(*at) {
+        *at += 1;
+        len |= usize::from(byte & 0x7F) << shift;
+        shift += 7;
+        if *byte < 0x80 || shift > 56 {
+            break;
+        }
+    }
+    len
 }
 
 fn positions(view: LaneView<'_>, rows: usize) -> Option<Vec<u16>> {
@@ -216,27 +309,6 @@ fn positions(view: LaneView<'_>, rows: usize) -> Option<Vec<u16>> {
         }
     }
     Some(positions)
-}
-
-fn starts(view: LaneView<'_>, slots: &[u8]) -> Vec<(u32, u32)> {
-    let mut starts = Vec::with_capacity(view.count);
-    let (mut length_at, mut variable_at) = (0usize, 0usize);
-    for shape in view.shapes() {
-        starts.push((length_at as u32, variable_at as u32));
-        for _ in 0..slots.get(usize::from(shape)).copied().unwrap_or(0) {
-            let (mut len, mut shift) = (0usize, 0);
-            while let Some(byte) = view.lengths.get(length_at) {
-                length_at += 1;
-                len |= usize::from(byte & 0x7F) << shift;
-                shift += 7;
-                if *byte < 0x80 {
-                    break;
-                }
-            }
-            variable_at += len;
-        }
-    }
-    starts
 }
 
 /// A lane of the block that is being put together.
@@ -364,8 +436,8 @@ fn put_lanes(
     }
 }
 
-fn gather<'a>(inputs: &[Input<'a>], rows: &[(u32, u16)], lanes: usize) -> Vec<Gathered<'a>> {
-    let mut gathered: Vec<Gathered<'a>> = Vec::new();
+fn gather<'g>(inputs: &'g [Input<'_>], rows: &[(u32, u16)], lanes: usize) -> Vec<Gathered<'g>> {
+    let mut gathered: Vec<Gathered<'g>> = Vec::new();
     gathered.resize_with(lanes, Gathered::default);
     let mut base = 0;
     for run in rows.chunk_by(|a, b| a.0 == b.0) {
@@ -385,18 +457,14 @@ fn gather<'a>(inputs: &[Input<'a>], rows: &[(u32, u16)], lanes: usize) -> Vec<Ga
 }
 
 impl<'a> Gathered<'a> {
-    fn take(&mut self, lane: &InputLane<'a>, value: usize, shape_map: &[u32]) {
+    fn take(&mut self, lane: &'a InputLane<'_>, value: usize, shape_map: &[u32]) {
         let view = &lane.view;
         let fixed = |width: usize| view.values.get(value * width..(value + 1) * width).unwrap_or_default();
         match view.kind {
             LaneKind::String | LaneKind::Number | LaneKind::Json => {
                 let local = u16::from_le_bytes(fixed(2).try_into().unwrap_or_default());
                 self.text.shapes.push(shape_map.get(usize::from(local)).copied().unwrap_or(WHOLE));
-                let (length_at, variable_at) = lane.starts.get(value).copied().unwrap_or_default();
-                self.text.variables.push((
-                    view.lengths.get(length_at as usize..).unwrap_or_default(),
-                    view.variables.get(variable_at as usize..).unwrap_or_default(),
-                ));
+                self.text.variables.push(lane.variables(value));
             }
             LaneKind::Int => self.ints.push(i64::from_le_bytes(fixed(8).try_into().unwrap_or_default())),
             LaneKind::Bool => self.ints.push(i64::from(fixed(1) == [1])),

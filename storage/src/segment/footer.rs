@@ -62,6 +62,12 @@ pub(crate) struct Footer {
     pub(crate) day: String,
     pub(crate) class: RetentionClass,
     pub(crate) created: i64,
+    /// Rows below this number are in segments once all segments of the same seal are.
+    pub(crate) sealed_seq: u64,
+    /// How many segments were written by the same seal.
+    pub(crate) parts: u32,
+    /// The segments that it took the place of.
+    pub(crate) replaces: Vec<u64>,
     pub(crate) fields: Vec<FooterField>,
     /// Service and tags of each stream.
     pub(crate) streams: Vec<(String, String)>,

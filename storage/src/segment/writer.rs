@@ -28,6 +28,9 @@ pub(crate) struct Identity {
     pub(crate) day: String,
     pub(crate) class: RetentionClass,
     pub(crate) created: i64,
+    pub(crate) sealed_seq: u64,
+    pub(crate) parts: u32,
+    pub(crate) replaces: Vec<u64>,
 }
 
 /// A segment that is being written.
@@ -104,6 +107,9 @@ impl SegmentWriter {
             day: identity.day,
             class: identity.class,
             created: identity.created,
+            sealed_seq: identity.sealed_seq,
+            parts: identity.parts,
+            replaces: identity.replaces,
             fields: tables.fields.iter().map(FooterField::from).collect(),
             streams: tables.streams.clone(),
             shape_count: shapes.len() as u32,

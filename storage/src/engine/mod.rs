@@ -1,0 +1,303 @@
+//! The engine: open, append, search, seal, close. Owns the parts and the order in which their locks are taken.
+//!
+//! Lock order: `publish`, then `state`, then a generation's own; `meta` and `effects` are taken alone.
+//!
+//! Invariants
+//! * A row is in exactly one of: the queue, a generation, a live segment. A snapshot sees each row once.
+//! * What is acknowledged with `ack=wal` was synced before; what is refused is not there, unless the error says that it
+//!   is unknown.
+mod check;
+mod commit;
+mod recovery;
+
+pub use check::{CheckReport, check};
+pub use commit::{Ack, Append, Appended};
+
+use crate::catalog::{Catalog, Change, EffectRow, Meta, SegmentRecord, SegmentState};
+use crate::env::{DirLock, Env};
+use crate::error::{Error, ErrorKind, Result};
+use crate::hot::Generation;
+use crate::layout::Layout;
+use crate::maintain::Worker;
+use crate::options::Options;
+use crate::record::{Record, RecordId};
+use crate::retention::RetentionClass;
+use crate::scan::{Search, Snapshot};
+use crate::segment::Segment;
+use crate::wal;
+use commit::Committer;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+
+/// Numbers given out ahead, so that a start never uses one twice.
+const SEQ_RESERVE: u64 = 1 << 20;
+
+/// A log database in one directory.
+pub struct Engine {
+    shared: Arc<Shared>,
+    committer: Committer,
+    worker: Worker,
+    _lock: Box<dyn DirLock>,
+}
+
+/// A segment that counts.
+#[derive(Clone)]
+pub(crate) struct LiveSegment {
+    pub(crate) record: SegmentRecord,
+    pub(crate) segment: Arc<Segment>,
+}
+
+/// What searches look at.
+#[derive(Default)]
+pub(crate) struct State {
+    /// Oldest first; the last one grows.
+    pub(crate) generations: Vec<Arc<Generation>>,
+    pub(crate) segments: Vec<LiveSegment>,
+}
+
+/// What the engine's threads share.
+pub(crate) struct Shared {
+    pub(crate) env: Arc<dyn Env>,
+    pub(crate) options: Options,
+    pub(crate) layout: Layout,
+    pub(crate) catalog: Catalog,
+    pub(crate) files: Arc<wal::Files>,
+    /// Held while batches become visible, so that a generation ends between two frames.
+    pub(crate) publish: Mutex<()>,
+    pub(crate) state: RwLock<State>,
+    pub(crate) meta: Mutex<Meta>,
+    pub(crate) effects: Mutex<BTreeMap<Vec<u8>, EffectRow>>,
+    pub(crate) next_segment: AtomicU64,
+    /// Bytes of rows that are queued or hot.
+    pub(crate) hot_bytes: AtomicUsize,
+    pub(crate) hot_room: (Mutex<()>, Condvar),
+    /// Held by whoever seals or compacts.
+    pub(crate) maintenance: Mutex<()>,
+    pub(crate) closing: AtomicBool,
+    pub(crate) troubles: Mutex<Vec<String>>,
+}
+
+/// Takes a lock; one that a panicking thread left behind guards data that is replaced as a whole, so it is still right.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sizes, for people and graphs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StorageStats {
+    /// Rows in all.
+    pub rows: u64,
+    /// Rows that are not sealed yet.
+    pub hot_rows: u64,
+    /// Memory of rows that are not sealed yet.
+    pub hot_bytes: u64,
+    /// Bytes of WAL files that are not spare.
+    pub wal_bytes: u64,
+    /// Bytes of segments.
+    pub segment_bytes: u64,
+    /// Bytes of the catalog.
+    pub catalog_bytes: u64,
+    /// How many segments there are.
+    pub segments: u64,
+}
+
+impl Engine {
+    /// Opens a data directory, making it where there is none. Ends in serving, also after a crash.
+    pub fn open(env: Arc<dyn Env>, options: Options) -> Result<Arc<Self>> {
+        let recovered = recovery::open(&env, &options)?;
+        let background = options.background;
+        let shared = recovered.shared;
+        let committer = Committer::start(Arc::clone(&shared), recovered.writer, recovered.next_seq)?;
+        let worker = Worker::start(Arc::clone(&shared), background)?;
+        Ok(Arc::new(Self { shared, committer, worker, _lock: recovered.lock }))
+    }
+
+    /// Appends a batch and waits until it is as durable as `append.ack` says.
+    pub fn append(&self, append: Append) -> Result<Appended> {
+        self.committer.append(append)
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.shared.snapshot()
+    }
+
+    /// The newest rows that pass, newest first.
+    pub fn search(&self, search: &Search) -> Result<Vec<Record>> {
+        self.snapshot().search(search)
+    }
+
+    /// How many rows pass.
+    pub fn count(&self, search: &Search) -> Result<u64> {
+        self.snapshot().count(search)
+    }
+
+    /// Calls `found` with every record there is.
+    pub fn for_each(&self, mut found: impl FnMut(Record)) -> Result<()> {
+        self.snapshot().for_each(&mut found)
+    }
+
+    /// The record with this id.
+    pub fn get(&self, id: RecordId) -> Result<Option<Record>> {
+        let found = self.snapshot().by_seq(id.epoch(), id.seq())?;
+        Ok(found.filter(|record| record.id() == id))
+    }
+
+    /// The services that have rows, sorted.
+    pub fn services(&self) -> Vec<String> {
+        let snapshot = self.snapshot();
+        let mut names = BTreeSet::new();
+        for batch in snapshot.generations.iter().flat_map(|generation| &generation.batches) {
+            names.extend(batch.batch.streams().iter().map(|stream| stream.service.to_string()));
+        }
+        for segment in &snapshot.segments {
+            names.extend(segment.footer.streams.iter().map(|(service, _)| service.clone()));
+        }
+        names.remove("");
+        names.into_iter().collect()
+    }
+
+    /// The value of an effect, if one was committed and is not over.
+    pub fn effect(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let now = self.shared.env.now();
+        let effects = locked(&self.shared.effects);
+        effects.get(key).filter(|row| row.expires.is_none_or(|at| at > now)).map(|row| row.value.clone())
+    }
+
+    /// Seals everything that is hot, now.
+    pub fn seal(&self) -> Result<()> {
+        self.shared.seal_all()
+    }
+
+    /// Merges small segments, now.
+    pub fn compact(&self) -> Result<()> {
+        self.shared.compact()
+    }
+
+    /// Sizes of everything.
+    pub fn stats(&self) -> Result<StorageStats> {
+        let shared = &self.shared;
+        let state = shared.state.read().unwrap_or_else(PoisonError::into_inner);
+        let sizes = state.generations.iter().map(|generation| generation.size());
+        let hot_rows = sizes.map(|size| size.rows as u64).sum();
+        let catalog = shared.layout.catalog();
+        let catalog_bytes = match shared.env.open(&catalog, crate::env::OpenMode::Read) {
+            Ok(file) => file.len().map_err(|e| Error::io("measure", &catalog, e))?,
+            Err(e) => return Err(Error::io("open", &catalog, e)),
+        };
+        Ok(StorageStats {
+            rows: hot_rows + state.segments.iter().map(|live| live.record.rows).sum::<u64>(),
+            hot_rows,
+            hot_bytes: shared.hot_bytes.load(Ordering::Relaxed) as u64,
+            wal_bytes: shared.files.live_bytes(),
+            segment_bytes: state.segments.iter().map(|live| live.record.bytes).sum(),
+            catalog_bytes,
+            segments: state.segments.len() as u64,
+        })
+    }
+
+    /// What recovery or maintenance found wrong, in words.
+    pub fn troubles(&self) -> Vec<String> {
+        locked(&self.shared.troubles).clone()
+    }
+
+    /// The epoch of new sequence numbers.
+    pub fn epoch(&self) -> u32 {
+        locked(&self.shared.meta).epoch
+    }
+
+    /// Says goodbye: takes no more appends, seals what is hot, and marks the directory as closed in order.
+    pub fn close(&self) -> Result<()> {
+        if self.shared.closing.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.worker.stop();
+        let writer = self.committer.stop();
+        self.shared.seal_all()?;
+        if let Some(writer) = writer {
+            writer.close()?;
+        }
+        let mut meta = locked(&self.shared.meta);
+        meta.clean_shutdown = true;
+        let mut change = Change::new();
+        change.put_meta(&meta)?;
+        self.shared.catalog.commit(&change)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Without `close`, an engine ends as a crash would end it, but for its threads.
+        self.shared.closing.store(true, Ordering::SeqCst);
+        self.worker.stop();
+        drop(self.committer.stop());
+    }
+}
+
+impl Shared {
+    /// Everything there is to search now.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let epoch = locked(&self.meta).epoch;
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        Snapshot {
+            generations: state.generations.iter().map(|generation| generation.view()).collect(),
+            segments: state.segments.iter().map(|live| Arc::clone(&live.segment)).collect(),
+            epoch,
+        }
+    }
+
+    /// How long rows of a service stay.
+    pub(crate) fn class_of(&self, _service: &str) -> RetentionClass {
+        RetentionClass::of_days(self.options.default_ttl_days)
+    }
+
+    /// Makes sure that numbers below `needed` were reserved before they are used.
+    pub(crate) fn reserve(&self, needed: u64) -> Result<()> {
+        let mut meta = locked(&self.meta);
+        if needed <= meta.seq_reserved {
+            return Ok(());
+        }
+        let next = Meta { seq_reserved: needed + SEQ_RESERVE, clean_shutdown: false, ..*meta };
+        let mut change = Change::new();
+        change.put_meta(&next)?;
+        self.commit_catalog(&change)?;
+        *meta = next;
+        Ok(())
+    }
+
+    /// Commits to the catalog, opening it anew where a commit before this one failed.
+    pub(crate) fn commit_catalog(&self, change: &Change) -> Result<()> {
+        if self.catalog.needs_reopen() {
+            self.catalog.reopen()?;
+        }
+        self.catalog.commit(change)
+    }
+
+    /// Gives memory back to whoever waits to append.
+    pub(crate) fn release(&self, bytes: usize) {
+        self.hot_bytes.fetch_sub(bytes, Ordering::SeqCst);
+        let _held = locked(&self.hot_room.0);
+        self.hot_room.1.notify_all();
+    }
+
+    /// Notes something wrong for people to see.
+    pub(crate) fn trouble(&self, what: impl Into<String>) {
+        const KEPT: usize = 100;
+        let mut troubles = locked(&self.troubles);
+        if troubles.len() < KEPT {
+            troubles.push(what.into());
+        }
+    }
+
+    pub(crate) fn is_closing(&self) -> Result<()> {
+        if self.closing.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Closed, "the engine is shutting down"));
+        }
+        Ok(())
+    }
+}
+
+/// A segment's record only while it counts.
+pub(crate) fn is_live(record: &SegmentRecord) -> bool {
+    record.state == SegmentState::Live
+}

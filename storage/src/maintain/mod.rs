@@ -1,0 +1,196 @@
+//! What the engine does on its own: sealing what is hot, merging what is small.
+//!
+//! One thread does it, and whoever asks for it now does it under the same lock.
+//!
+//! Invariants
+//! * A search sees a row either in its generation or in the segment that replaces it: both change hands in one step.
+//! * Files are removed only after the catalog has forgotten them.
+mod compact;
+mod seal;
+
+use crate::batch::Batch;
+use crate::catalog::{Change, EffectRow, Meta, SegmentRecord, SegmentServices};
+use crate::engine::{LiveSegment, Shared, locked};
+use crate::error::{Error, ErrorKind, Result};
+use crate::hot::Generation;
+use crate::planted;
+use crate::segment::{Arrivals, Footer, Input, Seqs, Tables};
+use seal::{Place, Sealed};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How often the thread looks whether there is something to do.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The maintenance thread.
+pub(crate) struct Worker {
+    thread: Mutex<Option<JoinHandle<()>>>,
+    signal: Arc<(Mutex<()>, Condvar)>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Worker {
+    pub(crate) fn start(shared: Arc<Shared>, background: bool) -> Result<Self> {
+        let signal = Arc::new((Mutex::new(()), Condvar::new()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = if background {
+            let (signal, stop) = (Arc::clone(&signal), Arc::clone(&stop));
+            let run = move || run(&shared, &signal, &stop);
+            let spawned = std::thread::Builder::new().name("maintain".into()).spawn(run);
+            Some(spawned.map_err(|e| Error::new(ErrorKind::Io, format!("cannot start the maintenance thread: {e}")))?)
+        } else {
+            None
+        };
+        Ok(Self { thread: Mutex::new(thread), signal, stop })
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.signal.1.notify_all();
+        if let Some(thread) = locked(&self.thread).take() {
+            // A panic of the thread was printed when it happened.
+            let _ended = thread.join();
+        }
+    }
+}
+
+fn run(shared: &Shared, signal: &(Mutex<()>, Condvar), stop: &AtomicBool) {
+    let mut failed_before = false;
+    while !stop.load(Ordering::SeqCst) {
+        let outcome = shared.seal_what_is_due();
+        // Said once, not ten times a second.
+        if let Err(e) = &outcome
+            && !failed_before
+        {
+            shared.trouble(format!("sealing: {e}"));
+        }
+        failed_before = outcome.is_err();
+        let held = locked(&signal.0);
+        let _woken = signal.1.wait_timeout(held, LOOK).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+impl Shared {
+    fn generations(&self) -> Vec<Arc<Generation>> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).generations.clone()
+    }
+
+    /// Ends the growing generation, if it holds anything.
+    fn rotate(&self) {
+        let _publishing = locked(&self.publish);
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let holds = state.generations.last().is_none_or(|g| g.size().rows > 0 || g.size().effects > 0);
+        if holds {
+            state.generations.push(Arc::default());
+        }
+    }
+
+    /// Seals generations that are large or old enough.
+    pub(crate) fn seal_what_is_due(&self) -> Result<()> {
+        let _held = locked(&self.maintenance);
+        let generations = self.generations();
+        if let Some(growing) = generations.last() {
+            let size = growing.size();
+            let options = &self.options;
+            let old = size.since.is_some_and(|since| self.env.monotonic() >= since + options.seal_age);
+            if size.rows >= options.seal_rows || size.bytes >= options.seal_bytes || old {
+                self.rotate();
+            }
+        }
+        self.seal_ended()
+    }
+
+    /// Seals everything.
+    pub(crate) fn seal_all(&self) -> Result<()> {
+        let _held = locked(&self.maintenance);
+        self.rotate();
+        self.seal_ended()
+    }
+
+    /// Seals all generations but the growing one, oldest first.
+    fn seal_ended(&self) -> Result<()> {
+        let generations = self.generations();
+        let ended = generations.len().saturating_sub(1);
+        for generation in generations.iter().take(ended) {
+            self.seal(generation)?;
+        }
+        Ok(())
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { env: &self.env, layout: &self.layout, created: self.env.now() }
+    }
+
+    fn seal(&self, generation: &Arc<Generation>) -> Result<()> {
+        let size = generation.size();
+        let view = generation.view();
+        let epoch = locked(&self.meta).epoch;
+        let used = seal::count_shapes(view.batches.iter().map(|hot| (&hot.batch, &*hot.shape_map)), view.shapes.len());
+        let (selection, shapes) = seal::select_shapes(&view.shapes, &used)?;
+        let sources: Vec<(&Batch, Seqs, Arrivals, &[u32])> = view
+            .batches
+            .iter()
+            .map(|hot| (&hot.batch, Seqs::From(hot.first_seq), Arrivals::One(hot.arrival), &*hot.shape_map))
+            .collect();
+        let mut tables = Tables::default();
+        let inputs: Vec<Input<'_>> = sources
+            .iter()
+            .map(|(batch, seqs, arrivals, map)| Input::new(batch, epoch, seqs, arrivals, map, &selection, &mut tables))
+            .collect();
+        let lineage = seal::Lineage { sealed_seq: size.end_seq, replaces: Vec::new() };
+        let sealed = seal::write_segments(
+            &self.place(),
+            &inputs,
+            &tables,
+            &shapes,
+            &lineage,
+            &|service| self.class_of(service),
+            &mut || self.next_segment.fetch_add(1, Ordering::SeqCst),
+        )?;
+        drop(inputs);
+        if planted::on("retire-before-commit") {
+            self.files.retire(size.end_seq)?;
+        }
+        self.commit_seal(generation, &sealed, size.end_seq)?;
+        self.replace(&[], sealed, Some(generation));
+        self.release(size.bytes);
+        self.files.retire(size.end_seq)?;
+        Ok(())
+    }
+
+    fn commit_seal(&self, generation: &Generation, sealed: &[Sealed], end_seq: u64) -> Result<()> {
+        let mut change = Change::new();
+        for sealed in sealed {
+            change.put_segment(&sealed.record)?;
+        }
+        for (seq, effect) in generation.effects() {
+            match effect.value {
+                Some(value) => change.put_effect(&effect.key, &EffectRow { value, seq, expires: effect.expires })?,
+                None => change.remove_effect(&effect.key),
+            };
+        }
+        let mut meta = locked(&self.meta);
+        let next = Meta { sealed_seq: meta.sealed_seq.max(end_seq), clean_shutdown: false, ..*meta };
+        change.put_meta(&next)?;
+        self.commit_catalog(&change)?;
+        *meta = next;
+        Ok(())
+    }
+
+    /// Lets searches see new segments in place of old ones, or of a generation, in one step.
+    fn replace(&self, gone: &[u64], new: Vec<Sealed>, sealed: Option<&Arc<Generation>>) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sealed) = sealed {
+            state.generations.retain(|generation| !Arc::ptr_eq(generation, sealed));
+        }
+        state.segments.retain(|live| !gone.contains(&live.record.id));
+        state.segments.extend(new.into_iter().map(|new| LiveSegment { record: new.record, segment: new.segment }));
+    }
+}
+
+/// What the catalog keeps of a segment that is known by its footer alone.
+pub(crate) fn record_of(footer: &Footer, bytes: u64, crc: u32) -> SegmentRecord {
+    seal::record(footer, bytes, crc, SegmentServices::Many)
+}

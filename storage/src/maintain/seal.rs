@@ -1,0 +1,241 @@
+//! A generation becomes segments: rows regrouped by retention class, day and stream, written, and named by the catalog.
+//!
+//! Invariants
+//! * Segments are durable before the catalog names them; the WAL retires only after that commit.
+//! * Every row of the generation is in exactly one of the segments.
+use crate::catalog::{SegmentRecord, SegmentServices, SegmentState, ServiceCount};
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::layout::Layout;
+use crate::limits::{BLOCK_ROWS_MAX, SEGMENT_SHAPE_BYTES_MAX, SEGMENT_SHAPES_MAX};
+use crate::retention::{DAY_NANOS, RetentionClass, day_of};
+use crate::batch::Batch;
+use crate::segment::{DROPPED, Footer, Identity, Input, Segment, SegmentWriter, Selection, Tables, build_index};
+use crate::text::table::ShapeTable;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Files that a seal writes of one retention class; the days with fewest rows share the last one.
+const FILES_PER_CLASS_MAX: usize = 8;
+
+/// Rows that go into one file: (input, row), in the order of their sequence numbers.
+type Rows = Vec<(u32, u16)>;
+
+/// Where segments are written, and as what.
+pub(crate) struct Place<'a> {
+    pub(crate) env: &'a Arc<dyn Env>,
+    pub(crate) layout: &'a Layout,
+    pub(crate) created: i64,
+}
+
+/// Where segments come from: what a rebuilt catalog needs to know of them.
+pub(crate) struct Lineage {
+    /// Rows below this number are in segments once these are.
+    pub(crate) sealed_seq: u64,
+    /// The segments that these take the place of.
+    pub(crate) replaces: Vec<u64>,
+}
+
+/// A segment that is durable but not named by the catalog.
+pub(crate) struct Sealed {
+    pub(crate) record: SegmentRecord,
+    pub(crate) segment: Arc<Segment>,
+}
+
+/// Writes the rows of `inputs` as segments, numbered by `next_id`. `class_of` says how long rows of a service stay.
+pub(crate) fn write_segments(
+    place: &Place<'_>,
+    inputs: &[Input<'_>],
+    tables: &Tables,
+    shapes: &ShapeTable,
+    lineage: &Lineage,
+    class_of: &dyn Fn(&str) -> RetentionClass,
+    next_id: &mut dyn FnMut() -> u64,
+) -> Result<Vec<Sealed>> {
+    let classes: Vec<RetentionClass> = tables.streams.iter().map(|(service, _)| class_of(service)).collect();
+    let files: Vec<(RetentionClass, i64, Rows)> = by_class_and_day(inputs, &classes)
+        .into_iter()
+        .flat_map(|(class, days)| group_days(days).into_iter().map(move |(day, rows)| (class, day, rows)))
+        .collect();
+    let parts = files.len() as u32;
+    let mut sealed = Vec::new();
+    for (class, day, rows) in files {
+        let identity = Identity {
+            id: next_id(),
+            day: day_of(day.saturating_mul(DAY_NANOS)),
+            class,
+            created: place.created,
+            sealed_seq: lineage.sealed_seq,
+            parts,
+            replaces: lineage.replaces.clone(),
+        };
+        sealed.push(write_segment(place, inputs, tables, shapes, identity, &rows)?);
+    }
+    Ok(sealed)
+}
+
+fn by_class_and_day(inputs: &[Input<'_>], classes: &[RetentionClass]) -> BTreeMap<RetentionClass, BTreeMap<i64, Rows>> {
+    let mut groups: BTreeMap<RetentionClass, BTreeMap<i64, Rows>> = BTreeMap::new();
+    for (number, input) in inputs.iter().enumerate() {
+        for row in 0..input.rows() {
+            let class = classes.get(input.stream(row) as usize).copied().unwrap_or_default();
+            let day = input.time(row).div_euclid(DAY_NANOS);
+            groups.entry(class).or_default().entry(day).or_default().push((number as u32, row as u16));
+        }
+    }
+    groups
+}
+
+/// The days with most rows apart, the others together under the latest of them.
+fn group_days(days: BTreeMap<i64, Rows>) -> Vec<(i64, Rows)> {
+    let mut days: Vec<(i64, Rows)> = days.into_iter().collect();
+    if days.len() <= FILES_PER_CLASS_MAX {
+        return days;
+    }
+    days.sort_by_key(|(_, rows)| Reverse(rows.len()));
+    let rest = days.split_off(FILES_PER_CLASS_MAX - 1);
+    let day = rest.iter().map(|(day, _)| *day).max().unwrap_or(0);
+    let mut mixed: Rows = rest.into_iter().flat_map(|(_, rows)| rows).collect();
+    mixed.sort_unstable();
+    days.push((day, mixed));
+    days
+}
+
+fn write_segment(
+    place: &Place<'_>,
+    inputs: &[Input<'_>],
+    tables: &Tables,
+    shapes: &ShapeTable,
+    identity: Identity,
+    rows: &Rows,
+) -> Result<Sealed> {
+    let path = place.layout.segment(&identity.day, identity.id);
+    let directory = path.parent().unwrap_or(place.layout.root());
+    if !place.env.exists(directory).map_err(|e| Error::io("look for", directory, e))? {
+        place.env.create_dir_all(directory).map_err(|e| Error::io("create", directory, e))?;
+        let parent = place.layout.segments();
+        place.env.sync_dir(&parent).map_err(|e| Error::io("sync", &parent, e))?;
+    }
+    let mut writer = SegmentWriter::create(Arc::clone(place.env), &path)?;
+    for block in blocks(inputs, rows, tables.streams.len()) {
+        writer.add_block(inputs, &block, tables, shapes.slots())?;
+    }
+    let index = build_index(shapes)?;
+    let written = writer.finish(identity, tables, shapes, &index)?;
+    let segment = Arc::new(Segment::open(&**place.env, &path)?);
+    let record = record(&segment.footer, written.bytes, written.crc, services(inputs, rows, tables));
+    Ok(Sealed { record, segment })
+}
+
+/// What the catalog keeps of a segment.
+pub(crate) fn record(footer: &Footer, bytes: u64, crc: u32, services: SegmentServices) -> SegmentRecord {
+    let ((first_seq, last_seq), (time_min, time_max)) = (footer.seqs(), footer.times());
+    SegmentRecord {
+        id: footer.id,
+        day: footer.day.clone(),
+        state: SegmentState::Live,
+        class: footer.class,
+        rows: footer.rows(),
+        bytes,
+        first_seq,
+        last_seq,
+        time_min,
+        time_max,
+        expire_from: footer.blocks.iter().map(|block| block.expire_from).max().unwrap_or(0),
+        crc,
+        created: footer.created,
+        services,
+    }
+}
+
+fn services(inputs: &[Input<'_>], rows: &Rows, tables: &Tables) -> SegmentServices {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for (input, row) in rows {
+        let stream = inputs.get(*input as usize).map_or(0, |input| input.stream(usize::from(*row)));
+        let service = tables.streams.get(stream as usize).map_or("", |(service, _)| service.as_str());
+        *counts.entry(service).or_default() += 1;
+    }
+    SegmentServices::new(counts.into_iter().map(|(name, rows)| ServiceCount { name: name.into(), rows }).collect())
+}
+
+/// Rows as blocks: streams that fill half a block on their own, the others together in arrival order.
+fn blocks(inputs: &[Input<'_>], rows: &Rows, streams: usize) -> Vec<Rows> {
+    let epoch = |input: u32| inputs.get(input as usize).map_or(0, Input::epoch);
+    let key = |(input, row): &(u32, u16)| {
+        inputs.get(*input as usize).map_or((0, 0), |i| (i.epoch(), i.seq(usize::from(*row))))
+    };
+    let mut ordered = rows.clone();
+    if !ordered.is_sorted_by_key(key) {
+        ordered.sort_by_key(key);
+    }
+    let mut done = Vec::new();
+    for rows in ordered.chunk_by(|a, b| epoch(a.0) == epoch(b.0)) {
+        let mut of_stream: Vec<Rows> = vec![Rows::new(); streams];
+        for (input, row) in rows {
+            let stream = inputs.get(*input as usize).map_or(0, |input| input.stream(usize::from(*row)));
+            if let Some(of_stream) = of_stream.get_mut(stream as usize) {
+                of_stream.push((*input, *row));
+            }
+        }
+        let mut mixed = Rows::new();
+        for rows in of_stream {
+            if rows.len() < BLOCK_ROWS_MAX / 2 {
+                mixed.extend(rows);
+            } else {
+                // Even blocks: no small one at the end that compaction would have to encode again.
+                let each = rows.len().div_ceil(rows.len().div_ceil(BLOCK_ROWS_MAX));
+                done.extend(rows.chunks(each).map(<[_]>::to_vec));
+            }
+        }
+        mixed.sort_by_key(key);
+        done.extend(mixed.chunks(BLOCK_ROWS_MAX).map(<[_]>::to_vec));
+    }
+    done
+}
+
+/// The shapes that segments of these batches keep: all that are used, or the most used where the limits are passed.
+/// `used` says how often each shape of the table occurs.
+pub(crate) fn select_shapes<'a>(table: &'a ShapeTable, used: &[u64]) -> Result<(Selection<'a>, ShapeTable)> {
+    let count = |shape: u32| used.get(shape as usize).copied().unwrap_or(0);
+    let mut order: Vec<u32> = (1..table.len() as u32).filter(|shape| count(*shape) > 0).collect();
+    let bytes: usize = order.iter().map(|shape| table.key(*shape).len()).sum();
+    if order.len() >= SEGMENT_SHAPES_MAX || bytes > SEGMENT_SHAPE_BYTES_MAX {
+        order.sort_by_key(|shape| Reverse(count(*shape)));
+        let mut bytes = 0;
+        let fits = order.iter().take(SEGMENT_SHAPES_MAX - 1).take_while(|shape| {
+            bytes += table.key(**shape).len();
+            bytes <= SEGMENT_SHAPE_BYTES_MAX
+        });
+        let kept = fits.count();
+        order.truncate(kept);
+        order.sort_unstable();
+    }
+    let mut kept = ShapeTable::default();
+    let mut numbers = vec![DROPPED; table.len()];
+    if let Some(whole) = numbers.first_mut() {
+        *whole = 0;
+    }
+    for shape in order {
+        let number = kept.push(table.key(shape))?;
+        if let Some(slot) = numbers.get_mut(shape as usize) {
+            *slot = number;
+        }
+    }
+    Ok((Selection { table, numbers }, kept))
+}
+
+/// How often each shape of a table of `shapes` shapes occurs in batches that map their own to it.
+pub(crate) fn count_shapes<'a>(batches: impl Iterator<Item = (&'a Batch, &'a [u32])>, shapes: usize) -> Vec<u64> {
+    let mut used = vec![0; shapes];
+    for (batch, map) in batches {
+        for lane in batch.lanes().filter(|lane| lane.kind.is_text()) {
+            for local in lane.shapes() {
+                if let Some(count) = map.get(usize::from(local)).and_then(|shape| used.get_mut(*shape as usize)) {
+                    *count += 1;
+                }
+            }
+        }
+    }
+    used
+}
