@@ -3,6 +3,7 @@ mod bits;
 mod block;
 mod block_reader;
 mod footer;
+mod index;
 mod ints;
 mod pages;
 mod reader;

@@ -1,0 +1,270 @@
+//! What is asked of the index: words in a row, of which the outer two may be open, and who could have them.
+//!
+//! | | literal | slot |
+//! |---|---|---|
+//! | closed word without a digit | its term | never |
+//! | closed word with a digit | never | its term, or a look mark |
+//! | open word without a digit | terms that have it; the cut mark where its start is open | terms that have it, or a look mark |
+//! | open word with a digit | never | terms that have it, or a look mark |
+//!
+//! Invariants
+//! * A candidate may be wrong, a missing one may not be.
+//! * A term with an ASCII digit is of a slot, any other is of literal text.
+use std::ops::ControlFlow;
+
+use memchr::memmem::Finder;
+use tantivy::DocSet;
+use tantivy::postings::{Postings, SegmentPostings, TermInfo};
+
+use super::Candidates;
+use super::part::{Docs, PartReader};
+use super::tokenizer::{AFTER_MARKS, ALL, CUT, LOOK, MIXED, bare_skeleton, push_term, skeleton};
+use crate::error::Result;
+use crate::text::words::words;
+
+/// Terms of one word up to which positions are compared; a word that so many terms have is asked for by document only.
+const POSITION_TERMS_MAX: usize = 16;
+
+/// How the ends of a wanted text are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// Its words are whole words.
+    Closed,
+    /// The last word may go on.
+    Prefix,
+    /// The first word may begin earlier and the last may go on.
+    Substring,
+}
+
+/// The words of a wanted text.
+#[derive(Clone, Debug)]
+pub(crate) struct WordQuery {
+    words: Vec<WantedWord>,
+}
+
+#[derive(Clone, Debug)]
+struct WantedWord {
+    /// As a term would be.
+    term: String,
+    is_cut: bool,
+    has_digit: bool,
+    open_start: bool,
+    open_end: bool,
+    /// What a group has of it: the skeleton of an open piece, or of a whole word if it is one that is shared.
+    skeleton: Option<String>,
+}
+
+impl WordQuery {
+    /// Splits a wanted text as texts are split. An end is open only where a word reaches it.
+    pub(crate) fn new(text: &str, ends: Ends) -> Self {
+        let wanted = |word: crate::text::words::Word| {
+            let open_start = ends == Ends::Substring && word.span.start == 0;
+            let open_end = ends != Ends::Closed && word.span.end == text.len();
+            let (has_digit, word) = (word.has_digit, text.get(word.span).unwrap_or_default());
+            let mut term = String::new();
+            let is_cut = push_term(word, &mut term);
+            let skeleton = if open_start || open_end { Some(bare_skeleton(word)) } else { skeleton(word) };
+            WantedWord { term, is_cut, has_digit, open_start, open_end, skeleton: skeleton.filter(|_| has_digit) }
+        };
+        Self { words: words(text).map(wanted).collect() }
+    }
+}
+
+impl WantedWord {
+    fn is_open(&self) -> bool {
+        self.open_start || self.open_end
+    }
+
+    /// Every term that `piece` could be seen in, at the ends that are open.
+    fn scan(&self, part: &PartReader, piece: &str, mut found: impl FnMut(&[u8], &TermInfo)) -> Result<()> {
+        let piece = piece.as_bytes();
+        if !self.open_start {
+            return part.walk(piece.max(AFTER_MARKS), |term, info| {
+                if !term.starts_with(piece) {
+                    return ControlFlow::Break(());
+                }
+                found(term, info);
+                ControlFlow::Continue(())
+            });
+        }
+        let finder = Finder::new(piece);
+        part.walk(AFTER_MARKS, |term, info| {
+            if if self.open_end { finder.find(term).is_some() } else { term.ends_with(piece) } {
+                found(term, info);
+            }
+            ControlFlow::Continue(())
+        })
+    }
+
+    fn in_shapes(&self, part: &PartReader) -> Result<Sources> {
+        let mut found = Sources::default();
+        if self.is_open() {
+            self.scan(part, &self.term, |term, info| {
+                let side = if term.iter().any(u8::is_ascii_digit) { &mut found.slot } else { &mut found.literal };
+                side.push(info.clone());
+            })?;
+            found.slot.extend(part.term(LOOK)?);
+            if self.open_start && !self.has_digit {
+                found.literal.extend(part.term(CUT)?);
+            }
+        } else if self.has_digit {
+            // A slot with a word that would be cut is never complete.
+            if !self.is_cut {
+                found.slot.extend(part.term(&self.term)?);
+            }
+            found.slot.extend(part.term(LOOK)?);
+        } else {
+            found.literal.extend(part.term(&self.term)?);
+        }
+        Ok(found)
+    }
+
+    fn in_groups(&self, part: &PartReader) -> Result<Vec<TermInfo>> {
+        let mut found = Vec::new();
+        let piece = if self.has_digit { self.skeleton.as_deref() } else { Some(self.term.as_str()) };
+        if self.is_open() {
+            self.scan(part, piece.unwrap_or_default(), |_, info| found.push(info.clone()))?;
+            found.extend(part.term(MIXED)?);
+            if self.open_start && !self.has_digit {
+                found.extend(part.term(CUT)?);
+            }
+        } else {
+            found.extend(part.term(piece.unwrap_or(MIXED))?);
+        }
+        found.extend(part.term(ALL)?);
+        Ok(found)
+    }
+}
+
+/// The terms by which a word is found.
+#[derive(Default)]
+struct Sources {
+    literal: Vec<TermInfo>,
+    slot: Vec<TermInfo>,
+}
+
+/// The documents and places of one word.
+struct Element {
+    literal: Docs,
+    slot: Docs,
+    /// None where the word has too many terms, and could be anywhere in its documents.
+    cursors: Option<Vec<(SegmentPostings, u8)>>,
+}
+
+/// How a run of words can lie in a document: all in literal text, or some in slots, or either.
+const LITERAL: u8 = 1;
+const SLOT: u8 = 2;
+
+/// How both of two words, each of which lies as given, can lie.
+fn both(a: u8, b: u8) -> u8 {
+    if a == 0 || b == 0 { 0 } else { (a & b & LITERAL) | ((a | b) & SLOT) }
+}
+
+/// The shapes whose texts could have the wanted one.
+pub(super) fn in_shapes(part: &PartReader, wanted: &WordQuery) -> Result<Candidates> {
+    let mut elements = Vec::with_capacity(wanted.words.len());
+    for word in &wanted.words {
+        elements.push(Element::open(part, word.in_shapes(part)?, wanted.words.len() > 1)?);
+    }
+    let Some(docs) = elements.iter().map(|e| e.literal.clone().or(&e.slot)).reduce(|a, b| a.and(&b)) else {
+        return Ok(Candidates { check: (1..part.docs()).collect(), look: Vec::new() });
+    };
+    let mut found = Candidates::default();
+    for doc in docs.to_vec() {
+        let lies = lies(&mut elements, doc);
+        if lies & LITERAL != 0 {
+            found.check.push(doc);
+        }
+        if lies & SLOT != 0 {
+            found.look.push(doc);
+        }
+    }
+    Ok(found)
+}
+
+/// The groups whose texts could have the wanted one.
+pub(super) fn in_groups(part: &PartReader, wanted: &WordQuery) -> Result<Vec<u32>> {
+    let mut all: Option<Docs> = None;
+    for word in &wanted.words {
+        let mut docs = Docs::none(part.docs());
+        for term in word.in_groups(part)? {
+            part.collect(&term, &mut docs)?;
+        }
+        all = Some(match all {
+            Some(all) => all.and(&docs),
+            None => docs,
+        });
+    }
+    Ok(all.map_or_else(|| (0..part.docs()).collect(), |docs| docs.to_vec()))
+}
+
+impl Element {
+    fn open(part: &PartReader, sources: Sources, with_positions: bool) -> Result<Self> {
+        let (mut literal, mut slot) = (Docs::none(part.docs()), Docs::none(part.docs()));
+        let mut cursors = Vec::new();
+        let with_positions = with_positions && sources.literal.len() + sources.slot.len() <= POSITION_TERMS_MAX;
+        for (terms, docs, lies) in [(sources.literal, &mut literal, LITERAL), (sources.slot, &mut slot, SLOT)] {
+            for term in &terms {
+                part.collect(term, docs)?;
+                if with_positions {
+                    cursors.push((part.positions(term)?, lies));
+                }
+            }
+        }
+        Ok(Self { literal, slot, cursors: with_positions.then_some(cursors) })
+    }
+
+    /// How the word lies in a document, wherever that is.
+    fn anywhere(&self, doc: u32) -> u8 {
+        u8::from(self.literal.contains(doc)) * LITERAL | u8::from(self.slot.contains(doc)) * SLOT
+    }
+}
+
+/// How the words in a row lie in a document. Documents are asked in ascending order, as cursors only go forward.
+fn lies(elements: &mut [Element], doc: u32) -> u8 {
+    let mut anywhere = LITERAL;
+    let mut starts: Option<Vec<(u32, u8)>> = None;
+    for (element, ahead) in elements.iter_mut().zip(0u32..) {
+        let Some(cursors) = &mut element.cursors else {
+            anywhere = both(anywhere, element.anywhere(doc));
+            continue;
+        };
+        let here = starts_at(cursors, doc, ahead);
+        starts = Some(match starts {
+            Some(before) => join(&before, &here),
+            None => here,
+        });
+    }
+    match starts {
+        Some(starts) => starts.iter().fold(0, |all, (_, lies)| all | both(anywhere, *lies)),
+        None => anywhere,
+    }
+}
+
+/// Where a run of words would begin of which the one at these cursors is `ahead` words behind the first.
+fn starts_at(cursors: &mut [(SegmentPostings, u8)], doc: u32, ahead: u32) -> Vec<(u32, u8)> {
+    let mut starts = Vec::new();
+    let mut positions = Vec::new();
+    for (cursor, lies) in cursors {
+        if cursor.doc() < doc {
+            cursor.seek(doc);
+        }
+        if cursor.doc() == doc {
+            cursor.positions(&mut positions);
+            starts.extend(positions.iter().filter_map(|at| Some((at.checked_sub(ahead)?, *lies))));
+        }
+    }
+    starts.sort_unstable();
+    starts.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        kept.1 |= if same { next.1 } else { 0 };
+        same
+    });
+    starts
+}
+
+/// The starts that both have.
+fn join(a: &[(u32, u8)], b: &[(u32, u8)]) -> Vec<(u32, u8)> {
+    let find = |at| b.binary_search_by_key(&at, |(at, _)| *at).ok().and_then(|i| b.get(i));
+    a.iter().filter_map(|(at, lies)| Some((*at, both(*lies, find(*at)?.1)))).collect()
+}
