@@ -22,10 +22,11 @@ use self::bundle::{Bundle, BundleWriter};
 use self::part::{PartReader, PartWriter};
 pub(crate) use self::query::{Ends, WordQuery};
 use self::tokenizer::GroupTerms;
-pub(crate) use self::tokenizer::SLOT_WORDS_MAX;
 use crate::error::{Error, Result};
 use crate::text::shape::{Shape, WHOLE};
 
+/// Words of one slot that are worth a term each; a slot with more has to be looked at.
+pub(crate) const SLOT_WORDS_MAX: usize = 8;
 /// Texts of one group.
 pub(crate) const GROUP_ROWS: usize = 1_024;
 

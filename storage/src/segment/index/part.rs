@@ -15,7 +15,9 @@ use tantivy::postings::{SegmentPostings, TermInfo};
 use tantivy::schema::{Field, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
 use tantivy::store::Compressor;
 use tantivy::tokenizer::TokenizerManager;
-use tantivy::{Index, IndexSettings, InvertedIndexReader, SegmentReader, SingleSegmentIndexWriter, TantivyDocument};
+use tantivy::{
+    HasLen, Index, IndexSettings, InvertedIndexReader, SegmentReader, SingleSegmentIndexWriter, TantivyDocument,
+};
 
 use super::bundle::{Bundle, BundleWriter};
 use super::tokenizer::LaidTokenizer;
@@ -97,7 +99,13 @@ impl PartWriter {
         for component in FILES {
             let file = self.directory.open_read(&segment.relative_path(component.clone())).map_err(cannot_build)?;
             let bytes = file.read_bytes().map_err(cannot_build)?;
-            bundle.put(&format!("{prefix}/{ID}.{component}"), &bytes);
+            let mut kept: &[u8] = &bytes;
+            if component == SegmentComponent::Store {
+                // Of stored documents there are none, and of their file only tantivy's footer is ever read.
+                let body = segment.open_read(component.clone()).map_err(cannot_build)?.len();
+                kept = kept.get(body..).unwrap_or_default();
+            }
+            bundle.put(&format!("{prefix}/{ID}.{component}"), kept);
         }
         let meta = self.directory.atomic_read(Path::new(META)).map_err(cannot_build)?;
         let meta = String::from_utf8_lossy(&meta).replace(&id_in_meta(segment.id()), ID_IN_META);

@@ -25,6 +25,9 @@ use crate::text::words::words;
 /// Terms of one word up to which positions are compared; a word that so many terms have is asked for by document only.
 const POSITION_TERMS_MAX: usize = 16;
 
+/// Words of a wanted text that are asked for; the check knows the rest.
+const QUERY_WORDS_MAX: usize = 32;
+
 /// How the ends of a wanted text are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ends {
@@ -40,6 +43,8 @@ pub(crate) enum Ends {
 #[derive(Clone, Debug)]
 pub(crate) struct WordQuery {
     words: Vec<WantedWord>,
+    /// Whether there are words beyond these, which may be in slots.
+    has_more: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -66,7 +71,9 @@ impl WordQuery {
             let skeleton = if open_start || open_end { Some(bare_skeleton(word)) } else { skeleton(word) };
             WantedWord { term, is_cut, has_digit, open_start, open_end, skeleton: skeleton.filter(|_| has_digit) }
         };
-        Self { words: words(text).map(wanted).collect() }
+        let mut all = words(text);
+        let words = all.by_ref().take(QUERY_WORDS_MAX).map(wanted).collect();
+        Self { words, has_more: all.next().is_some() }
     }
 }
 
@@ -171,7 +178,10 @@ pub(super) fn in_shapes(part: &PartReader, wanted: &WordQuery) -> Result<Candida
     };
     let mut found = Candidates::default();
     for doc in docs.to_vec() {
-        let lies = lies(&mut elements, doc);
+        let mut lies = lies(&mut elements, doc);
+        if lies != 0 && wanted.has_more {
+            lies |= SLOT;
+        }
         if lies & LITERAL != 0 {
             found.check.push(doc);
         }

@@ -146,6 +146,14 @@ fn a_word_is_cut_and_still_found() {
 }
 
 #[test]
+fn a_text_of_many_words_is_found_by_its_first() {
+    let text = "word ".repeat(40);
+    let index = open(&Table::of([format!("{text}42").as_str(), "word word"]).bundle(8, |_| true));
+    assert_eq!(ask(&index, &text, Ends::Closed), (vec![1], vec![1]));
+    assert_eq!(ask(&index, &format!("{text}42"), Ends::Closed).1, [1]);
+}
+
+#[test]
 fn groups_are_found_by_words_and_skeletons() {
     let mut builder = IndexBuilder::new().unwrap();
     builder.add_group(["Disk ERR42 failed", "on sda"].into_iter()).unwrap();

@@ -12,15 +12,13 @@ use std::collections::HashSet;
 
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 
+use super::{SLOT_WORDS_MAX, SlotWords};
 use crate::limits::MIB;
-use crate::segment::index::SlotWords;
 use crate::text::shape::Shape;
 use crate::text::words::{self, fold, words};
 
 /// A term; what is longer is cut here, at the boundary of a character.
 pub(super) const TERM_BYTES_MAX: usize = 255;
-/// Words of one slot that are worth a term each; a slot with more has to be looked at.
-pub(crate) const SLOT_WORDS_MAX: usize = 8;
 /// A skeleton; words with a longer one share a mark, so that random hex does not fill the dictionary.
 const SKELETON_BYTES_MAX: usize = 64;
 /// Runs of digits of a skeleton.
