@@ -226,7 +226,7 @@ impl Element {
 
     /// How the word lies in a document, wherever that is.
     fn anywhere(&self, doc: u32) -> u8 {
-        u8::from(self.literal.contains(doc)) * LITERAL | u8::from(self.slot.contains(doc)) * SLOT
+        (u8::from(self.literal.contains(doc)) * LITERAL) | (u8::from(self.slot.contains(doc)) * SLOT)
     }
 }
 
