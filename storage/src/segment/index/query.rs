@@ -23,7 +23,7 @@ use crate::error::Result;
 use crate::text::words::words;
 
 /// Terms of one word up to which positions are compared; a word that so many terms have is asked for by document only.
-const POSITION_TERMS_MAX: usize = 16;
+pub(super) const POSITION_TERMS_MAX: usize = 16;
 
 /// Words of a wanted text that are asked for; the check knows the rest.
 const QUERY_WORDS_MAX: usize = 32;
@@ -264,12 +264,9 @@ fn starts_at(cursors: &mut [(SegmentPostings, u8)], doc: u32, ahead: u32) -> Vec
             starts.extend(positions.iter().filter_map(|at| Some((at.checked_sub(ahead)?, *lies))));
         }
     }
+    // A place is in literal text or in a slot, never both, so that only like ones are dropped.
     starts.sort_unstable();
-    starts.dedup_by(|next, kept| {
-        let same = next.0 == kept.0;
-        kept.1 |= if same { next.1 } else { 0 };
-        same
-    });
+    starts.dedup();
     starts
 }
 

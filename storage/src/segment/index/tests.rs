@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use super::query::POSITION_TERMS_MAX;
 use super::*;
 use crate::error::ErrorKind;
 use crate::text::shape::{Split, WHOLE_KEY};
@@ -154,25 +155,38 @@ fn a_text_of_many_words_is_found_by_its_first() {
 }
 
 #[test]
+fn a_word_of_many_terms_is_found_without_places() {
+    let mut texts: Vec<String> = (1..=POSITION_TERMS_MAX).map(|i| format!("x{}_end stop", letters(i))).collect();
+    texts.extend(["stop the end", "x9_end stop", "no end"].map(str::to_string));
+    let index = open(&Table::of(texts.iter().map(String::as_str)).bundle(8, |_| true));
+    let many: Vec<u32> = (1..=POSITION_TERMS_MAX as u32).collect();
+    assert_eq!(ask(&index, "xb_end stop", Ends::Closed), (vec![1], vec![]));
+    let (check, look) = ask(&index, "nd stop", Ends::Substring);
+    assert_eq!(check[..many.len()], many);
+    assert_eq!((&check[many.len()..], look), (&[many.len() as u32 + 1][..], vec![many.len() as u32 + 2]));
+}
+
+#[test]
 fn groups_are_found_by_words_and_skeletons() {
     let mut builder = IndexBuilder::new().unwrap();
     builder.add_group(["Disk ERR42 failed", "on sda"].into_iter()).unwrap();
     builder.add_group(["id a1b2c3d4e5", "日本語"].into_iter()).unwrap();
-    builder.add_group(std::iter::empty()).unwrap();
+    builder.add_group(["字".repeat(100).as_str()].into_iter()).unwrap();
     let crowd: Vec<String> = (0..20_000).map(|i| "abcdefghijklmnop".repeat(6) + &fold_text(&letters(i))).collect();
     builder.add_group(crowd.iter().map(String::as_str)).unwrap();
     builder.add_shape(Shape::parse(&WHOLE_KEY).unwrap(), &[]).unwrap();
     let index = open(&builder.finish().unwrap());
-    let groups = |text, ends| index.groups(&WordQuery::new(text, ends)).unwrap();
+    let groups = |text: &str, ends| index.groups(&WordQuery::new(text, ends)).unwrap();
     // The last group has too many words to say no.
     assert_eq!(groups("disk", Ends::Closed), [0, 3]);
+    assert_eq!(groups(&"字".repeat(100), Ends::Closed), [2, 3]);
     assert_eq!(groups("disk sda", Ends::Closed), [0, 3]);
     assert_eq!(groups("err7", Ends::Closed), [0, 3]);
     assert_eq!(groups("err", Ends::Closed), [3]);
     assert_eq!(groups("er", Ends::Prefix), [0, 1, 3]);
     assert_eq!(groups("rr4", Ends::Substring), [0, 1, 3]);
     assert_eq!(groups("9z8y7x6", Ends::Closed), [1, 3]);
-    assert_eq!(groups("本", Ends::Substring), [1, 3]);
+    assert_eq!(groups("本", Ends::Substring), [1, 2, 3]);
     assert_eq!(groups(" - ", Ends::Substring), [0, 1, 2, 3]);
     assert_eq!(index.group_count(), 4);
 }
