@@ -12,6 +12,7 @@ pub mod limits;
 mod maintain;
 pub mod options;
 mod payload;
+pub use payload::Effect;
 pub mod planted;
 pub mod record;
 pub mod retention;

@@ -9,6 +9,8 @@
 mod check;
 mod commit;
 mod recovery;
+#[cfg(test)]
+mod tests;
 
 pub use check::{CheckReport, check};
 pub use commit::{Ack, Append, Appended};

@@ -1,0 +1,189 @@
+//! The engine as a whole, on a simulated machine.
+use super::*;
+use crate::batch::BatchBuilder;
+use crate::env::sim::SimEnv;
+use crate::scan::filter::{Filter, Test};
+use crate::payload::Effect;
+use std::path::Path;
+
+pub(crate) fn options() -> Options {
+    Options { background: false, wal_file_bytes: 256 << 10, ..Options::new("/data") }
+}
+
+fn open(env: &SimEnv) -> Arc<Engine> {
+    Engine::open(Arc::new(env.process()), options()).unwrap()
+}
+
+fn rows(from: u64, to: u64) -> Append {
+    let mut builder = BatchBuilder::new();
+    for i in from..to {
+        builder.begin_row();
+        builder.time(1_780_000_000_000_000_000 + i as i64 * 1_000_000_000);
+        builder.string("service_name", ["web", "db", "cron-7"][i as usize % 3]);
+        builder.string("level", if i % 10 == 0 { "ERROR" } else { "INFO" });
+        builder.string("_msg", &format!("request {} of user u{} took {} ms", i, i % 17, i * 7 % 1000));
+        builder.enter("metadata");
+        builder.string("trace_id", &format!("{:032x}", u128::from(i).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835)));
+        builder.number("ratio", &format!("{}.50", i % 9));
+        builder.int("status", 200 + i as i64 % 5);
+        if i % 4 == 0 {
+            builder.string("rare", &format!("only #{i}"));
+        }
+        builder.leave();
+        builder.commit_row();
+    }
+    Append::rows(builder.finish().unwrap())
+}
+
+fn shown(engine: &Engine) -> Vec<String> {
+    let mut all = Vec::new();
+    engine.for_each(|record| all.push(format!("{} {} {}", record.id(), record.arrival, record.to_json(|_| true)))).unwrap();
+    all.sort();
+    all
+}
+
+#[test]
+fn rows_stay_the_same_hot_sealed_compacted_and_opened_again() {
+    let env = SimEnv::new(1);
+    let engine = open(&env);
+    let first = engine.append(rows(0, 500)).unwrap();
+    engine.append(rows(500, 900)).unwrap();
+    let hot = shown(&engine);
+    assert_eq!(hot.len(), 900);
+    assert!(hot.iter().any(|line| line.contains(r#""ratio":3.50,"status":203"#)));
+    engine.seal().unwrap();
+    assert_eq!(engine.stats().unwrap().hot_rows, 0);
+    assert_eq!(shown(&engine), hot);
+    engine.append(rows(900, 1_000)).unwrap();
+    engine.seal().unwrap();
+    engine.append(rows(1_000, 1_010)).unwrap();
+    let all = shown(&engine);
+    let before = engine.stats().unwrap().segments;
+    engine.compact().unwrap();
+    assert!(engine.stats().unwrap().segments < before);
+    assert_eq!(shown(&engine), all);
+    drop(engine);
+    let engine = open(&env);
+    assert_eq!(engine.troubles(), Vec::<String>::new());
+    assert_eq!(shown(&engine), all);
+    let id = RecordId::new(first.times[42], first.epoch, first.first_seq + 42);
+    assert!(engine.get(id).unwrap().unwrap().get("_msg").starts_with("request 42 of"));
+    assert!(engine.get(RecordId::new(0, first.epoch, 1 << 40)).unwrap().is_none());
+    engine.close().unwrap();
+    assert!(engine.append(rows(0, 1)).is_err());
+    drop(engine);
+    let engine = open(&env);
+    assert_eq!(shown(&engine), all);
+    assert_eq!(engine.stats().unwrap().hot_rows, 0);
+    let report = {
+        drop(engine);
+        let env: Arc<dyn Env> = Arc::new(env.process());
+        check(&env, Path::new("/data"), false).unwrap()
+    };
+    assert!(report.ok, "{:?}", report.lines);
+}
+
+#[test]
+fn searches_agree_with_a_plain_scan_hot_and_sealed() {
+    let env = SimEnv::new(2);
+    let engine = open(&env);
+    engine.append(rows(0, 700)).unwrap();
+    let mut all = Vec::new();
+    engine.for_each(|record| all.push(record)).unwrap();
+    let field = |name: &str, test: Test| Filter::Field(name.into(), test);
+    let filters = [
+        field("_msg", Test::phrase("REQUEST", true)),
+        field("_msg", Test::phrase("u13", true)),
+        field("_msg", Test::phrase("user u13 took", false)),
+        field("_msg", Test::Substring("quest 1".into())),
+        field("_msg", Test::Substring("7 ms".into())),
+        field("metadata.trace_id", Test::exact("0000000000000000000000000000000000")),
+        field("metadata.rare", Test::Any),
+        field("metadata.rare", Test::exact("only #8")),
+        field("level", Test::exact("ERROR")),
+        Filter::Not(Box::new(field("metadata.status", Test::exact("203")))),
+        Filter::And(vec![field("level", Test::exact("ERROR")), field("service_name", Test::exact("cron-7"))]),
+        Filter::Or(vec![field("metadata.ratio", Test::exact("3.50")), field("_msg", Test::phrase("600", true))]),
+    ];
+    fn passes(filter: &Filter, record: &Record) -> bool {
+        match filter {
+            Filter::All => true,
+            Filter::And(parts) => parts.iter().all(|f| passes(f, record)),
+            Filter::Or(parts) => parts.iter().any(|f| passes(f, record)),
+            Filter::Not(part) => !passes(part, record),
+            Filter::Field(name, test) => test.matches(record.get(name)),
+        }
+    }
+    for sealed in [false, true] {
+        if sealed {
+            engine.seal().unwrap();
+        }
+        for filter in &filters {
+            let expected: usize = all.iter().filter(|record| passes(filter, record)).count();
+            let search = Search { filter: filter.clone(), limit: usize::MAX, ..Search::default() };
+            assert_eq!(engine.count(&search).unwrap(), expected as u64, "{filter:?}");
+            let found = engine.search(&search).unwrap();
+            assert_eq!(found.len(), expected);
+            assert!(found.is_sorted_by_key(|record| std::cmp::Reverse((record.time, record.seq))));
+            let few = engine.search(&Search { limit: 3, offset: 2, ..search }).unwrap();
+            assert_eq!(few, found.iter().skip(2).take(3).cloned().collect::<Vec<_>>());
+        }
+        let some = Search { services: vec!["db".into()], from: Some(all[0].time.min(all[5].time)), limit: 1000, ..Search::default() };
+        let expected = all.iter().filter(|r| r.get("service_name") == "db" && r.time >= some.from.unwrap()).count();
+        assert_eq!(engine.search(&some).unwrap().len(), expected);
+    }
+    assert_eq!(engine.services(), ["cron-7", "db", "web"]);
+}
+
+#[test]
+fn effects_are_there_after_crash_seal_and_close() {
+    let env = SimEnv::new(3);
+    let effect = |key: &str, value: Option<&str>| Effect { key: key.into(), value: value.map(Into::into), expires: None };
+    let engine = open(&env);
+    engine.append(Append { effects: vec![effect("a", Some("1")), effect("b", Some("2"))], ..rows(0, 5) }).unwrap();
+    engine.append(Append { batch: None, effects: vec![effect("a", None), effect("c", Some("3"))], ack: Ack::Wal }).unwrap();
+    let check = |engine: &Engine| {
+        let value = |key: &str| engine.effect(key.as_bytes()).map(|v| String::from_utf8(v).unwrap());
+        assert_eq!([value("a"), value("b"), value("c")], [None, Some("2".into()), Some("3".into())]);
+    };
+    check(&engine);
+    drop(engine);
+    env.power_cut();
+    env.power_on();
+    let engine = open(&env);
+    check(&engine);
+    engine.seal().unwrap();
+    check(&engine);
+    drop(engine);
+    let engine = open(&env);
+    check(&engine);
+    engine.close().unwrap();
+    drop(engine);
+    check(&open(&env));
+}
+
+#[test]
+fn a_lost_catalog_is_rebuilt_from_segments_and_log() {
+    let env = SimEnv::new(4);
+    let engine = open(&env);
+    engine.append(rows(0, 300)).unwrap();
+    engine.seal().unwrap();
+    engine.append(rows(300, 400)).unwrap();
+    engine.seal().unwrap();
+    engine.compact().unwrap();
+    engine.append(rows(400, 450)).unwrap();
+    let lines = |engine: &Engine| -> Vec<String> {
+        let mut all = Vec::new();
+        engine.for_each(|record| all.push(record.to_json(|_| true))).unwrap();
+        all.sort();
+        all
+    };
+    let before = lines(&engine);
+    drop(engine);
+    for at in 0..64 {
+        env.flip_bit(Path::new("/data/catalog.redb"), at * 7, 3).unwrap();
+    }
+    let engine = open(&env);
+    assert!(engine.troubles()[0].contains("catalog"), "{:?}", engine.troubles());
+    assert_eq!(lines(&engine), before);
+}
