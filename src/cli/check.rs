@@ -1,0 +1,19 @@
+//! `logyard check`: reads a whole data directory and says what is wrong with it.
+use super::{CheckArgs, Failure};
+use crate::config;
+use logyard_storage::engine::check;
+use logyard_storage::env::RealEnv;
+use std::sync::Arc;
+
+/// Runs the check; a directory that is not right is a failure.
+pub(super) fn run(args: CheckArgs) -> Result<(), Failure> {
+    let data = config::data(args.data, |name| std::env::var_os(name));
+    if !data.is_dir() {
+        return Err(Failure::Failed(format!("there is no directory {}", data.display())));
+    }
+    let report = check(Arc::new(RealEnv::new()), &data, args.repair)?;
+    for line in &report.lines {
+        println!("{line}");
+    }
+    if report.ok { Ok(()) } else { Err(Failure::Failed(format!("{} is not right", data.display()))) }
+}

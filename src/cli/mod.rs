@@ -1,0 +1,139 @@
+//! The command line: what can be asked for, and with which exit code it ends.
+//!
+//! Invariant: 0 is done, 1 failed, 2 wrong usage; an error is one line on standard error that begins with `logyard:`.
+mod bench;
+mod check;
+mod kill;
+mod serve;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const EXAMPLES: &str = "Examples:
+  logyard serve
+  logyard serve --data /var/lib/logyard --listen 0.0.0.0:7514
+  logyard check --data /var/lib/logyard --repair
+
+Environment:
+  LOGYARD_DATA, LOGYARD_LISTEN    what --data and --listen set
+  LOGYARD_ADMIN_KEY               the admin key, instead of the one in <data>/admin.key";
+
+/// A log database in a single binary.
+#[derive(Parser)]
+#[command(name = "logyard", version, after_help = EXAMPLES, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server.
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(ServeArgs),
+    /// Check a data directory that no server has open.
+    Check(CheckArgs),
+    /// Measure the engine, or have it killed.
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+const SERVE_EXAMPLES: &str = "Examples:
+  logyard serve
+      data in ./logyard-data, on 127.0.0.1:7514, admin key in ./logyard-data/admin.key
+  LOGYARD_ADMIN_KEY=secret logyard serve --listen 0.0.0.0:7514
+  curl -H \"Authorization: Bearer $(cat logyard-data/admin.key)\" \\
+      -d '{\"service_name\":\"shop\",\"level\":\"INFO\",\"message\":\"hello\"}' \\
+      http://127.0.0.1:7514/api/v1/logs/ingest";
+
+#[derive(Args)]
+struct ServeArgs {
+    /// Data directory [env: LOGYARD_DATA] [default: ./logyard-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Address and port; port 0 takes a free one [env: LOGYARD_LISTEN] [default: 127.0.0.1:7514]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Let everybody in; on a loopback address only
+    #[arg(long)]
+    no_auth: bool,
+}
+
+#[derive(Args)]
+struct CheckArgs {
+    /// Data directory [env: LOGYARD_DATA] [default: ./logyard-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Mend what can be; what cannot is set aside in quarantine/, never deleted
+    #[arg(long)]
+    repair: bool,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Decode, append, seal and compact the logs of a file of JSON lines; prints one JSON line of figures.
+    Engine(EngineArgs),
+    /// Append for ever and print what is acknowledged, until killed.
+    Kill(KillArgs),
+}
+
+#[derive(Args)]
+struct EngineArgs {
+    /// JSON lines in the form of /api/v1/logs/ingest
+    file: PathBuf,
+    /// An empty directory to use and keep [default: a temporary one, removed at the end]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Threads that decode [default: one a core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+#[derive(Args)]
+struct KillArgs {
+    /// Data directory
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// The first record's `key`
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    start: u64,
+    /// Threads that append
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    threads: usize,
+}
+
+/// Why a command did not do what it was asked for.
+enum Failure {
+    /// It was asked for wrongly.
+    Usage(String),
+    /// It could not.
+    Failed(String),
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// Does what the command line says.
+pub(crate) fn run() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(args) => serve::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Bench(Bench::Engine(args)) => bench::run(&args),
+        Command::Bench(Bench::Kill(args)) => kill::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Failed(what)) => {
+            eprintln!("logyard: {what}");
+            ExitCode::FAILURE
+        }
+        Err(Failure::Usage(what)) => {
+            eprintln!("logyard: {what}");
+            ExitCode::from(2)
+        }
+    }
+}

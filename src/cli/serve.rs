@@ -1,0 +1,48 @@
+//! `logyard serve`: opens the engine, serves until told to stop, closes it again.
+use super::{Failure, ServeArgs};
+use crate::config::{Access, Config, Flags};
+use crate::server::{Door, KeyHash, Server, listen, load_or_make, router, serve};
+use logyard_storage::engine::{Engine, Options};
+use logyard_storage::env::RealEnv;
+use logyard_storage::layout::ADMIN_KEY;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Runs the server.
+pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
+    let flags = Flags { data: args.data, listen: args.listen, no_auth: args.no_auth };
+    let config = Config::new(flags, |name| std::env::var_os(name)).map_err(Failure::Usage)?;
+    let env = Arc::new(RealEnv::new());
+    let engine = Engine::open(Arc::<RealEnv>::clone(&env), Options::new(config.data.clone()))?;
+    let door = door(&config)?;
+    let server = Arc::new(Server { engine: Arc::clone(&engine), env, door });
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(async {
+        let listener = listen(&config.listen).await?;
+        eprintln!("listening on http://{}", listener.local_addr()?);
+        greet(&config);
+        serve(listener, router(server)).await
+    });
+    // Requests that were cut may still be in the engine; closing it waits for them.
+    engine.close()?;
+    served.map_err(|e| Failure::Failed(format!("cannot serve on {:?}: {e}", config.listen)))
+}
+
+fn door(config: &Config) -> Result<Door, Failure> {
+    Ok(match &config.access {
+        Access::Open => Door::Open,
+        Access::Key(key) => Door::Key(KeyHash::of(key)),
+        Access::KeyOfData => Door::Key(load_or_make(&config.data)?),
+    })
+}
+
+/// Says where things are.
+fn greet(config: &Config) {
+    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    eprintln!("data in {}", whole(&config.data).display());
+    match config.access {
+        Access::Open => eprintln!("no key is asked for (--no-auth)"),
+        Access::Key(_) => eprintln!("admin key from LOGYARD_ADMIN_KEY"),
+        Access::KeyOfData => eprintln!("admin key in {}", whole(&config.data.join(ADMIN_KEY)).display()),
+    }
+}

@@ -1,0 +1,113 @@
+//! Where the data is, where to listen, who may come in: flag over environment over default.
+//!
+//! Invariants
+//! * The only reader of `LOGYARD_*` variables.
+//! * A server that lets everybody in listens on loopback addresses only.
+use std::ffi::OsString;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+const DATA: &str = "LOGYARD_DATA";
+const LISTEN: &str = "LOGYARD_LISTEN";
+const ADMIN_KEY: &str = "LOGYARD_ADMIN_KEY";
+
+/// What the command line sets; what is missing comes from the environment or is a default.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flags {
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) listen: Option<String>,
+    pub(crate) no_auth: bool,
+}
+
+/// Who may come in.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Everybody.
+    Open,
+    /// Who has the key that the environment sets.
+    Key(String),
+    /// Who has the key of the data directory, which is made at the first start.
+    KeyOfData,
+}
+
+/// The settings of a server.
+pub(crate) struct Config {
+    pub(crate) data: PathBuf,
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) access: Access,
+}
+
+/// The data directory.
+pub(crate) fn data(flag: Option<PathBuf>, env: impl Fn(&str) -> Option<OsString>) -> PathBuf {
+    flag.or_else(|| env(DATA).map(PathBuf::from)).unwrap_or_else(|| "logyard-data".into())
+}
+
+impl Config {
+    /// Puts the sources together; the error is for the user.
+    pub(crate) fn new(flags: Flags, env: impl Fn(&str) -> Option<OsString>) -> Result<Self, String> {
+        let text = |name: &str| -> Result<Option<String>, String> {
+            let value = env(name).filter(|value| !value.is_empty());
+            value.map(OsString::into_string).transpose().map_err(|_| format!("{name} is not UTF-8"))
+        };
+        let listen = match flags.listen {
+            Some(listen) => listen,
+            None => text(LISTEN)?.unwrap_or_else(|| "127.0.0.1:7514".into()),
+        };
+        let addresses: Vec<SocketAddr> = listen
+            .to_socket_addrs()
+            .map_err(|e| format!("cannot listen on `{listen}`, which should be an address and a port: {e}"))?
+            .collect();
+        let access = match text(ADMIN_KEY)? {
+            _ if flags.no_auth => Access::Open,
+            Some(key) if key.chars().any(|c| !c.is_ascii_graphic()) => {
+                return Err(format!("{ADMIN_KEY} must be visible ASCII characters without spaces"));
+            }
+            Some(key) => Access::Key(key),
+            None => Access::KeyOfData,
+        };
+        if access == Access::Open && !addresses.iter().all(|address| address.ip().is_loopback()) {
+            return Err(format!("--no-auth works on a loopback address only, and `{listen}` is none"));
+        }
+        Ok(Self { data: data(flags.data, env), listen: addresses, access })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(flags: Flags, env: &[(&str, &str)]) -> Result<Config, String> {
+        Config::new(flags, |name| env.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
+    }
+
+    #[test]
+    fn flag_over_environment_over_default() {
+        let none = config(Flags::default(), &[]).unwrap();
+        assert_eq!((none.data, none.listen), ("logyard-data".into(), vec!["127.0.0.1:7514".parse().unwrap()]));
+        assert!(none.access == Access::KeyOfData);
+        let env = [(DATA, "d"), (LISTEN, "0.0.0.0:1"), (ADMIN_KEY, "k")];
+        let set = config(Flags::default(), &env).unwrap();
+        assert_eq!((set.data, set.listen), ("d".into(), vec!["0.0.0.0:1".parse().unwrap()]));
+        assert!(set.access == Access::Key("k".into()));
+        let flags = Flags { data: Some("e".into()), listen: Some("[::1]:2".into()), no_auth: false };
+        let both = config(flags, &env).unwrap();
+        assert_eq!((both.data, both.listen), ("e".into(), vec!["[::1]:2".parse().unwrap()]));
+    }
+
+    #[test]
+    fn an_open_server_stays_at_home() {
+        let open = |listen: &str| config(Flags { no_auth: true, listen: Some(listen.into()), data: None }, &[]);
+        assert!(open("127.0.0.1:0").is_ok_and(|c| c.access == Access::Open));
+        assert!(open("[::1]:0").is_ok());
+        assert!(open("0.0.0.0:0").is_err_and(|e| e.contains("loopback")));
+        assert!(config(Flags { no_auth: true, ..Flags::default() }, &[(LISTEN, "10.0.0.1:1")]).is_err());
+    }
+
+    #[test]
+    fn wrong_settings_are_named() {
+        let fault = |env: &[(&str, &str)]| config(Flags::default(), env).err().unwrap();
+        assert!(fault(&[(LISTEN, "7514")]).contains("`7514`"));
+        assert!(fault(&[(ADMIN_KEY, "a b")]).contains(ADMIN_KEY));
+        assert!(config(Flags::default(), &[(ADMIN_KEY, "")]).is_ok_and(|c| c.access == Access::KeyOfData));
+    }
+}

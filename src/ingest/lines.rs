@@ -1,0 +1,153 @@
+//! JSON lines: one record a line, each field kept as sent, with names for the time and the message.
+//!
+//! Invariants
+//! * A blank line is no record. A bad line is refused alone, and says its line and column.
+//! * The field that is the time becomes the row's `_time`, the field that is the message its `_msg`; nothing else is
+//!   renamed. Of several candidates the first one in the record that has a value is taken.
+use super::json::{self, Fields, Scalar};
+use super::{EventTime, Refused, push};
+use logyard_storage::batch::BatchBuilder;
+
+/// Which fields mean what; nested ones by their dotted name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FieldNames {
+    time: Vec<String>,
+    message: Vec<String>,
+    /// Whether any name can be nested.
+    has_dots: bool,
+}
+
+impl FieldNames {
+    /// From comma-separated names; empty ones stand for `_time` and `_msg`.
+    pub(crate) fn new(time: &str, message: &str) -> Self {
+        let split = |names: &str, default: &str| -> Vec<String> {
+            let names: Vec<_> = names.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned).collect();
+            if names.is_empty() { vec![default.to_owned()] } else { names }
+        };
+        let (time, message) = (split(time, "_time"), split(message, "_msg"));
+        let has_dots = time.iter().chain(&message).any(|name| name.contains('.'));
+        Self { time, message, has_dots }
+    }
+}
+
+/// Adds one line as a row and says whether it was one.
+pub(crate) fn read_line(
+    line: &[u8],
+    number: usize,
+    names: &FieldNames,
+    arrival: i64,
+    rows: &mut BatchBuilder,
+) -> Result<bool, Refused> {
+    if line.trim_ascii().is_empty() {
+        return Ok(false);
+    }
+    rows.begin_row();
+    match read_fields(line, names, arrival, rows) {
+        Ok(()) => {
+            rows.commit_row();
+            Ok(true)
+        }
+        Err(fault) => {
+            rows.abort_row();
+            Err(match fault {
+                Refused::Malformed { what, column, .. } => Refused::Malformed { what, line: number, column },
+                other => Refused::Wrong(format!("line {number}: {other}")),
+            })
+        }
+    }
+}
+
+fn read_fields(line: &[u8], names: &FieldNames, arrival: i64, rows: &mut BatchBuilder) -> Result<(), Refused> {
+    let text = super::text(line)?;
+    let mut fields = LineFields {
+        rows,
+        names,
+        arrival,
+        path: Vec::new(),
+        depth: 0,
+        has_time: false,
+        has_message: false,
+        time: EventTime::default(),
+        wrong_time: None,
+    };
+    json::read_object(text, &mut fields)?;
+    if let Some(fault) = fields.wrong_time {
+        return Err(fault);
+    }
+    fields.time.finish(fields.rows);
+    Ok(())
+}
+
+struct LineFields<'a> {
+    rows: &'a mut BatchBuilder,
+    names: &'a FieldNames,
+    arrival: i64,
+    /// Names of the open objects, kept only if a wanted name may lie in them.
+    path: Vec<String>,
+    depth: usize,
+    has_time: bool,
+    has_message: bool,
+    time: EventTime,
+    wrong_time: Option<Refused>,
+}
+
+impl LineFields<'_> {
+    /// Whether the field `name` of the open object is one of `wanted`.
+    fn is_one_of(&self, wanted: &[String], name: &str) -> bool {
+        if self.depth == 0 {
+            return wanted.iter().any(|wanted| wanted == name);
+        }
+        let matches = |wanted: &String| {
+            let rest =
+                self.path.iter().try_fold(wanted.as_str(), |rest, part| rest.strip_prefix(part)?.strip_prefix('.'));
+            rest == Some(name)
+        };
+        self.names.has_dots && wanted.iter().any(matches)
+    }
+
+    /// Pushes a field of the record itself from within its open objects.
+    fn push_at_top(&mut self, name: &str, value: Scalar<'_>) {
+        for _ in 0..self.depth {
+            self.rows.leave();
+        }
+        push(self.rows, name, value);
+        for part in &self.path {
+            self.rows.enter(part);
+        }
+    }
+}
+
+impl Fields for LineFields<'_> {
+    fn enter(&mut self, name: &str) {
+        if self.names.has_dots {
+            self.path.push(name.to_owned());
+        }
+        self.depth += 1;
+        self.rows.enter(name);
+    }
+
+    fn leave(&mut self) {
+        self.path.pop();
+        self.depth -= 1;
+        self.rows.leave();
+    }
+
+    fn value(&mut self, name: &str, value: Scalar<'_>) {
+        let is_empty = matches!(value, Scalar::Null | Scalar::String(""));
+        if !self.has_time && self.is_one_of(&self.names.time, name) {
+            self.has_time = !is_empty;
+            if self.time.read(value, self.arrival, self.rows).is_err() {
+                self.wrong_time = Some(Refused::Wrong(format!("{name} is no time that can be read")));
+            }
+        } else if !self.has_message && !is_empty && self.is_one_of(&self.names.message, name) {
+            self.has_message = true;
+            self.push_at_top("_msg", value);
+        } else {
+            push(self.rows, name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "lines_tests.rs"]
+mod tests;

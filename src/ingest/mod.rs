@@ -1,0 +1,113 @@
+//! Wire formats to rows: bytes in, rows pushed into a `BatchBuilder`.
+//!
+//! Invariants
+//! * Pure: no I/O and no clock; the time of arrival is an argument.
+//! * A record that is refused leaves no trace in the batch.
+pub(crate) mod json;
+pub(crate) mod lines;
+pub(crate) mod log;
+pub(crate) mod time;
+
+use json::Scalar;
+use logyard_storage::batch::BatchBuilder;
+use std::fmt;
+
+/// A record may be this far ahead of its arrival; beyond that its time is its arrival.
+const FUTURE_NANOS_MAX: i64 = 86_400 * 1_000_000_000;
+
+/// Why a record was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It is no JSON object: what is wrong, and the place.
+    Malformed { what: String, line: usize, column: usize },
+    /// It lacks a field that it has to have.
+    Missing(&'static str),
+    /// One of its fields is wrong.
+    Wrong(String),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed { what, line, column } => {
+                write!(f, "invalid JSON at line {line}, column {column}: {what}")
+            }
+            Self::Missing(field) => write!(f, "{field} is required"),
+            Self::Wrong(what) => f.write_str(what),
+        }
+    }
+}
+
+impl From<serde_json::Error> for Refused {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Malformed { what: json::what(&error), line: error.line(), column: error.column() }
+    }
+}
+
+/// The text of a body or a line.
+pub(crate) fn text(bytes: &[u8]) -> Result<&str, Refused> {
+    std::str::from_utf8(bytes).map_err(|e| {
+        let valid = bytes.get(..e.valid_up_to()).unwrap_or_default();
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let column = valid.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+        Refused::Malformed { what: "not UTF-8".into(), line, column }
+    })
+}
+
+/// A record's time while its fields are read.
+#[derive(Default)]
+struct EventTime {
+    /// What was sent and lies too far ahead.
+    sent: Option<String>,
+}
+
+impl EventTime {
+    /// Takes a field's value as the row's time; `null`, an empty text and zero mean arrival.
+    fn read(&mut self, value: Scalar<'_>, arrival: i64, rows: &mut BatchBuilder) -> Result<(), ()> {
+        let (nanos, sent) = match value {
+            Scalar::Null | Scalar::String("" | "0") | Scalar::Number("0") => return Ok(()),
+            Scalar::String(text) => (time::from_text(text).ok_or(())?, text),
+            Scalar::Number(spelling) => (time::from_number(spelling).ok_or(())?, spelling),
+            Scalar::Bool(_) | Scalar::Json(_) => return Err(()),
+        };
+        if nanos > arrival.saturating_add(FUTURE_NANOS_MAX) {
+            self.sent = Some(sent.to_owned());
+        } else {
+            rows.time(nanos);
+        }
+        Ok(())
+    }
+
+    /// Keeps the original of a time that was not taken.
+    fn finish(self, rows: &mut BatchBuilder) {
+        if let Some(sent) = self.sent {
+            rows.string("_time_sent", &sent);
+        }
+    }
+}
+
+/// Pushes a value into the object that is open.
+fn push(rows: &mut BatchBuilder, name: &str, value: Scalar<'_>) {
+    match value {
+        Scalar::String(text) => rows.string(name, text),
+        Scalar::Number(spelling) => rows.number(name, spelling),
+        Scalar::Bool(value) => rows.bool(name, value),
+        Scalar::Null => rows.null(name),
+        Scalar::Json(raw) => rows.json(name, raw),
+    }
+}
+
+/// The rows of a builder as an engine gives them back, oldest first.
+#[cfg(test)]
+fn stored(rows: &mut BatchBuilder) -> Vec<logyard_storage::record::Record> {
+    use logyard_storage::engine::{Ack, Engine, Options, Search};
+    let data = tempfile::tempdir().unwrap();
+    let env = std::sync::Arc::new(logyard_storage::env::RealEnv::new());
+    let engine = Engine::open(env, Options::new(data.path())).unwrap();
+    engine.append(rows.finish(), Ack::Memory).unwrap();
+    let all = Search { limit: 1_000, ..Search::default() };
+    let mut records = engine.search(&all).unwrap();
+    records.sort_by_key(|record| record.seq);
+    engine.close().unwrap();
+    records
+}

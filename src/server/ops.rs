@@ -1,0 +1,67 @@
+//! Running it: health and readiness, what is on disk, and doing now what happens in the background anyway.
+use super::error::{ApiError, json_response};
+use super::{Server, blocking};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use logyard_storage::engine::{Engine, StorageStats};
+use logyard_storage::error::Error;
+use serde_json::json;
+use std::sync::Arc;
+
+/// `GET /health`
+pub(super) async fn health(State(server): State<Arc<Server>>) -> Result<Response, ApiError> {
+    let now = server.env.now() / 1_000_000;
+    let (status, body) = match stats(server).await? {
+        Ok(_) => (
+            StatusCode::OK,
+            json!({
+                "status": "healthy",
+                "service": "logsService",
+                "db": "connected",
+                "timestamp": now,
+                "version": env!("CARGO_PKG_VERSION"),
+            }),
+        ),
+        Err(e) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            json!({ "status": "unhealthy", "error": e.to_string(), "timestamp": now }),
+        ),
+    };
+    Ok(json_response(status, body.to_string()))
+}
+
+/// `GET /ready`
+pub(super) async fn ready(State(server): State<Arc<Server>>) -> Result<Response, ApiError> {
+    match stats(server).await? {
+        Ok(_) => Ok(json_response(StatusCode::OK, json!({ "status": "ready" }).to_string())),
+        Err(e) => Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, e.to_string())),
+    }
+}
+
+/// `GET /api/v1/admin/storage`
+pub(super) async fn storage(State(server): State<Arc<Server>>) -> Result<Response, ApiError> {
+    let stats = stats(server).await??;
+    let bytes = json!({ "wal": stats.wal_bytes, "segments": stats.segment_bytes, "catalog": stats.catalog_bytes });
+    let body = json!({ "rows": stats.rows, "bytes": bytes, "segments": stats.segments });
+    Ok(json_response(StatusCode::OK, body.to_string()))
+}
+
+async fn stats(server: Arc<Server>) -> Result<Result<StorageStats, Error>, ApiError> {
+    blocking(move || server.engine.stats()).await
+}
+
+/// `POST /api/v1/admin/seal`
+pub(super) async fn seal(State(server): State<Arc<Server>>) -> Result<Response, ApiError> {
+    act(server, Engine::seal).await
+}
+
+/// `POST /api/v1/admin/compact`
+pub(super) async fn compact(State(server): State<Arc<Server>>) -> Result<Response, ApiError> {
+    act(server, Engine::compact).await
+}
+
+async fn act(server: Arc<Server>, action: fn(&Engine) -> Result<(), Error>) -> Result<Response, ApiError> {
+    blocking(move || action(&server.engine)).await??;
+    Ok(json_response(StatusCode::OK, json!({ "success": true }).to_string()))
+}

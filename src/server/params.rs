@@ -1,0 +1,66 @@
+//! Query parameters by name, each checked with an answer that names it.
+use super::error::ApiError;
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use logyard_storage::engine::Ack;
+
+/// The parameters of a request; of a repeated one the last counts.
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl Params {
+    /// A parameter that is there and not empty.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|v| !v.is_empty())
+    }
+
+    /// A count, at most `most`.
+    pub(crate) fn count(&self, name: &str, default: usize, most: usize) -> Result<usize, ApiError> {
+        let Some(text) = self.get(name) else { return Ok(default) };
+        let wrong = || ApiError::bad(format!("{name} must be a whole number that is not negative, not `{text}`"));
+        let number: u64 = text.parse().map_err(|_| wrong())?;
+        Ok(usize::try_from(number).unwrap_or(usize::MAX).min(most))
+    }
+
+    /// A time in milliseconds since 1970.
+    pub(crate) fn millis(&self, name: &str) -> Result<Option<i64>, ApiError> {
+        let wrong = |text: &str| ApiError::bad(format!("{name} must be milliseconds since 1970, not `{text}`"));
+        self.get(name).map(|text| text.parse().map_err(|_| wrong(text))).transpose()
+    }
+
+    /// How durable an append has to be before it is answered.
+    pub(crate) fn ack(&self) -> Result<Ack, ApiError> {
+        match self.get("ack") {
+            None | Some("wal") => Ok(Ack::Wal),
+            Some("memory") => Ok(Ack::Memory),
+            Some("archive") => Err(ApiError::bad("ack=archive needs an archive, and none is configured")),
+            Some(other) => Err(ApiError::bad(format!("ack must be memory, wal or archive, not `{other}`"))),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let read = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+        read.map(|Query(pairs)| Self(pairs)).map_err(|e| ApiError::bad(e.body_text()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_checked_and_capped() {
+        let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
+        let params = Params(vec![pair("limit", "5"), pair("limit", "5000"), pair("offset", "-1"), pair("t", "1.5")]);
+        assert_eq!(params.count("limit", 100, 1_000).unwrap(), 1_000);
+        assert_eq!(params.count("none", 100, 1_000).unwrap(), 100);
+        assert!(params.count("offset", 0, 10).is_err());
+        assert!(params.millis("t").is_err());
+        assert!(params.millis("none").unwrap().is_none());
+        assert!(params.ack().is_ok_and(|ack| ack == Ack::Wal));
+        assert!(Params(vec![pair("ack", "archive")]).ack().is_err());
+    }
+}

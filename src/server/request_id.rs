@@ -1,0 +1,27 @@
+//! `X-Request-Id` on every answer: the client's own if it is a sensible one, else a new one.
+use super::Server;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use std::sync::Arc;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const BYTES_MAX: usize = 128;
+
+/// The outermost middleware.
+pub(super) async fn tag(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
+    let is_sensible = |id: &&HeaderValue| {
+        (1..=BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(|byte| byte.is_ascii_graphic())
+    };
+    let id = match request.headers().get(REQUEST_ID).filter(is_sensible) {
+        Some(id) => id.clone(),
+        None => {
+            let text = format!("{:016x}", server.env.random());
+            HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("-"))
+        }
+    };
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
