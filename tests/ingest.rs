@@ -1,0 +1,141 @@
+use crate::harness::Server;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+const ONE: &str = "/api/v1/logs/ingest";
+const BATCH: &str = "/api/v1/logs/ingest/batch";
+const LINES: &str = "/insert/jsonline";
+
+#[test]
+fn one_log_comes_back_as_it_was_sent() {
+    let server = Server::start();
+    let sent = r#"{"service_name":"payments-api","level":"warning","message":"card declined","timestamp":1763690000123,
+        "metadata":{"order":1.50,"deep":{"list":[1, null],"none":null},"e":{}},"region":"eu"}"#;
+    let answer = server.post(ONE, sent);
+    assert_eq!((answer.status, answer.header("x-logyard-ack")), (200, Some("wal")));
+    assert_eq!(answer.json()["success"], true);
+    let id = answer.json()["id"].as_str().unwrap().to_owned();
+    let log = format!(
+        r#"{{"id":"{id}","service_name":"payments-api","level":"WARN","message":"card declined","timestamp":1763690000123,"metadata":{{"order":1.50,"deep":{{"list":[1,null],"none":null}},"e":{{}}}},"source_type":"http","r2_key":null,"region":"eu"}}"#
+    );
+    for path in ["/api/v1/logs/", "/api/v1/logs/logs/"] {
+        assert_eq!(server.get(&format!("{path}{id}")).text, format!("{{\"log\":{log}}}"));
+    }
+    let found = server.get("/api/v1/logs/search?q=declined");
+    assert_eq!(found.text, format!("{{\"logs\":[{log}],\"count\":1,\"has_more\":false}}"));
+}
+
+#[test]
+fn wrong_logs_are_refused_with_a_reason() {
+    let server = Server::start();
+    let missing = json!({"error": "Missing required fields", "required": ["service_name", "level", "message"]});
+    let refused = |body: &str| {
+        let answer = server.post(ONE, body);
+        assert_eq!(answer.status, 400, "{body}");
+        answer.json()
+    };
+    assert_eq!(refused("{}"), missing);
+    assert_eq!(refused(r#"{"service_name":"a","level":"INFO","message":""}"#), missing);
+    let reason = |body: &str| refused(body)["error"].as_str().unwrap().to_owned();
+    let log = |service: &str, level: &str, message: &str, more: &str| {
+        format!(r#"{{"service_name":"{service}","level":"{level}","message":"{message}"{more}}}"#)
+    };
+    assert_eq!(
+        reason(&log("a b", "INFO", "m", "")),
+        "service_name must contain only alphanumeric characters, dashes, and underscores"
+    );
+    assert_eq!(
+        reason(&log("a", "LOUD", "m", "")),
+        "Invalid log level: LOUD. Must be one of: DEBUG, INFO, WARN, WARNING, ERROR, CRITICAL"
+    );
+    assert_eq!(reason(&log("a", "INFO", "  ", "")), "message is required");
+    let metadata = format!(r#","metadata":{{"a":"{}"}}"#, "x".repeat(50_000));
+    assert_eq!(reason(&log("a", "INFO", "m", &metadata)), "Metadata is too large (50008 bytes). Maximum is 50KB.");
+    assert!(reason("{\"a\":").starts_with("invalid JSON at line 1, column 5"));
+    assert!(reason("").starts_with("invalid JSON"));
+    assert_eq!(server.post(&format!("{ONE}?ack=archive"), log("a", "INFO", "m", "")).status, 400);
+    assert_eq!(server.post(&format!("{ONE}?ack=never"), log("a", "INFO", "m", "")).status, 400);
+    assert_eq!(server.get("/api/v1/logs/search").json()["count"], 0);
+}
+
+#[test]
+fn of_a_batch_each_log_is_taken_or_refused_alone() {
+    let server = Server::start();
+    let log = |n: usize| json!({"service_name": "a", "level": "INFO", "message": format!("m{n}")});
+    let send = |logs: Value| {
+        let answer = server.post(BATCH, json!({ "logs": logs }).to_string());
+        (answer.status, answer.json())
+    };
+    assert_eq!(send(json!([log(1), log(2)])), (200, json!({"success": true, "ingested": 2, "failed": 0})));
+    let errors = [
+        "logs[0]: level is required",
+        "logs[2]: invalid JSON at line 1, column 1: invalid type: integer `5`, expected a JSON object",
+    ];
+    assert_eq!(
+        send(json!([{"service_name": "a", "message": "m"}, log(3), 5])),
+        (200, json!({"success": true, "ingested": 1, "failed": 2, "errors": errors}))
+    );
+    let (status, none) = send(json!([5]));
+    assert_eq!((status, &none["ingested"], &none["failed"]), (400, &json!(0), &json!(1)));
+    assert_eq!(send(json!([])), (400, json!({"error": "logs array cannot be empty"})));
+    assert_eq!(send(json!("x")), (400, json!({"error": "logs must be an array"})));
+    assert_eq!(send((0..1_001).map(log).collect()), (400, json!({"error": "Maximum 1000 logs per batch"})));
+    assert_eq!(send((0..1_000).map(log).collect()).1["ingested"], 1_000);
+    assert_eq!(server.get("/api/v1/admin/storage").json()["rows"], 1_003);
+}
+
+#[test]
+fn lines_are_kept_as_sent_and_bad_ones_counted() {
+    let server = Server::start();
+    let body = "{\"_time\":\"2025-11-21T01:53:20.5Z\",\"_msg\":\"hello world\",\"level\":\"odd level\",\"n\":1.0}\n\n\
+        {\"_msg\":\n{\"_msg\":\"two\",\"service_name\":\"s p\"}\r\n[1]\n{\"_msg\":\"last\"}";
+    let answer = server.post(&format!("{LINES}?ack=memory"), body);
+    assert_eq!((answer.status, answer.header("x-logyard-rejected")), (200, Some("2")));
+    assert_eq!(answer.header("x-logyard-ack"), Some("memory"));
+    let reasons = [
+        "invalid JSON at line 3, column 8: EOF while parsing a value",
+        "invalid JSON at line 5, column 0: invalid type: sequence, expected a JSON object",
+    ];
+    assert_eq!(answer.json(), json!({"ingested": 3, "rejected": 2, "errors": reasons}));
+    let found = server.get("/api/v1/logs/search?q=hello").json();
+    let log = &found["logs"][0];
+    assert_eq!((&log["timestamp"], &log["level"]), (&json!(1_763_690_000_500u64), &json!("odd level")));
+    assert!(server.get("/api/v1/logs/search?q=hello").text.contains("\"n\":1.0"));
+    assert_eq!(server.get("/api/v1/logs/services").json(), json!({"services": ["s p"]}));
+}
+
+#[test]
+fn fields_are_named_in_the_query_or_in_headers() {
+    let server = Server::start();
+    let line = br#"{"ts":1763690000,"log":{"text":"in the query"},"x":1}"#;
+    let path = format!("{LINES}?_time_field=ts&_msg_field=log.text&_stream_fields=x");
+    assert_eq!(server.post(&path, line).json()["ingested"], 1);
+    let line = br#"{"when":"1763690001","m":"in headers"}"#;
+    let headers = [("vl-time-field", "when"), ("vl-msg-field", "m"), ("vl-stream-fields", "m")];
+    assert_eq!(server.try_post(LINES, line, &headers).unwrap().json()["ingested"], 1);
+    let found = server.get("/api/v1/logs/search").json();
+    let seen: Vec<_> = found["logs"].as_array().unwrap().iter().map(|l| (&l["message"], &l["timestamp"])).collect();
+    let (later, earlier) = (json!(1_763_690_001_000u64), json!(1_763_690_000_000u64));
+    assert_eq!(seen, [(&json!("in headers"), &later), (&json!("in the query"), &earlier)]);
+}
+
+#[test]
+fn a_long_stream_is_stored_whole() {
+    let server = Server::start();
+    let mut body = String::new();
+    for n in 0..20_000 {
+        let size = if n % 5_000 == 0 { 300_000 } else { n % 300 };
+        writeln!(body, r#"{{"_msg":"line {n}","service_name":"long","pad":"{}"}}"#, "x".repeat(size)).unwrap();
+    }
+    let answer = server.stream(LINES, body.as_bytes());
+    assert_eq!(answer.json(), json!({"ingested": 20_000, "rejected": 0, "errors": []}));
+    assert_eq!(server.get("/api/v1/admin/storage").json()["rows"], 20_000);
+}
+
+#[test]
+fn a_line_that_is_too_long_is_passed_over() {
+    let server = Server::start();
+    let body = format!("{{\"_msg\":\"first\"}}\n{{\"_msg\":\"{}\"}}\n{{\"_msg\":\"last\"}}\n", "x".repeat(20 << 20));
+    let answer = server.stream(LINES, body.as_bytes());
+    assert_eq!(answer.json(), json!({"ingested": 2, "rejected": 1, "errors": ["line 2: longer than 16 MiB"]}));
+}

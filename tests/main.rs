@@ -1,0 +1,18 @@
+//! The program from outside: the real binary on a free port, spoken to over HTTP and on the command line.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, reason = "tests fail by panicking")]
+
+// Starts servers and speaks to them.
+mod harness;
+
+// Who may come in.
+mod auth;
+// Commands, their output and exit codes.
+mod commands;
+// Killed servers and what they have acknowledged.
+mod crash;
+// The ways in: one log, batches, JSON lines.
+mod ingest;
+// What surrounds every request.
+mod protocol;
+// Search, by id, services.
+mod reads;

@@ -1,0 +1,86 @@
+use crate::harness::Server;
+use serde_json::{Value, json};
+
+fn filled() -> Server {
+    let server = Server::start();
+    let log = |service: &str, level: &str, message: &str, time: u64| json!({"service_name": service, "level": level, "message": message, "timestamp": 1_763_690_000_000u64 + time});
+    let logs = json!([
+        log("a", "INFO", "user alice logged in", 1),
+        log("b", "ERROR", "user bob was Refused", 2),
+        log("a", "ERROR", "disk full", 3),
+        log("a", "INFO", "user carol logged in", 3),
+        log("logyard", "INFO", "user of our own", 4),
+    ]);
+    assert_eq!(server.post("/api/v1/logs/ingest/batch", json!({ "logs": logs }).to_string()).status, 200);
+    server
+}
+
+fn messages(server: &Server, query: &str) -> Vec<String> {
+    let answer = server.get(&format!("/api/v1/logs/search?{query}"));
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let body = answer.json();
+    let logs: Vec<&Value> = body["logs"].as_array().unwrap().iter().collect();
+    assert_eq!(body["count"], logs.len());
+    logs.iter().map(|log| log["message"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_search_narrows_by_everything_it_is_given() {
+    let server = filled();
+    let (alice, bob, disk, carol) =
+        ("user alice logged in", "user bob was Refused", "disk full", "user carol logged in");
+    assert_eq!(messages(&server, ""), [carol, disk, bob, alice]);
+    assert_eq!(messages(&server, "service=a"), [carol, disk, alice]);
+    assert_eq!(messages(&server, "service=logyard"), ["user of our own"]);
+    assert_eq!(messages(&server, "level=ERROR"), [disk, bob]);
+    assert_eq!(messages(&server, "level=error"), [""; 0]);
+    assert_eq!(messages(&server, "start_time=1763690000002&end_time=1763690000003"), [carol, disk, bob]);
+    assert_eq!(messages(&server, "end_time=1763690000001"), [alice]);
+    assert_eq!(messages(&server, "q=USER%20refused"), [bob]);
+    assert_eq!(messages(&server, "q=use"), [""; 0]);
+    assert_eq!(messages(&server, "service=a&q=logged&level=INFO&start_time=1763690000002"), [carol]);
+}
+
+#[test]
+fn pages_follow_each_other() {
+    let server = filled();
+    let page = |offset: usize| server.get(&format!("/api/v1/logs/search?limit=3&offset={offset}")).json();
+    assert_eq!((&page(0)["count"], &page(0)["has_more"]), (&json!(3), &json!(true)));
+    assert_eq!((&page(3)["count"], &page(3)["has_more"]), (&json!(1), &json!(false)));
+    assert_eq!((&page(1)["count"], &page(1)["has_more"]), (&json!(3), &json!(false)));
+    for wrong in ["limit=-1", "limit=x", "offset=1.5", "start_time=yesterday", "end_time=2025-11-21", "%ff=%zz&limit=+"]
+    {
+        let answer = server.get(&format!("/api/v1/logs/search?{wrong}"));
+        assert_eq!(answer.status, 400, "{wrong}");
+        assert!(answer.json()["error"].is_string());
+    }
+}
+
+#[test]
+fn what_is_not_there_is_not_found() {
+    let server = filled();
+    let found = server.get("/api/v1/logs/search?limit=1").json();
+    let id = found["logs"][0]["id"].as_str().unwrap();
+    assert_eq!(server.get(&format!("/api/v1/logs/{id}")).json()["log"], found["logs"][0]);
+    for missing in ["00000000-0000-7000-8000-000000000000", "x", "%ff", &id.replace('-', "")] {
+        let answer = server.get(&format!("/api/v1/logs/{missing}"));
+        assert_eq!((answer.status, answer.json()), (404, json!({"error": "Log not found"})), "{missing}");
+    }
+    assert_eq!(server.get("/api/v1/logs/services").json(), json!({"services": ["a", "b"]}));
+}
+
+#[test]
+fn storage_survives_sealing_and_compaction() {
+    let server = filled();
+    let before = server.get("/api/v1/logs/search").json();
+    for act in ["seal", "compact"] {
+        assert_eq!(server.post(&format!("/api/v1/admin/{act}"), "").json(), json!({"success": true}));
+        assert_eq!(server.get("/api/v1/logs/search").json(), before);
+    }
+    let storage = server.get("/api/v1/admin/storage").json();
+    assert_eq!(storage["rows"], 5);
+    assert!(storage["segments"].is_u64());
+    for part in ["wal", "segments", "catalog"] {
+        assert!(storage["bytes"][part].is_u64(), "{storage}");
+    }
+}
