@@ -1,8 +1,9 @@
 //! JSON text to fields, by a `serde_json` visitor that allocates nothing for usual records.
 //!
 //! A value's first byte is found from where its borrowed key lies in the text. Numbers and arrays are then taken as
-//! `RawValue`, which borrows their very spelling; everything else is visited. Reading each value as `RawValue` first
-//! and then again by its kind costs half as much again (`docs/decisions` has the figures).
+//! `RawValue`, which borrows their very spelling; everything else is visited. Measured, for a record of 876 bytes with
+//! 18 fields: 0.50 us so, 0.80 with every value read as `RawValue` first, 0.62 with keys read so, and 0.59 with
+//! numbers that lose their spelling.
 //!
 //! Invariants
 //! * Strict: what `serde_json` refuses is refused, but for numbers that are too large for a float, which are kept.

@@ -1,5 +1,6 @@
 //! Request bodies: whole within a limit, or piece by piece, never waiting for ever.
 use super::error::ApiError;
+use super::room::Room;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
@@ -23,7 +24,7 @@ pub(crate) fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 /// The whole body.
-pub(crate) async fn read_whole(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, ApiError> {
+pub(crate) async fn read_whole(headers: &HeaderMap, body: Body, mut room: Room) -> Result<Whole, ApiError> {
     check_encoding(headers)?;
     let too_large = || {
         let error = format!("the body is larger than {} MiB", BODY_BYTES_MAX / MIB);
@@ -39,9 +40,16 @@ pub(crate) async fn read_whole(headers: &HeaderMap, body: Body) -> Result<Vec<u8
         if bytes.len() + piece.len() > BODY_BYTES_MAX {
             return Err(too_large());
         }
+        room.grow_to(bytes.len() + piece.len())?;
         bytes.extend_from_slice(&piece);
     }
-    Ok(bytes)
+    Ok(Whole { bytes, _room: room })
+}
+
+/// A body in memory, and its room there.
+pub(crate) struct Whole {
+    pub(crate) bytes: Vec<u8>,
+    _room: Room,
 }
 
 /// A body piece by piece.

@@ -49,7 +49,7 @@ impl From<Error> for ApiError {
         if !status.is_server_error() {
             return Self::new(status, error.to_string());
         }
-        eprintln!("error: {error:?}");
+        super::complain(format_args!("{error:?}"));
         match status {
             StatusCode::INTERNAL_SERVER_ERROR => {
                 Self::new(status, "Internal server error").with("message", "the server's log says more")

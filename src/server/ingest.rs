@@ -24,10 +24,10 @@ pub(super) async fn one(
     body: Body,
 ) -> Result<Response, ApiError> {
     let ack = params.ack()?;
-    let body = read_whole(&headers, body).await?;
+    let body = read_whole(&headers, body, server.bodies.room()).await?;
     let appended = blocking(move || {
         let mut rows = BatchBuilder::new();
-        ingest::text(&body).and_then(|text| log::read_log(text, server.env.now(), &mut rows)).map_err(refusal)?;
+        ingest::text(&body.bytes).and_then(|text| log::read_log(text, server.env.now(), &mut rows)).map_err(refusal)?;
         Ok::<_, ApiError>(server.engine.append(rows.finish(), ack)?)
     })
     .await??;
@@ -56,8 +56,8 @@ pub(super) async fn batch(
     body: Body,
 ) -> Result<Response, ApiError> {
     let ack = params.ack()?;
-    let body = read_whole(&headers, body).await?;
-    let (ingested, errors) = blocking(move || append_batch(&server, &body, ack)).await??;
+    let body = read_whole(&headers, body, server.bodies.room()).await?;
+    let (ingested, errors) = blocking(move || append_batch(&server, &body.bytes, ack)).await??;
     let failed = errors.len();
     if ingested == 0 {
         let error = ApiError::bad("none of the logs could be stored").with("success", false);

@@ -1,7 +1,8 @@
 //! `POST /insert/jsonline`: JSON lines of any number, decoded and stored while they arrive.
 //!
 //! Invariants
-//! * Memory is bounded whatever the body's size: a chunk of lines, or one line of at most `LINE_BYTES_MAX`.
+//! * Memory is bounded whatever the body's size: a chunk of lines, or one line of at most `LINE_BYTES_MAX`; all
+//!   requests together stay within `BodyMemory`.
 //! * Complete lines wait at most `WAIT_MAX` for more of them, so a slow stream is stored as it comes.
 //! * A storage error ends the request and says how many lines were stored before it.
 use super::body::{Pieces, check_encoding};
@@ -45,6 +46,7 @@ pub(super) async fn insert(
         params.get(param).or_else(in_header).unwrap_or_default().to_owned()
     };
     let names = FieldNames::new(&name("_time_field", "vl-time-field"), &name("_msg_field", "vl-msg-field"));
+    let mut room = server.bodies.room();
     let mut intake = Intake {
         server,
         names,
@@ -67,6 +69,7 @@ pub(super) async fn insert(
                 return Err(e.with("ingested", intake.ingested));
             }
         }
+        room.grow_to(lines.buffer.len()).map_err(|e| e.with("ingested", intake.ingested))?;
         if lines.is_overlong() {
             intake = intake.take(lines.complete()).await?;
             intake.reject(format!("line {}: longer than {} MiB", intake.line + 1, LINE_BYTES_MAX / MIB));

@@ -50,7 +50,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router) -> io::Result<(
     drop(listener);
     tokio::select! {
         () = connections.shutdown() => {}
-        () = tokio::time::sleep(DRAIN_MAX) => eprintln!("stopping with requests still under way"),
+        () = tokio::time::sleep(DRAIN_MAX) => super::complain(format_args!("stopping with requests still under way")),
         _ = interrupt.recv() => {}
     }
     Ok(())
@@ -67,7 +67,7 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpS
         }
         Err(e) if e.kind() == io::ErrorKind::ConnectionAborted || e.kind() == io::ErrorKind::ConnectionReset => None,
         Err(e) => {
-            eprintln!("error: cannot accept a connection: {e}");
+            super::complain(format_args!("cannot accept a connection: {e}"));
             tokio::time::sleep(ACCEPT_PAUSE).await;
             None
         }

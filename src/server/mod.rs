@@ -14,11 +14,13 @@ mod logs;
 mod ops;
 mod params;
 mod request_id;
+mod room;
 mod row;
 
 pub(crate) use admin_key::{KeyHash, load_or_make};
 pub(crate) use auth::Door;
 pub(crate) use listen::{listen, serve};
+pub(crate) use room::BodyMemory;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -29,6 +31,7 @@ use axum::routing::{get, post};
 use error::ApiError;
 use logyard_storage::engine::Engine;
 use logyard_storage::env::Env;
+use std::io::Write;
 use std::sync::Arc;
 
 /// What the handlers share.
@@ -36,6 +39,7 @@ pub(crate) struct Server {
     pub(crate) engine: Arc<Engine>,
     pub(crate) env: Arc<dyn Env>,
     pub(crate) door: Door,
+    pub(crate) bodies: BodyMemory,
 }
 
 /// Every route.
@@ -71,8 +75,13 @@ async fn not_found(State(server): State<Arc<Server>>, request: Request) -> Resul
 /// Runs what blocks where it may.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(|e| {
-        eprintln!("error: a request failed: {e}");
+        complain(format_args!("a request failed: {e}"));
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error")
             .with("message", "the server's log says more")
     })
+}
+
+/// Tells the operator; where nobody reads standard error there is nobody to tell.
+fn complain(what: std::fmt::Arguments<'_>) {
+    let _is_read = writeln!(std::io::stderr(), "error: {what}");
 }
