@@ -1,7 +1,7 @@
 use crate::harness::{Server, logyard};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 fn run(args: &[&str]) -> (i32, String, String) {
     let output = logyard().args(args).output().unwrap();
@@ -27,8 +27,7 @@ fn wrong_usage_is_2_and_failure_is_1() {
 fn a_stopped_server_ends_well() {
     let mut server = Server::start();
     assert_eq!(server.get("/health").status, 200);
-    let told = Command::new("kill").args(["-TERM", &server.pid().to_string()]).status().unwrap();
-    assert!(told.success());
+    server.signal("TERM");
     assert!(server.wait().success());
 }
 

@@ -27,7 +27,6 @@ fn what_was_acknowledged_outlives_a_kill() {
 fn ingest_until_killed(server: &mut Server, round: usize) -> Vec<String> {
     let ids = Mutex::new(Vec::new());
     let is_killed = AtomicBool::new(false);
-    let pid = server.pid();
     std::thread::scope(|scope| {
         let server = &*server;
         for thread in 0..4 {
@@ -50,8 +49,7 @@ fn ingest_until_killed(server: &mut Server, round: usize) -> Vec<String> {
         }
         std::thread::sleep(Duration::from_millis(400));
         is_killed.store(true, Ordering::SeqCst);
-        let killed = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
-        assert!(killed.success());
+        server.signal("KILL");
     });
     server.wait();
     let ids = ids.into_inner().unwrap();

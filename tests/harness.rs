@@ -86,8 +86,10 @@ impl Server {
         &self.data
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+    /// Sends it a signal; the shell's own `kill` is there on every machine.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
     /// Kills it as `kill -9` does.
