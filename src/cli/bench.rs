@@ -4,7 +4,7 @@
 use super::{EngineArgs, Failure};
 use crate::ingest::{self, log};
 use logyard_storage::batch::BatchBuilder;
-use logyard_storage::engine::{Ack, Engine, Options};
+use logyard_storage::engine::{Ack, Append, Engine, Options};
 use logyard_storage::env::{Env, RealEnv};
 use serde_json::json;
 use std::fs::{self, File};
@@ -105,12 +105,12 @@ fn store(chunks: &Mutex<Receiver<Vec<u8>>>, engine: &Engine, env: &dyn Env) -> R
             let read = ingest::text(line).and_then(|text| log::read_log(text, arrival, &mut rows));
             read.map_err(|fault| Failure::Failed(format!("{fault}, in `{}`", String::from_utf8_lossy(line))))?;
             if rows.rows() == BATCH_ROWS {
-                engine.append(rows.finish(), Ack::Wal)?;
+                engine.append(Append::new(rows.finish()?, Ack::Wal))?;
             }
         }
     }
     if rows.rows() > 0 {
-        engine.append(rows.finish(), Ack::Wal)?;
+        engine.append(Append::new(rows.finish()?, Ack::Wal))?;
     }
     Ok(())
 }

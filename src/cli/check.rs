@@ -2,7 +2,7 @@
 use super::{CheckArgs, Failure};
 use crate::config;
 use logyard_storage::engine::check;
-use logyard_storage::env::RealEnv;
+use logyard_storage::env::{Env, RealEnv};
 use std::sync::Arc;
 
 /// Runs the check; a directory that is not right is a failure.
@@ -11,7 +11,8 @@ pub(super) fn run(args: CheckArgs) -> Result<(), Failure> {
     if !data.is_dir() {
         return Err(Failure::Failed(format!("there is no directory {}", data.display())));
     }
-    let report = check(Arc::new(RealEnv::new()), &data, args.repair)?;
+    let env: Arc<dyn Env> = Arc::new(RealEnv::new());
+    let report = check(&env, &data, args.repair)?;
     for line in &report.lines {
         println!("{line}");
     }

@@ -5,7 +5,7 @@
 //! * Each record has a `key` of its own, counted up from `--start`; the keys of a batch follow each other.
 use super::{Failure, KillArgs};
 use logyard_storage::batch::BatchBuilder;
-use logyard_storage::engine::{Ack, Engine, Options};
+use logyard_storage::engine::{Ack, Append, Engine, Options};
 use logyard_storage::env::{Env, RealEnv};
 use std::io::Write;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ fn append(engine: &Engine, env: &dyn Env, next_key: &AtomicU64) -> Result<(), Fa
         for key in first_key..first_key + rows {
             push_row(&mut batch, key);
         }
-        engine.append(batch.finish(), Ack::Wal)?;
+        engine.append(Append::new(batch.finish()?, Ack::Wal))?;
         let mut out = std::io::stdout().lock();
         writeln!(out, "acked {first_key} {rows}")?;
         out.flush()?;

@@ -100,11 +100,11 @@ fn push(rows: &mut BatchBuilder, name: &str, value: Scalar<'_>) {
 /// The rows of a builder as an engine gives them back, oldest first.
 #[cfg(test)]
 fn stored(rows: &mut BatchBuilder) -> Vec<logyard_storage::record::Record> {
-    use logyard_storage::engine::{Ack, Engine, Options, Search};
+    use logyard_storage::engine::{Ack, Append, Engine, Options, Search};
     let data = tempfile::tempdir().unwrap();
     let env = std::sync::Arc::new(logyard_storage::env::RealEnv::new());
     let engine = Engine::open(env, Options::new(data.path())).unwrap();
-    engine.append(rows.finish(), Ack::Memory).unwrap();
+    engine.append(Append::new(rows.finish().unwrap(), Ack::Memory)).unwrap();
     let all = Search { limit: 1_000, ..Search::default() };
     let mut records = engine.search(&all).unwrap();
     records.sort_by_key(|record| record.seq);

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use logyard_storage::batch::BatchBuilder;
-use logyard_storage::engine::{Ack, Appended};
+use logyard_storage::engine::{Ack, Append, Appended};
 use logyard_storage::record::RecordId;
 use serde_json::json;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(super) async fn one(
     let appended = blocking(move || {
         let mut rows = BatchBuilder::new();
         ingest::text(&body.bytes).and_then(|text| log::read_log(text, server.env.now(), &mut rows)).map_err(refusal)?;
-        Ok::<_, ApiError>(server.engine.append(rows.finish(), ack)?)
+        Ok::<_, ApiError>(server.engine.append(Append::new(rows.finish()?, ack))?)
     })
     .await??;
     let body = json!({ "success": true, "id": id_of_first(&appended) });
@@ -84,7 +84,7 @@ fn append_batch(server: &Server, body: &[u8], ack: Ack) -> Result<(usize, Vec<St
     }
     let ingested = rows.rows();
     if ingested > 0 {
-        server.engine.append(rows.finish(), ack)?;
+        server.engine.append(Append::new(rows.finish()?, ack))?;
     }
     Ok((ingested, errors))
 }

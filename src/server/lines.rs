@@ -16,7 +16,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use logyard_storage::batch::BatchBuilder;
-use logyard_storage::engine::Ack;
+use logyard_storage::engine::{Ack, Append};
 use logyard_storage::error::Error;
 use logyard_storage::limits::MIB;
 use serde_json::json;
@@ -200,7 +200,7 @@ impl Intake {
     fn store(&mut self) -> Result<(), Error> {
         let rows = self.rows.rows();
         if rows > 0 {
-            self.server.engine.append(self.rows.finish(), self.ack)?;
+            self.server.engine.append(Append::new(self.rows.finish()?, self.ack))?;
             self.ingested += rows;
         }
         Ok(())

@@ -9,6 +9,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use logyard_storage::engine::Search;
 use logyard_storage::record::{Record, RecordId};
+use logyard_storage::scan::filter::{Filter, Test};
+use logyard_storage::text::words::{Word, words};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -26,10 +28,9 @@ pub(super) async fn search(State(server): State<Arc<Server>>, params: Params) ->
     let search = Search {
         exclude_services: if service.is_some() { Vec::new() } else { vec![OWN_SERVICE.into()] },
         services: service.into_iter().collect(),
-        level: params.get("level").map(str::to_owned),
         from: params.millis("start_time")?.map(|t| t.saturating_mul(MILLI)),
         until: params.millis("end_time")?.map(|t| t.saturating_mul(MILLI).saturating_add(MILLI - 1)),
-        words: words(params.get("q").unwrap_or_default()),
+        filter: filter(params.get("level"), params.get("q").unwrap_or_default()),
         // One more says whether there are more.
         limit: limit + 1,
         offset: params.count("offset", 0, OFFSET_MAX)?,
@@ -40,10 +41,11 @@ pub(super) async fn search(State(server): State<Arc<Server>>, params: Params) ->
     Ok(json_response(StatusCode::OK, page(&records, has_more)))
 }
 
-/// The words of a search text: runs of letters, digits and `_`.
-fn words(text: &str) -> Vec<String> {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    text.split(|c| !is_word(c)).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+/// The level as it is stored, and every word of `q` somewhere in the message, in any case.
+fn filter(level: Option<&str>, q: &str) -> Filter {
+    let level = level.map(|level| Filter::Field("level".into(), Test::exact(level)));
+    let word = |word: Word| Filter::Field("_msg".into(), Test::phrase(q.get(word.span).unwrap_or_default(), true));
+    Filter::And(level.into_iter().chain(words(q).map(word)).collect())
 }
 
 fn page(records: &[Record], has_more: bool) -> String {
@@ -73,8 +75,7 @@ pub(super) async fn by_id(
 
 /// `GET /api/v1/logs/services`
 pub(super) async fn services(State(server): State<Arc<Server>>) -> Result<Response, ApiError> {
-    let mut services = blocking(move || server.engine.services()).await??;
+    let mut services = blocking(move || server.engine.services()).await?;
     services.retain(|service| service != OWN_SERVICE);
-    services.sort();
     Ok(json_response(StatusCode::OK, json!({ "services": services }).to_string()))
 }

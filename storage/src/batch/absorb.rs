@@ -4,8 +4,8 @@
 //! * Fields, kinds, spelling, streams and times stay what they were.
 use super::{Batch, BatchBuilder, LaneView};
 use crate::codec::Reader;
-use crate::record::{FieldPath, ValueKind};
 use crate::error::Result;
+use crate::record::{FieldPath, ValueKind};
 use crate::text::shape::{Shape, WHOLE_KEY};
 use std::ops::Range;
 
@@ -71,7 +71,12 @@ impl BatchBuilder {
 }
 
 /// Rebuilds the values of a lane into `arena` and says where each one is.
-fn each_text(lane: LaneView<'_>, shapes: &[Shape<'_>], arena: &mut Vec<u8>, mut found: impl FnMut(usize, Range<usize>)) {
+fn each_text(
+    lane: LaneView<'_>,
+    shapes: &[Shape<'_>],
+    arena: &mut Vec<u8>,
+    mut found: impl FnMut(usize, Range<usize>),
+) {
     let rows = lane.rows();
     if lane.kind.is_text() {
         let (mut lengths, mut variables) = (Reader::new(lane.lengths), Reader::new(lane.variables));

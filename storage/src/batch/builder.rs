@@ -502,7 +502,7 @@ impl BatchBuilder {
         let Some(window) = known.windows.get_mut(node as usize) else { return WHOLE as u16 };
         if window.whole {
             window.skipped += 1;
-            if window.skipped % PROBE_EVERY != 0 {
+            if !window.skipped.is_multiple_of(PROBE_EVERY) {
                 return WHOLE as u16;
             }
         }

@@ -171,6 +171,7 @@ pub fn canonical_int(text: &[u8]) -> Option<i64> {
 }
 
 /// 0 to 15 for a hex digit; bit 4 marks an upper-case letter, bit 5 a lower-case one, 0x80 anything else.
+#[expect(clippy::indexing_slicing, reason = "worked out by the compiler")]
 static NIBBLE: [u8; 256] = {
     let mut table = [0x80; 256];
     let mut i = 0;

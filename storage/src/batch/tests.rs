@@ -54,14 +54,20 @@ fn rows_come_back_as_they_were_sent() {
     for _ in 0..3 {
         fill(&mut builder);
         let batch = builder.finish().unwrap();
-        assert_eq!(batch.streams().iter().map(|s| &*s.tags).collect::<Vec<_>>(), [r#"{service_name="web"}"#, r#"{service_name="db"}"#]);
+        assert_eq!(
+            batch.streams().iter().map(|s| &*s.tags).collect::<Vec<_>>(),
+            [r#"{service_name="web"}"#, r#"{service_name="db"}"#]
+        );
         let rows = records(batch);
         assert_eq!(rows.iter().map(|r| (r.seq, r.time)).collect::<Vec<_>>(), [(10, 5), (11, 99)]);
         assert_eq!(
             shown(&rows[0]),
             r#"{"service_name":"web","_msg":"took 15 ms for 10.0.0.1","metadata":{"trace_id":"00112233445566778899aabbccddeeff","n":1.50,"status":200,"list":[1,2]},"ok":true,"none":null}"#
         );
-        assert_eq!(shown(&rows[1]), r#"{"service_name":"db","_msg":"took 7 ms for 10.0.0.2","_msg":"again","extra":"only here"}"#);
+        assert_eq!(
+            shown(&rows[1]),
+            r#"{"service_name":"db","_msg":"took 7 ms for 10.0.0.2","_msg":"again","extra":"only here"}"#
+        );
         assert_eq!(rows[1].get("_msg"), "again");
     }
 }
@@ -113,7 +119,8 @@ fn a_stream_of_ever_new_texts_is_kept_whole() {
         for i in 0..1_000u32 {
             builder.begin_row();
             builder.string("service_name", if i % 2 == 0 { "chatty" } else { "calm" });
-            let letters: String = (0..8).map(|k| char::from(b'a' + ((round * 1_000 + i) >> (k * 3) & 7) as u8)).collect();
+            let letters: String =
+                (0..8).map(|k| char::from(b'a' + ((round * 1_000 + i) >> (k * 3) & 7) as u8)).collect();
             builder.string("_msg", &if i % 2 == 0 { format!("x {letters}") } else { format!("took {i} ms") });
             builder.commit_row();
         }

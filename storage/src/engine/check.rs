@@ -2,8 +2,8 @@
 //!
 //! Invariants
 //! * Without `repair` nothing on disk changes, but for the lock file.
-use super::recovery::{set_aside, take_lock};
 use super::is_live;
+use super::recovery::{set_aside, take_lock};
 use crate::catalog::{Catalog, Change};
 use crate::env::Env;
 use crate::error::Result;

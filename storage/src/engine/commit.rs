@@ -48,9 +48,9 @@ pub struct Append {
 }
 
 impl Append {
-    /// A batch without effects, acknowledged once it is synced.
-    pub fn rows(batch: Batch) -> Self {
-        Self { batch: Some(batch), effects: Vec::new(), ack: Ack::Wal }
+    /// A batch without effects.
+    pub fn new(batch: Batch, ack: Ack) -> Self {
+        Self { batch: Some(batch), effects: Vec::new(), ack }
     }
 }
 
@@ -83,7 +83,8 @@ pub(crate) struct Committer {
 impl Committer {
     pub(crate) fn start(shared: Arc<Shared>, writer: Writer, next_seq: u64) -> Result<Self> {
         let (queue, appends) = sync_channel(WAL_QUEUE_MAX);
-        let group = Group { shared: Arc::clone(&shared), writer, next_seq, merged: BatchBuilder::new(), unsynced: None };
+        let group =
+            Group { shared: Arc::clone(&shared), writer, next_seq, merged: BatchBuilder::new(), unsynced: None };
         let thread = std::thread::Builder::new()
             .name("wal".into())
             .spawn(move || group.run(&appends))
@@ -136,7 +137,10 @@ impl Committer {
             if now >= until || !shared.options.background {
                 return Err(Error::new(
                     ErrorKind::Busy,
-                    format!("{used} bytes wait to be sealed, the budget is {}: try again later", shared.options.hot_bytes_max),
+                    format!(
+                        "{used} bytes wait to be sealed, the budget is {}: try again later",
+                        shared.options.hot_bytes_max
+                    ),
                 ));
             }
             let wait = (until - now).min(Duration::from_millis(200));
@@ -210,7 +214,9 @@ impl Group {
     }
 
     fn flush_when_due(&mut self) {
-        let due = self.unsynced.is_some_and(|since| self.shared.env.monotonic() >= since + self.shared.options.flush_interval);
+        let due = self
+            .unsynced
+            .is_some_and(|since| self.shared.env.monotonic() >= since + self.shared.options.flush_interval);
         if due {
             self.unsynced = None;
             self.note(Writer::sync);
@@ -285,7 +291,11 @@ impl Group {
         Ok(frames)
     }
 
-    fn merge(&mut self, small: Vec<Waiting>, next_seq: &mut u64) -> std::result::Result<Outgoing, (Vec<Waiting>, Error)> {
+    fn merge(
+        &mut self,
+        small: Vec<Waiting>,
+        next_seq: &mut u64,
+    ) -> std::result::Result<Outgoing, (Vec<Waiting>, Error)> {
         let (mut members, mut effects, mut rows) = (Vec::with_capacity(small.len()), Vec::new(), 0u64);
         let mut failure = None;
         for mut waiting in small {
@@ -309,7 +319,8 @@ impl Group {
     }
 
     fn write(&mut self, frames: &[Outgoing], arrival: i64, sync: bool) -> Result<()> {
-        let end = frames.last().map_or(self.next_seq, |f| f.first_seq + f.batch.as_ref().map_or(0, |b| b.rows() as u64));
+        let end =
+            frames.last().map_or(self.next_seq, |f| f.first_seq + f.batch.as_ref().map_or(0, |b| b.rows() as u64));
         self.shared.reserve(end)?;
         let parts: Vec<[&[u8]; 4]> = frames
             .iter()

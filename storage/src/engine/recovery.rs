@@ -33,7 +33,8 @@ pub(super) fn take_lock(env: &dyn Env, layout: &Layout) -> Result<Box<dyn DirLoc
     let path = layout.lock();
     env.lock(&path).map_err(|e| {
         if e.kind() == std::io::ErrorKind::WouldBlock {
-            let message = format!("{} is held by another process: stop it, or use another data directory", path.display());
+            let message =
+                format!("{} is held by another process: stop it, or use another data directory", path.display());
             return Error::new(ErrorKind::Locked, message);
         }
         Error::io("lock", &path, e)
@@ -90,7 +91,8 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     let segments = open_segments(&**env, &layout, &records, &mut change, &mut troubles)?;
     let effects: BTreeMap<Vec<u8>, EffectRow> = found.effects.into_iter().collect();
     let mut hot = Replay::new(options, env.monotonic(), effects);
-    let wal_options = wal::Options { file_bytes: options.wal_file_bytes, ..wal::Options::new(layout.wal(), layout.quarantine()) };
+    let wal_options =
+        wal::Options { file_bytes: options.wal_file_bytes, ..wal::Options::new(layout.wal(), layout.quarantine()) };
     let mut replayed = wal::replay(env, &layout.wal(), meta.sealed_seq, &mut |frame| hot.take(&frame))?;
     for damage in replayed.damaged.iter().filter(|d| !d.sealed) {
         let end = damage.lost.end_seq.map_or_else(|| "the end".into(), |end| end.to_string());
@@ -105,7 +107,8 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     catalog.commit(&change)?;
     sweep(&**env, &layout, &segments, &mut troubles);
     let writer = Writer::create(Arc::clone(&files), Start { next_seq, ..Start::from(&replayed) })?;
-    let next_segment = segments.iter().map(|live| live.record.id).chain(records.iter().map(|r| r.id)).max().unwrap_or(0) + 1;
+    let next_segment =
+        segments.iter().map(|live| live.record.id).chain(records.iter().map(|r| r.id)).max().unwrap_or(0) + 1;
     let shared = Arc::new(Shared {
         env: Arc::clone(env),
         options: options.clone(),
@@ -264,7 +267,12 @@ fn adopt_segments(
 
 /// Leaves out segments of a seal that was cut short: their rows are in the log still. A seal was finished where all its
 /// segments are there, or where a later merge, which only takes what the catalog had, knows of it.
-fn drop_unfinished_seals(footers: &mut Vec<(PathBuf, Segment)>, layout: &Layout, env: &dyn Env, troubles: &mut Vec<String>) {
+fn drop_unfinished_seals(
+    footers: &mut Vec<(PathBuf, Segment)>,
+    layout: &Layout,
+    env: &dyn Env,
+    troubles: &mut Vec<String>,
+) {
     let known = footers.iter().filter(|(_, s)| !s.footer.replaces.is_empty()).map(|(_, s)| s.footer.sealed_seq).max();
     let mut found: BTreeMap<u64, u32> = BTreeMap::new();
     for (_, segment) in footers.iter().filter(|(_, s)| s.footer.replaces.is_empty()) {

@@ -2,8 +2,8 @@
 use super::*;
 use crate::batch::BatchBuilder;
 use crate::env::sim::SimEnv;
-use crate::scan::filter::{Filter, Test};
 use crate::payload::Effect;
+use crate::scan::filter::{Filter, Test};
 use std::path::Path;
 
 pub(crate) fn options() -> Options {
@@ -23,7 +23,10 @@ fn rows(from: u64, to: u64) -> Append {
         builder.string("level", if i % 10 == 0 { "ERROR" } else { "INFO" });
         builder.string("_msg", &format!("request {} of user u{} took {} ms", i, i % 17, i * 7 % 1000));
         builder.enter("metadata");
-        builder.string("trace_id", &format!("{:032x}", u128::from(i).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835)));
+        builder.string(
+            "trace_id",
+            &format!("{:032x}", u128::from(i).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835)),
+        );
         builder.number("ratio", &format!("{}.50", i % 9));
         builder.int("status", 200 + i as i64 % 5);
         if i % 4 == 0 {
@@ -32,12 +35,14 @@ fn rows(from: u64, to: u64) -> Append {
         builder.leave();
         builder.commit_row();
     }
-    Append::rows(builder.finish().unwrap())
+    Append::new(builder.finish().unwrap(), Ack::Wal)
 }
 
 fn shown(engine: &Engine) -> Vec<String> {
     let mut all = Vec::new();
-    engine.for_each(|record| all.push(format!("{} {} {}", record.id(), record.arrival, record.to_json(|_| true)))).unwrap();
+    engine
+        .for_each(|record| all.push(format!("{} {} {}", record.id(), record.arrival, record.to_json(|_| true))))
+        .unwrap();
     all.sort();
     all
 }
@@ -128,7 +133,12 @@ fn searches_agree_with_a_plain_scan_hot_and_sealed() {
             let few = engine.search(&Search { limit: 3, offset: 2, ..search }).unwrap();
             assert_eq!(few, found.iter().skip(2).take(3).cloned().collect::<Vec<_>>());
         }
-        let some = Search { services: vec!["db".into()], from: Some(all[0].time.min(all[5].time)), limit: 1000, ..Search::default() };
+        let some = Search {
+            services: vec!["db".into()],
+            from: Some(all[0].time.min(all[5].time)),
+            limit: 1000,
+            ..Search::default()
+        };
         let expected = all.iter().filter(|r| r.get("service_name") == "db" && r.time >= some.from.unwrap()).count();
         assert_eq!(engine.search(&some).unwrap().len(), expected);
     }
@@ -138,10 +148,13 @@ fn searches_agree_with_a_plain_scan_hot_and_sealed() {
 #[test]
 fn effects_are_there_after_crash_seal_and_close() {
     let env = SimEnv::new(3);
-    let effect = |key: &str, value: Option<&str>| Effect { key: key.into(), value: value.map(Into::into), expires: None };
+    let effect =
+        |key: &str, value: Option<&str>| Effect { key: key.into(), value: value.map(Into::into), expires: None };
     let engine = open(&env);
     engine.append(Append { effects: vec![effect("a", Some("1")), effect("b", Some("2"))], ..rows(0, 5) }).unwrap();
-    engine.append(Append { batch: None, effects: vec![effect("a", None), effect("c", Some("3"))], ack: Ack::Wal }).unwrap();
+    engine
+        .append(Append { batch: None, effects: vec![effect("a", None), effect("c", Some("3"))], ack: Ack::Wal })
+        .unwrap();
     let check = |engine: &Engine| {
         let value = |key: &str| engine.effect(key.as_bytes()).map(|v| String::from_utf8(v).unwrap());
         assert_eq!([value("a"), value("b"), value("c")], [None, Some("2".into()), Some("3".into())]);

@@ -3,13 +3,13 @@
 //! Invariants
 //! * Segments are durable before the catalog names them; the WAL retires only after that commit.
 //! * Every row of the generation is in exactly one of the segments.
+use crate::batch::Batch;
 use crate::catalog::{SegmentRecord, SegmentServices, SegmentState, ServiceCount};
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::limits::{BLOCK_ROWS_MAX, SEGMENT_SHAPE_BYTES_MAX, SEGMENT_SHAPES_MAX};
 use crate::retention::{DAY_NANOS, RetentionClass, day_of};
-use crate::batch::Batch;
 use crate::segment::{DROPPED, Footer, Identity, Input, Segment, SegmentWriter, Selection, Tables, build_index};
 use crate::text::table::ShapeTable;
 use std::cmp::Reverse;

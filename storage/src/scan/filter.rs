@@ -136,7 +136,8 @@ impl Phrase {
             let end = start + self.text.len();
             let before = text.get(..start).and_then(|head| head.chars().next_back());
             let after = text.get(end..).and_then(|tail| tail.chars().next());
-            !(open_before && before.is_some_and(is_word)) && !(open_after && after.is_some_and(is_word))
+            let goes_on = open_before && before.is_some_and(is_word) || open_after && after.is_some_and(is_word);
+            !goes_on
         })
     }
 }

@@ -245,10 +245,8 @@ impl<'a> InputLane<'a> {
     /// Finds where each value's variables begin, and rebuilds the texts whose shape is not kept.
     fn find_starts(&mut self, shape_map: &[u32], selection: &Selection<'_>) {
         let view = self.view;
-        let slots: Vec<u8> = shape_map
-            .iter()
-            .map(|shape| selection.table.slots().get(*shape as usize).copied().unwrap_or(1))
-            .collect();
+        let slots: Vec<u8> =
+            shape_map.iter().map(|shape| selection.table.slots().get(*shape as usize).copied().unwrap_or(1)).collect();
         self.starts.reserve_exact(view.count);
         let (mut length_at, mut variable_at) = (0usize, 0usize);
         for local in view.shapes() {
@@ -260,7 +258,8 @@ impl<'a> InputLane<'a> {
             if selection.numbers.get(shape as usize).is_some_and(|number| *number != DROPPED) {
                 self.starts.push(start);
             } else {
-                let words = (view.lengths.get(start.0 as usize..length_at), view.variables.get(start.1 as usize..variable_at));
+                let words =
+                    (view.lengths.get(start.0 as usize..length_at), view.variables.get(start.1 as usize..variable_at));
                 self.rebuild(selection.table.shape(shape), words.0.unwrap_or_default(), words.1.unwrap_or_default());
             }
         }

@@ -43,13 +43,6 @@ enum LaneValues {
     None,
 }
 
-/// A loaded text lane.
-pub(crate) struct TextLane {
-    pub(crate) shapes: Shapes,
-    /// Local shape of each value.
-    pub(crate) codes: Vec<u32>,
-}
-
 impl Block {
     /// Reads and checks the head of a block of a segment with `fields` fields and `streams` streams.
     pub(crate) fn read(meta: &BlockMeta, fields: usize, streams: usize, source: &dyn Source) -> Result<Self> {

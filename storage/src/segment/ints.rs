@@ -67,7 +67,7 @@ pub(crate) fn put(values: &[i64], pages: &mut PageWriter, head: &mut Vec<u8>) {
 fn scale_of(values: &[i64], low: i64) -> u64 {
     [1_000_000_000u64, 1_000_000, 1_000]
         .into_iter()
-        .find(|scale| values.iter().all(|v| v.wrapping_sub(low) as u64 % scale == 0))
+        .find(|scale| values.iter().all(|v| (v.wrapping_sub(low) as u64).is_multiple_of(*scale)))
         .unwrap_or(1)
 }
 

@@ -14,10 +14,8 @@ mod writer;
 pub(crate) use block::{Arrivals, DROPPED, Input, Selection, Seqs, Tables};
 pub(crate) use block_reader::{Block, BlockLane};
 pub(crate) use footer::Footer;
-pub(crate) use pages::Source;
 pub(crate) use reader::Segment;
-pub(crate) use text_lane::{Shapes, Variables};
-pub(crate) use writer::{Identity, SegmentWriter, Written};
+pub(crate) use writer::{Identity, SegmentWriter};
 
 /// The index of a segment's shapes, as the bytes of its bundle.
 pub(crate) fn build_index(shapes: &crate::text::table::ShapeTable) -> crate::error::Result<Vec<u8>> {

@@ -16,6 +16,7 @@ pub(crate) enum Class {
     Wide = 4,
 }
 
+#[expect(clippy::indexing_slicing, reason = "worked out by the compiler")]
 pub(crate) static CLASS: [Class; 256] = {
     let mut table = [Class::Separator; 256];
     let mut i = 0;
