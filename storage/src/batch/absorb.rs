@@ -91,10 +91,9 @@ fn each_text(
         }
         return;
     }
-    let width = lane.kind.width().unwrap_or(0);
     for (value, row) in rows.enumerate() {
         let start = arena.len();
-        lane.kind.push_text(lane.values.get(value * width..(value + 1) * width).unwrap_or_default(), arena);
+        lane.push_text(value, arena);
         found(row, start..arena.len());
     }
 }

@@ -9,7 +9,7 @@
 //! * A text is split once, here. It is kept whole where its shape would be over a limit, or where its stream keeps
 //!   bringing shapes that were never seen before.
 use super::lane::{LaneKind, canonical_int, hex_or_uuid};
-use super::{Batch, Stream, TIME_ABSENT, VERSION, put_field};
+use super::{Batch, Numbers, Stream, TIME_ABSENT, VERSION, put_field, put_times};
 use crate::codec::{put_bytes, put_varint};
 use crate::error::Result;
 use crate::limits::{BATCH_ROWS_MAX, FIELD_NAME_BYTES_MAX, KIB, MIB, RECORD_DEPTH_MAX};
@@ -76,6 +76,7 @@ struct LaneData {
     rows: Vec<u16>,
     listed: bool,
     values: Vec<u8>,
+    ints: Vec<i64>,
     lengths: Vec<u8>,
     variables: Vec<u8>,
 }
@@ -114,7 +115,7 @@ pub struct BatchBuilder {
     stream_fields: Vec<Box<str>>,
     split: Split,
     // The row that is being collected.
-    arena: Vec<u8>,
+    arena: String,
     pending: Vec<Pending>,
     objects: Vec<u32>,
     previous: u32,
@@ -131,6 +132,7 @@ pub struct BatchBuilder {
     shape_keys: Vec<u8>,
     shape_count: u16,
     bytes: usize,
+    encoded: Vec<u8>,
 }
 
 impl Default for BatchBuilder {
@@ -158,7 +160,7 @@ impl BatchBuilder {
             known_streams: Vec::new(),
             stream_fields: names.iter().map(|name| Box::from(*name)).collect(),
             split: Split::default(),
-            arena: Vec::new(),
+            arena: String::new(),
             pending: Vec::new(),
             objects: Vec::new(),
             previous: ROOT,
@@ -174,6 +176,7 @@ impl BatchBuilder {
             shape_keys: Vec::new(),
             shape_count: 0,
             bytes: 0,
+            encoded: Vec::new(),
         };
         builder.reset_nodes();
         builder
@@ -239,7 +242,9 @@ impl BatchBuilder {
     pub fn int(&mut self, name: &str, value: i64) {
         let node = self.value_node(name);
         let start = self.arena.len() as u32;
-        super::lane::push_int(value, &mut self.arena);
+        let mut digits = Vec::with_capacity(20);
+        super::lane::push_int(value, &mut digits);
+        self.arena.push_str(std::str::from_utf8(&digits).unwrap_or_default());
         self.pending.push(Pending { node, sent: Sent::Number, start, end: self.arena.len() as u32 });
     }
 
@@ -291,8 +296,8 @@ impl BatchBuilder {
         let mut pending = std::mem::take(&mut self.pending);
         let arena = std::mem::take(&mut self.arena);
         for value in pending.drain(..) {
-            let bytes = arena.get(value.start as usize..value.end as usize).unwrap_or_default();
-            self.keep(row as u16, known, &value, bytes);
+            let text = arena.get(value.start as usize..value.end as usize).unwrap_or_default();
+            self.keep(row as u16, known, &value, text);
         }
         self.bytes += arena.len() + 8;
         self.pending = pending;
@@ -307,7 +312,7 @@ impl BatchBuilder {
     fn push(&mut self, name: &str, sent: Sent, value: &str) {
         let node = self.value_node(name);
         let start = self.arena.len() as u32;
-        self.arena.extend_from_slice(value.as_bytes());
+        self.arena.push_str(value);
         self.pending.push(Pending { node, sent, start, end: self.arena.len() as u32 });
     }
 
@@ -390,26 +395,24 @@ impl BatchBuilder {
             let pending = builder.pending.iter().rev().find(|p| {
                 builder.nodes.get(p.node as usize).is_some_and(|node| node.is_stream_field && *node.name == *name)
             })?;
-            let bytes = builder.arena.get(pending.start as usize..pending.end as usize)?;
-            Some(String::from_utf8_lossy(bytes).into_owned())
+            builder.arena.get(pending.start as usize..pending.end as usize).map(str::to_owned)
         };
         // The common case, one stream field, finds its stream without making the tags.
         if let [only] = &*self.stream_fields {
-            let bytes = self
+            let value = self
                 .pending
                 .iter()
                 .rev()
                 .find(|p| self.nodes.get(p.node as usize).is_some_and(|node| node.is_stream_field))
                 .and_then(|p| self.arena.get(p.start as usize..p.end as usize))
-                .and_then(|bytes| std::str::from_utf8(bytes).ok())
                 .unwrap_or_default();
-            if let Some(known) = self.streams.get(bytes) {
+            if let Some(known) = self.streams.get(value) {
                 return *known;
             }
-            let tags = tags([(&**only, bytes)].into_iter());
-            let service = if &**only == "service_name" { bytes } else { "" };
+            let tags = tags([(&**only, value)].into_iter());
+            let service = if &**only == "service_name" { value } else { "" };
             let stream = Stream { service: service.into(), tags };
-            let key = bytes.into();
+            let key = value.into();
             return self.add_stream(key, stream);
         }
         let values: Vec<(Box<str>, String)> =
@@ -427,8 +430,7 @@ impl BatchBuilder {
         let found = self.pending.iter().rev().find(|p| {
             self.nodes.get(p.node as usize).is_some_and(|node| node.parent == ROOT && &*node.name == "service_name")
         });
-        let bytes = found.and_then(|p| self.arena.get(p.start as usize..p.end as usize)).unwrap_or_default();
-        String::from_utf8_lossy(bytes).into_owned()
+        found.and_then(|p| self.arena.get(p.start as usize..p.end as usize)).unwrap_or_default().to_owned()
     }
 
     fn add_stream(&mut self, key: Box<str>, stream: Stream) -> u32 {
@@ -448,18 +450,23 @@ impl BatchBuilder {
         stream.local
     }
 
-    fn keep(&mut self, row: u16, stream: u32, value: &Pending, bytes: &[u8]) {
+    fn keep(&mut self, row: u16, stream: u32, value: &Pending, text: &str) {
+        let bytes = text.as_bytes();
         let mut fixed = [0u8; 32];
         match value.sent {
             Sent::String => match hex_or_uuid(bytes, &mut fixed) {
                 Some(kind) => self.keep_fixed(row, value.node, kind, &fixed),
-                None => self.keep_text(row, stream, value.node, LaneKind::String, bytes),
+                None => self.keep_text(row, stream, value.node, LaneKind::String, text),
             },
             Sent::Number => match canonical_int(bytes) {
-                Some(int) => self.keep_fixed(row, value.node, LaneKind::Int, &int.to_le_bytes()),
-                None => self.keep_text(row, stream, value.node, LaneKind::Number, bytes),
+                Some(int) => {
+                    if let Some(lane) = self.lane(row, value.node, LaneKind::Int) {
+                        lane.ints.push(int);
+                    }
+                }
+                None => self.keep_text(row, stream, value.node, LaneKind::Number, text),
             },
-            Sent::Json => self.keep_text(row, stream, value.node, LaneKind::Json, bytes),
+            Sent::Json => self.keep_text(row, stream, value.node, LaneKind::Json, text),
             Sent::True => self.keep_fixed(row, value.node, LaneKind::Bool, &[1]),
             Sent::False => self.keep_fixed(row, value.node, LaneKind::Bool, &[0]),
             Sent::Null => self.keep_fixed(row, value.node, LaneKind::Null, &[]),
@@ -473,9 +480,8 @@ impl BatchBuilder {
         }
     }
 
-    fn keep_text(&mut self, row: u16, stream: u32, node: u32, kind: LaneKind, bytes: &[u8]) {
-        // Every value came in as text.
-        let text = std::str::from_utf8(bytes).unwrap_or_default();
+    fn keep_text(&mut self, row: u16, stream: u32, node: u32, kind: LaneKind, text: &str) {
+        let bytes = text.as_bytes();
         let shape = self.shape_of(stream, node, text);
         let spans = std::mem::take(&mut self.split.spans);
         if let Some(lane) = self.lane(row, node, kind) {
@@ -563,10 +569,14 @@ impl BatchBuilder {
 
     /// The batch of all rows committed since the last one.
     pub fn finish(&mut self) -> Result<Batch> {
-        let mut columns = Vec::with_capacity(self.bytes + KIB);
+        // Sized exactly, in a second pass over the same space: batches stay in memory until they are sealed.
+        let mut columns = std::mem::take(&mut self.encoded);
+        columns.clear();
         self.encode(&mut columns);
+        let encoded: Box<[u8]> = Box::from(columns.as_slice());
+        self.encoded = columns;
         let shapes = std::mem::take(&mut self.shape_keys);
-        let batch = Batch::parse(columns, shapes.as_slice());
+        let batch = Batch::parse(encoded, shapes.as_slice());
         self.shape_keys = shapes;
         self.reset();
         batch
@@ -576,12 +586,7 @@ impl BatchBuilder {
         out.push(VERSION);
         put_varint(out, self.rows as u64);
         self.encode_streams(out);
-        out.push(u8::from(self.any_time));
-        if self.any_time {
-            for time in &self.times {
-                out.extend_from_slice(&time.to_le_bytes());
-            }
-        }
+        put_times(out, &self.times, self.any_time);
         put_varint(out, self.batch_fields.len() as u64);
         for node in &self.batch_fields {
             put_field(out, &self.path(*node));
@@ -594,6 +599,9 @@ impl BatchBuilder {
             out.extend_from_slice(&lane.kind.map_or([0, 0], LaneKind::code));
             out.push(u8::from(lane.listed));
             put_varint(out, lane.count as u64);
+            if lane.kind == Some(LaneKind::Int) {
+                Numbers::of(lane.ints.iter().copied()).write(out);
+            }
             if lane.kind.is_some_and(LaneKind::is_text) {
                 put_varint(out, lane.lengths.len() as u64);
                 put_varint(out, lane.variables.len() as u64);
@@ -606,6 +614,10 @@ impl BatchBuilder {
                 }
             }
             out.extend_from_slice(&lane.values);
+            if lane.kind == Some(LaneKind::Int) {
+                let numbers = Numbers::of(lane.ints.iter().copied());
+                lane.ints.iter().for_each(|value| numbers.put(*value, out));
+            }
             out.extend_from_slice(&lane.lengths);
             out.extend_from_slice(&lane.variables);
         }
@@ -667,6 +679,7 @@ impl BatchBuilder {
             lane.count = 0;
             lane.listed = false;
             lane.values.clear();
+            lane.ints.clear();
             lane.lengths.clear();
             lane.variables.clear();
         }

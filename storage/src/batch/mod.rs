@@ -2,7 +2,7 @@
 //!
 //! Two parts. `columns` is `| version u8 | rows | streams | stream of each row | times | fields | shapes | lanes |` and
 //! then each lane's sections; a text lane has `| shape u16 of each value | lengths | bytes |` of its variables, any other
-//! lane its values in fixed width. `shapes` is the key of each shape that the batch uses, so that a batch stands alone;
+//! lane its values in fixed width. Integers and times are counted from the smallest, in as few bytes as the largest needs. `shapes` is the key of each shape that the batch uses, so that a batch stands alone;
 //! once a generation has taken them over, they are dropped from memory.
 //!
 //! Invariants
@@ -45,16 +45,83 @@ pub struct Batch {
     rows: usize,
     streams: Vec<Stream>,
     stream_of_row: (u8, Range<usize>),
-    times: Option<Range<usize>>,
+    times: Times,
     fields: Vec<FieldPath>,
     shape_count: usize,
     lanes: Vec<Lane>,
+}
+
+/// How times are kept.
+#[derive(Clone, Debug)]
+enum Times {
+    /// No row came with one.
+    Absent,
+    /// All rows did: multiples of a scale, counted from the smallest.
+    Scaled { scale: i64, numbers: Numbers, bytes: Range<usize> },
+    /// Some did.
+    Mixed(Range<usize>),
+}
+
+/// Integers in fixed width, counted from the smallest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Numbers {
+    base: i64,
+    width: u8,
+}
+
+impl Numbers {
+    /// The narrowest form that holds all of these.
+    fn of(values: impl Iterator<Item = i64> + Clone) -> Self {
+        let (Some(base), Some(high)) = (values.clone().min(), values.max()) else { return Self::default() };
+        let width = match high.wrapping_sub(base) as u64 {
+            0 => 0,
+            1..=0xFF => 1,
+            0x100..=0xFFFF => 2,
+            0x1_0000..=0xFFFF_FFFF => 4,
+            _ => 8,
+        };
+        Self { base, width }
+    }
+
+    fn put(self, value: i64, out: &mut Vec<u8>) {
+        let bytes = (value.wrapping_sub(self.base) as u64).to_le_bytes();
+        out.extend_from_slice(bytes.get(..usize::from(self.width)).unwrap_or_default());
+    }
+
+    #[inline]
+    fn get(self, bytes: &[u8], index: usize) -> i64 {
+        let width = usize::from(self.width);
+        let value = bytes.get(index * width..(index + 1) * width).unwrap_or_default();
+        let offset = match *value {
+            [] => 0,
+            [a] => u64::from(a),
+            [a, b] => u64::from(u16::from_le_bytes([a, b])),
+            [a, b, c, d] => u64::from(u32::from_le_bytes([a, b, c, d])),
+            _ => u64::from_le_bytes(value.try_into().unwrap_or_default()),
+        };
+        self.base.wrapping_add(offset as i64)
+    }
+
+    fn write(self, out: &mut Vec<u8>) {
+        crate::codec::put_varint(out, crate::codec::zigzag(self.base));
+        out.push(self.width);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self> {
+        let numbers = Self { base: crate::codec::unzigzag(r.varint()?), width: r.u8()? };
+        match numbers.width {
+            0 | 1 | 2 | 4 | 8 => Ok(numbers),
+            width => Err(Error::corrupt(format!("numbers of {width} bytes"))),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
 struct Lane {
     field: u32,
     kind: LaneKind,
+    /// How the values of an integer lane are kept.
+    numbers: Numbers,
     count: usize,
     /// Absent: the first `count` rows have a value.
     rows: Option<Range<usize>>,
@@ -74,8 +141,9 @@ pub struct LaneView<'a> {
     /// How many rows have a value.
     pub count: usize,
     rows: Option<&'a [u8]>,
+    numbers: Numbers,
     /// Shape numbers (`u16`) of a text lane, values in fixed width of any other.
-    pub values: &'a [u8],
+    values: &'a [u8],
     /// Lengths of a text lane's variables, as varints.
     pub lengths: &'a [u8],
     /// Bytes of a text lane's variables.
@@ -94,6 +162,30 @@ impl<'a> LaneView<'a> {
     /// Whether the first `count` rows, and no others, have a value.
     pub fn is_prefix(self) -> bool {
         self.rows.is_none()
+    }
+
+    /// A value of an integer lane.
+    pub fn int(self, value: usize) -> i64 {
+        self.numbers.get(self.values, value)
+    }
+
+    /// A value of a lane that is neither text nor integers.
+    pub fn fixed(self, value: usize) -> &'a [u8] {
+        let width = self.kind.width().unwrap_or(0);
+        self.values.get(value * width..(value + 1) * width).unwrap_or_default()
+    }
+
+    /// Appends the text of a value of a lane that is not text.
+    pub fn push_text(self, value: usize, out: &mut Vec<u8>) {
+        match self.kind {
+            LaneKind::Int => push_int(self.int(value), out),
+            kind => kind.push_text(self.fixed(value), out),
+        }
+    }
+
+    /// The local shape number of a text lane's value.
+    pub fn shape(self, value: usize) -> u16 {
+        self.values.get(value * 2..value * 2 + 2).map_or(0, |b| u16::from_le_bytes(b.try_into().unwrap_or_default()))
     }
 
     /// Local shape numbers of a text lane's values.
@@ -123,10 +215,7 @@ impl Batch {
         if (0..rows).any(|row| stream_index(stream_bytes, width, row) >= streams.len()) {
             return Err(Error::corrupt("a batch names a stream that it does not have"));
         }
-        let has_times = r.u8()? == 1;
-        let start = len - r.remaining();
-        r.take(if has_times { rows * 8 } else { 0 })?;
-        let times = has_times.then(|| start..len - r.remaining());
+        let times = read_times(r, rows, len)?;
         let fields = read_fields(r)?;
         let shape_count = r.varint()? as usize;
         if shape_count > usize::from(u16::MAX) {
@@ -239,10 +328,15 @@ impl Batch {
 
     /// The times that were sent; absent where a row came without.
     pub fn times(&self) -> impl Iterator<Item = Option<i64>> {
-        let bytes = self.times.clone().and_then(|range| self.columns.get(range)).unwrap_or_default();
-        let sent = bytes.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap_or_default()));
-        let absent = if bytes.is_empty() { self.rows } else { 0 };
-        sent.map(|time| (time != TIME_ABSENT).then_some(time)).chain(std::iter::repeat_n(None, absent))
+        let bytes = |range: &Range<usize>| self.columns.get(range.clone()).unwrap_or_default();
+        (0..self.rows).map(move |row| match &self.times {
+            Times::Absent => None,
+            Times::Scaled { scale, numbers, bytes: range } => Some(numbers.get(bytes(range), row).wrapping_mul(*scale)),
+            Times::Mixed(range) => {
+                let time = Numbers { base: 0, width: 8 }.get(bytes(range), row);
+                (time != TIME_ABSENT).then_some(time)
+            }
+        })
     }
 
     /// The fields that lanes belong to, in the order in which they were first seen.
@@ -259,6 +353,7 @@ impl Batch {
                 kind: lane.kind,
                 count: lane.count,
                 rows: lane.rows.as_ref().map(section),
+                numbers: lane.numbers,
                 values: section(&lane.values),
                 lengths: section(&lane.lengths),
                 variables: section(&lane.variables),
@@ -290,6 +385,45 @@ fn stream_index(bytes: &[u8], width: u8, row: usize) -> usize {
         _ => bytes
             .get(row * 2..row * 2 + 2)
             .map_or(0, |b| usize::from(u16::from_le_bytes(b.try_into().unwrap_or_default()))),
+    }
+}
+
+/// Nanoseconds are often whole milliseconds: the largest scale that all times are multiples of.
+fn time_scale(times: &[i64]) -> i64 {
+    [1_000_000_000, 1_000_000, 1_000].into_iter().find(|scale| times.iter().all(|time| time % scale == 0)).unwrap_or(1)
+}
+
+fn put_times(out: &mut Vec<u8>, times: &[i64], any: bool) {
+    if !any {
+        out.push(0);
+    } else if times.contains(&TIME_ABSENT) {
+        out.push(2);
+        times.iter().for_each(|time| out.extend_from_slice(&time.to_le_bytes()));
+    } else {
+        out.push(1);
+        let scale = time_scale(times);
+        crate::codec::put_varint(out, scale as u64);
+        let numbers = Numbers::of(times.iter().map(|time| time / scale));
+        numbers.write(out);
+        times.iter().for_each(|time| numbers.put(time / scale, out));
+    }
+}
+
+fn read_times(r: &mut Reader<'_>, rows: usize, len: usize) -> Result<Times> {
+    let mut place = |r: &mut Reader<'_>, bytes: usize| -> Result<Range<usize>> {
+        let start = len - r.remaining();
+        r.take(bytes)?;
+        Ok(start..start + bytes)
+    };
+    match r.u8()? {
+        0 => Ok(Times::Absent),
+        1 => {
+            let scale = i64::try_from(r.varint()?).map_err(|_| Error::corrupt("times of a scale beyond 63 bits"))?;
+            let numbers = Numbers::read(r)?;
+            let bytes = place(r, rows * usize::from(numbers.width))?;
+            Ok(Times::Scaled { scale, numbers, bytes })
+        }
+        _ => Ok(Times::Mixed(place(r, rows * 8)?)),
     }
 }
 
@@ -345,6 +479,8 @@ fn read_lane_heads(r: &mut Reader<'_>, fields: usize, rows: usize) -> Result<Vec
         if field as usize >= fields || count > rows {
             return Err(bad());
         }
+        let numbers = if kind == LaneKind::Int { Numbers::read(r)? } else { Numbers::default() };
+        let width = if kind == LaneKind::Int { usize::from(numbers.width) } else { kind.width().unwrap_or(2) };
         let (lengths, variables) = if kind.is_text() { (r.varint()? as usize, r.varint()? as usize) } else { (0, 0) };
         if lengths > total || variables > total {
             return Err(bad());
@@ -354,7 +490,8 @@ fn read_lane_heads(r: &mut Reader<'_>, fields: usize, rows: usize) -> Result<Vec
             kind,
             count,
             rows: listed.then_some(0..count * 2),
-            values: 0..count * kind.width().unwrap_or(2),
+            numbers,
+            values: 0..count * width,
             lengths: 0..lengths,
             variables: 0..variables,
         });

@@ -3,7 +3,7 @@
 //! Invariants
 //! * A sealed block and the batches it was made from give the same rows and values.
 //! * Nothing of a block is read before it is asked for.
-use crate::batch::{LaneKind, LaneView};
+use crate::batch::{LaneKind, LaneView, push_int};
 use crate::codec::Reader;
 use crate::error::Result;
 use crate::hot::HotBatch;
@@ -185,29 +185,37 @@ impl<'a> Part<'a> {
         wanted: &dyn Fn(usize) -> bool,
         found: &mut dyn FnMut(usize, &[u8]),
     ) -> Result<()> {
-        let kind = lane.kind();
-        let width = kind.width().unwrap_or(0);
-        let owned = match (self, lane) {
-            (Self::Sealed { segment, block, .. }, PartLane::Sealed(lane, _)) => match kind {
-                LaneKind::Int => {
-                    Some(block.ints(lane, segment.source())?.iter().flat_map(|v| v.to_le_bytes()).collect())
-                }
-                LaneKind::Bool => Some(block.ints(lane, segment.source())?.iter().map(|v| u8::from(*v == 1)).collect()),
-                LaneKind::Null => Some(Vec::new()),
-                _ => Some(block.fixed(lane, segment.source())?),
-            },
-            _ => None,
-        };
-        let bytes = match (&owned, lane) {
-            (Some(owned), _) => owned.as_slice(),
-            (None, PartLane::Hot(lane, _)) => lane.values,
-            (None, PartLane::Sealed(..)) => &[],
-        };
         let mut text = Vec::new();
-        for value in (0..lane.count()).filter(|value| wanted(*value)) {
+        let mut give = |value: usize, push: &dyn Fn(&mut Vec<u8>)| {
             text.clear();
-            kind.push_text(bytes.get(value * width..(value + 1) * width).unwrap_or_default(), &mut text);
+            push(&mut text);
             found(value, &text);
+        };
+        let picked = (0..lane.count()).filter(|value| wanted(*value));
+        match (self, lane) {
+            (_, PartLane::Hot(lane, _)) => picked.for_each(|value| give(value, &|text| lane.push_text(value, text))),
+            (Self::Sealed { segment, block, .. }, PartLane::Sealed(lane, _)) => {
+                let (kind, source) = (lane.kind, segment.source());
+                match kind {
+                    LaneKind::Int | LaneKind::Bool => {
+                        let ints = block.ints(lane, source)?;
+                        let int = |value: usize| ints.get(value).copied().unwrap_or(0);
+                        picked.for_each(|value| {
+                            give(value, &|text| match kind {
+                                LaneKind::Int => push_int(int(value), text),
+                                _ => kind.push_text(&[u8::from(int(value) == 1)], text),
+                            });
+                        });
+                    }
+                    LaneKind::Null => picked.for_each(|value| give(value, &|_| {})),
+                    _ => {
+                        let (bytes, width) = (block.fixed(lane, source)?, kind.width().unwrap_or(0));
+                        let fixed = |value: usize| bytes.get(value * width..(value + 1) * width).unwrap_or_default();
+                        picked.for_each(|value| give(value, &|text| kind.push_text(fixed(value), text)));
+                    }
+                }
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -458,18 +458,16 @@ fn gather<'g>(inputs: &'g [Input<'_>], rows: &[(u32, u16)], lanes: usize) -> Vec
 impl<'a> Gathered<'a> {
     fn take(&mut self, lane: &'a InputLane<'_>, value: usize, shape_map: &[u32]) {
         let view = &lane.view;
-        let fixed = |width: usize| view.values.get(value * width..(value + 1) * width).unwrap_or_default();
         match view.kind {
             LaneKind::String | LaneKind::Number | LaneKind::Json => {
-                let local = u16::from_le_bytes(fixed(2).try_into().unwrap_or_default());
-                self.text.shapes.push(shape_map.get(usize::from(local)).copied().unwrap_or(WHOLE));
+                self.text.shapes.push(shape_map.get(usize::from(view.shape(value))).copied().unwrap_or(WHOLE));
                 self.text.variables.push(lane.variables(value));
             }
-            LaneKind::Int => self.ints.push(i64::from_le_bytes(fixed(8).try_into().unwrap_or_default())),
-            LaneKind::Bool => self.ints.push(i64::from(fixed(1) == [1])),
+            LaneKind::Int => self.ints.push(view.int(value)),
+            LaneKind::Bool => self.ints.push(i64::from(view.fixed(value) == [1])),
             LaneKind::Null => {}
             LaneKind::Hex { .. } | LaneKind::Uuid { .. } => {
-                self.fixed.extend_from_slice(fixed(view.kind.width().unwrap_or(0)));
+                self.fixed.extend_from_slice(view.fixed(value));
             }
         }
     }

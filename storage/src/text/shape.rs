@@ -31,23 +31,18 @@ impl Split {
         self.spans.clear();
         self.offsets.clear();
         let bytes = text.as_bytes();
-        let (mut at, mut literal) = (0, 0);
-        while let Some(byte) = bytes.get(at) {
-            if words::class(*byte) == Class::Separator {
-                at += 1;
-                continue;
+        let mut literal = 0;
+        // Only words with a digit matter, so it is digits that are looked for, and words around them.
+        while let Some(digit) = next_digit(bytes, literal) {
+            let start = word_start(text, bytes, literal, digit);
+            let end = word_end(text, bytes, digit + 1);
+            self.key.extend_from_slice(bytes.get(literal..start).unwrap_or_default());
+            if self.key.len() > SHAPE_BYTES_MAX || self.offsets.len() == SHAPE_SLOTS_MAX {
+                return false;
             }
-            let (end, has_digit) = word_end(text, bytes, at);
-            if has_digit {
-                self.key.extend_from_slice(bytes.get(literal..at).unwrap_or_default());
-                if self.key.len() > SHAPE_BYTES_MAX || self.offsets.len() == SHAPE_SLOTS_MAX {
-                    return false;
-                }
-                self.offsets.push(self.key.len() as u16);
-                self.spans.push((at as u32, end as u32));
-                literal = end;
-            }
-            at = end;
+            self.offsets.push(self.key.len() as u16);
+            self.spans.push((start as u32, end as u32));
+            literal = end;
         }
         self.key.extend_from_slice(bytes.get(literal..).unwrap_or_default());
         if self.key.len() > SHAPE_BYTES_MAX {
@@ -61,30 +56,55 @@ impl Split {
     }
 }
 
-/// Where the word that begins at `at` ends, or the separator character there, and whether an ASCII digit is in it.
+/// Where the next ASCII digit is, eight bytes at a time.
 #[inline]
-fn word_end(text: &str, bytes: &[u8], mut at: usize) -> (usize, bool) {
-    let start = at;
-    let mut has_digit = false;
+fn next_digit(bytes: &[u8], mut at: usize) -> Option<usize> {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        // A digit is what gives 0 to 9 against `0`: adding 0x76 to anything above sets the high bit.
+        let against = u64::from_le_bytes(*eight) ^ 0x3030_3030_3030_3030;
+        let above = (against & !HIGH).wrapping_add(0x7676_7676_7676_7676);
+        let digits = !(above | against) & HIGH;
+        if digits != 0 {
+            return Some(at + digits.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    rest.iter().position(u8::is_ascii_digit).map(|found| at + found)
+}
+
+/// Where the word begins that has a digit at `at`, not before `floor`, which is a word's end or the text's start.
+#[inline]
+fn word_start(text: &str, bytes: &[u8], floor: usize, mut at: usize) -> usize {
+    while at > floor {
+        let Some(before) = bytes.get(at - 1) else { break };
+        match words::class(*before) {
+            Class::Separator => break,
+            Class::Letter | Class::Digit => at -= 1,
+            Class::Wide => match text.get(floor..at).and_then(|head| head.chars().next_back()) {
+                Some(c) if words::is_word(c) => at -= c.len_utf8(),
+                _ => break,
+            },
+        }
+    }
+    at
+}
+
+/// Where the word ends that goes on at `at`.
+#[inline]
+fn word_end(text: &str, bytes: &[u8], mut at: usize) -> usize {
     while let Some(byte) = bytes.get(at) {
         match words::class(*byte) {
             Class::Separator => break,
-            Class::Letter => at += 1,
-            Class::Digit => {
-                has_digit = true;
-                at += 1;
-            }
-            Class::Wide => {
-                let Some((is_word, len, _)) = words::step(text, bytes, at) else { break };
-                if !is_word {
-                    // A separator of several bytes: skip it where a word would begin, else the word ends before it.
-                    return (if at == start { at + len } else { at }, has_digit);
-                }
-                at += len;
-            }
+            Class::Letter | Class::Digit => at += 1,
+            Class::Wide => match words::step(text, bytes, at) {
+                Some((true, len, _)) => at += len,
+                _ => break,
+            },
         }
     }
-    (at, has_digit)
+    at
 }
 
 /// A shape, read from its key.
