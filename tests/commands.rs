@@ -58,16 +58,20 @@ fn what_is_to_be_killed_counts_on() {
     let mut command = logyard();
     command.args(["bench", "kill", "--start", "500", "--threads", "2", "--data"]).arg(data.path());
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut batches: Vec<(u64, u64)> = Vec::new();
-    for line in lines.take(30) {
-        let line = line.unwrap();
-        let (first, rows) = line.strip_prefix("acked ").unwrap().split_once(' ').unwrap();
-        batches.push((first.parse().unwrap(), rows.parse().unwrap()));
+    let mut acked = 0;
+    for line in lines.take(60) {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[0] {
+            "sent" => batches.push((words[2].parse().unwrap(), words[3].parse().unwrap())),
+            "acked" => acked += 1,
+            _ => assert_eq!(line, "ready"),
+        }
     }
     child.kill().unwrap();
     child.wait().unwrap();
     batches.sort_unstable();
-    assert!(batches[0].0 >= 500);
+    assert!(batches[0].0 >= 500 && acked <= batches.len() && acked > 10);
     assert!(batches.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0), "{batches:?}");
 }

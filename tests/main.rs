@@ -3,6 +3,9 @@
 
 // Starts servers and speaks to them.
 mod harness;
+// What `bench kill` writes.
+#[path = "../src/cli/kill/rows.rs"]
+mod kill_rows;
 
 // Who may come in.
 mod auth;
@@ -12,6 +15,8 @@ mod commands;
 mod crash;
 // The ways in: one log, batches, JSON lines.
 mod ingest;
+// Killed engines and what they have acknowledged.
+mod kills;
 // What surrounds every request.
 mod protocol;
 // Search, by id, services.

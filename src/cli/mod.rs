@@ -74,7 +74,7 @@ struct CheckArgs {
 enum Bench {
     /// Decode, append, seal and compact the logs of a file of JSON lines; prints one JSON line of figures.
     Engine(EngineArgs),
-    /// Append for ever and print what is acknowledged, until killed.
+    /// Append for ever and print what is sent and acknowledged, until killed.
     Kill(KillArgs),
 }
 
@@ -98,9 +98,21 @@ struct KillArgs {
     /// The first record's `key`
     #[arg(long, value_name = "N", default_value_t = 0)]
     start: u64,
+    /// What its records give as their `round`, and whose day they are of
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    round: u64,
     /// Threads that append
     #[arg(long, value_name = "N", default_value_t = 4)]
-    threads: usize,
+    threads: u64,
+    /// Rows after which the engine seals by itself
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    seal_rows: usize,
+    /// Bytes of a WAL file
+    #[arg(long, value_name = "N", default_value_t = logyard_storage::limits::WAL_FILE_BYTES)]
+    wal_file_bytes: usize,
+    /// Pause between seals that are asked for, in milliseconds [default: none are asked for]
+    #[arg(long, value_name = "MS")]
+    seal_every_ms: Option<u64>,
 }
 
 /// Why a command did not do what it was asked for.
