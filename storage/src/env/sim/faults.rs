@@ -99,6 +99,8 @@ pub(super) struct Plan {
     pub(super) capacity: Option<u64>,
     /// Changing calls until power fails.
     pub(super) cut_in: Option<u64>,
+    /// The changing call in which power fails, among those that match.
+    pub(super) cut_when: Option<Fault>,
 }
 
 impl Plan {
@@ -120,10 +122,24 @@ impl Plan {
     }
 
     /// Counts a changing call, and says whether power fails in it.
-    pub(super) fn cuts(&mut self) -> bool {
+    pub(super) fn cuts(&mut self, kind: IoKind, path: &Path) -> bool {
+        if let Some(when) = &mut self.cut_when
+            && when.matches(kind, path)
+        {
+            when.left = when.left.saturating_sub(1);
+            if when.left == 0 {
+                return true;
+            }
+        }
         let Some(left) = self.cut_in else { return false };
         let left = left.saturating_sub(1);
         self.cut_in = (left > 0).then_some(left);
         left == 0
+    }
+
+    /// Takes back what [`Plan::cuts`] was to do.
+    pub(super) fn cancel_cut(&mut self) {
+        self.cut_in = None;
+        self.cut_when = None;
     }
 }

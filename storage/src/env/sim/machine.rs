@@ -90,6 +90,8 @@ pub(super) struct Machine {
     pub(super) life: u64,
     pub(super) powered: bool,
     pub(super) trace: Option<VecDeque<String>>,
+    /// The call that the last planned cut hit.
+    pub(super) cut_at: Option<(IoKind, PathBuf, u64)>,
     pub(super) wall_nanos: i64,
     pub(super) uptime: Duration,
     faults_rng: Rng,
@@ -110,6 +112,7 @@ impl Machine {
             life: 0,
             powered: true,
             trace: None,
+            cut_at: None,
             wall_nanos: STARTED_NANOS,
             uptime: Duration::ZERO,
             faults_rng: rng.split(),
@@ -137,12 +140,15 @@ impl Machine {
         self.stats.calls += 1;
         *self.stats.by_kind.entry(call.kind).or_default() += 1;
         self.stats.changing += u64::from(call.changes);
-        let verdict = if call.changes && self.plan.cuts() {
+        let verdict = if call.changes && self.plan.cuts(call.kind, call.path) {
             Verdict::Cut
         } else {
             self.plan.strike(call.kind, call.path).map_or(Verdict::Go, Verdict::Fail)
         };
         self.stats.faults += u64::from(matches!(verdict, Verdict::Fail(_)));
+        if matches!(verdict, Verdict::Cut) {
+            self.cut_at = Some((call.kind, normalized(call.path), call.offset));
+        }
         let number = self.stats.calls;
         self.note(|| {
             let outcome = match &verdict {
@@ -176,7 +182,7 @@ impl Machine {
         if self.powered {
             self.note(|| "power cut".to_owned());
             self.powered = false;
-            self.plan.cut_in = None;
+            self.plan.cancel_cut();
             self.end_life();
             self.disk.crash(&mut self.cut_rng);
         }

@@ -100,9 +100,20 @@ impl SimEnv {
         self.machine.locked().plan.cut_in = Some(n.max(1));
     }
 
-    /// Takes back [`SimEnv::cut_at_io`].
+    /// Power fails in the changing call that this fault would strike, counted among the changing calls that match.
+    pub fn cut_at(&self, when: Fault) {
+        self.machine.locked().plan.cut_when = Some(when);
+    }
+
+    /// Takes back [`SimEnv::cut_at_io`] and [`SimEnv::cut_at`].
     pub fn cancel_cut(&self) {
-        self.machine.locked().plan.cut_in = None;
+        self.machine.locked().plan.cancel_cut();
+    }
+
+    /// The call in which a planned cut happened last, the path as it was when the file was opened, and the offset;
+    /// forgets it.
+    pub fn take_cut(&self) -> Option<(IoKind, PathBuf, u64)> {
+        self.machine.locked().cut_at.take()
     }
 
     /// Power is back.

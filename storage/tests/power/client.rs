@@ -1,0 +1,185 @@
+//! What clients sent and were told, and whether what is stored agrees with it.
+use crate::chance::Rng;
+use crate::rows;
+use logyard_storage::engine::{Appended, Engine};
+use logyard_storage::env::sim::Oracle;
+use logyard_storage::error::ErrorKind;
+use logyard_storage::record::{Record, RecordId};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// The key of the effect that is set again and again, by one appender only.
+pub(crate) const CHECKPOINT: &[u8] = b"checkpoint";
+/// Questions asked of what a start found.
+const QUESTIONS: usize = 3;
+
+/// One append: its rows, by their keys, and whether it moved the checkpoint.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) number: u64,
+    pub(crate) keys: Range<u64>,
+    pub(crate) moves_checkpoint: bool,
+}
+
+impl Sent {
+    /// The effect that says that it was stored.
+    pub(crate) fn mark(&self) -> Vec<u8> {
+        format!("batch/{}", self.number).into_bytes()
+    }
+
+    /// The key under which the oracle knows the append itself, for those without rows.
+    fn oracle_key(&self) -> u64 {
+        u64::MAX - self.number
+    }
+
+    fn oracle_keys(&self) -> impl Iterator<Item = u64> + use<> {
+        self.keys.clone().chain([self.oracle_key()])
+    }
+}
+
+/// The memory of every client of one data directory.
+#[derive(Default)]
+pub(crate) struct Client {
+    oracle: Oracle,
+    sent: Vec<Sent>,
+    next_key: u64,
+    /// Answered before they were durable.
+    soft: Vec<Sent>,
+    /// Which key was given which number, for every answer there ever was.
+    numbers: BTreeMap<(u32, u64), u64>,
+}
+
+impl Client {
+    pub(crate) fn keys(&self) -> u64 {
+        self.next_key
+    }
+
+    /// Takes note of an append that is about to be sent.
+    pub(crate) fn send(&mut self, rows: u64, moves_checkpoint: bool) -> Sent {
+        let keys = self.next_key..self.next_key + rows;
+        self.next_key = keys.end;
+        let sent = Sent { number: self.sent.len() as u64, keys, moves_checkpoint };
+        for key in sent.keys.clone() {
+            self.oracle.sent(key, rows::content(&rows::row(key)));
+        }
+        self.oracle.sent(sent.oracle_key(), 0);
+        self.sent.push(sent.clone());
+        sent
+    }
+
+    /// How many appends were answered before they were durable: what a durable answer from here on covers.
+    pub(crate) fn soft(&self) -> Vec<Sent> {
+        self.soft.clone()
+    }
+
+    /// An append was answered. `durable` says for good, and then so are those in `covers`.
+    pub(crate) fn answered(
+        &mut self,
+        sent: &Sent,
+        appended: &Appended,
+        durable: bool,
+        covers: &[Sent],
+    ) -> Result<(), String> {
+        for (seq, key) in (appended.first_seq..).zip(sent.keys.clone()) {
+            self.number(appended.epoch, seq, key)?;
+        }
+        if durable {
+            sent.oracle_keys().for_each(|key| self.oracle.acked(key));
+            self.harden(covers);
+        } else {
+            self.soft.push(sent.clone());
+        }
+        Ok(())
+    }
+
+    /// Appends that were answered are durable by now.
+    pub(crate) fn harden(&mut self, covers: &[Sent]) {
+        covers.iter().flat_map(Sent::oracle_keys).for_each(|key| self.oracle.acked(key));
+        self.soft.retain(|soft| !covers.iter().any(|covered| covered.number == soft.number));
+    }
+
+    fn number(&mut self, epoch: u32, seq: u64, key: u64) -> Result<(), String> {
+        match self.numbers.insert((epoch, seq), key) {
+            Some(other) if other != key => Err(format!("number {epoch}/{seq} of {other} was given to {key} too")),
+            _ => Ok(()),
+        }
+    }
+
+    /// An append was refused, for certain or not.
+    pub(crate) fn failed(&mut self, sent: &Sent, kind: ErrorKind) {
+        if matches!(kind, ErrorKind::DiskFull | ErrorKind::Busy | ErrorKind::Closed | ErrorKind::Invalid) {
+            sent.oracle_keys().for_each(|key| self.oracle.refused(key));
+        }
+    }
+
+    /// Holds what a start found against all of this; its outcome is final.
+    pub(crate) fn check(&mut self, engine: &Engine, rng: &mut Rng) -> Result<(), String> {
+        self.soft.clear();
+        let all = everything(engine)?;
+        let mut stored: BTreeMap<u64, u64> = BTreeMap::new();
+        let mut found = Vec::new();
+        for record in &all {
+            let key = rows::key_of(record).ok_or_else(|| format!("a record without its key: {record:?}"))?;
+            found.push((key, rows::content(record)));
+            stored.insert(key, record.seq);
+            self.number(record.epoch, record.seq, key)?;
+        }
+        for sent in &self.sent {
+            let marked = engine.effect(&sent.mark()).is_some();
+            let there = sent.keys.clone().filter(|key| stored.contains_key(key)).count();
+            if there != if marked { sent.keys.clone().count() } else { 0 } {
+                return Err(format!("{there} rows of {sent:?} are stored, its effect is: {marked}"));
+            }
+            if marked {
+                found.push((sent.oracle_key(), 0));
+            }
+        }
+        self.check_checkpoint(engine)?;
+        self.oracle.settle(found)?;
+        check_ids(engine, &all, rng)?;
+        for _ in 0..QUESTIONS {
+            check_question(engine, &all, self.next_key, rng)?;
+        }
+        Ok(())
+    }
+
+    /// The checkpoint is the one that the last stored append set.
+    fn check_checkpoint(&self, engine: &Engine) -> Result<(), String> {
+        let stored = |sent: &&Sent| sent.moves_checkpoint && engine.effect(&sent.mark()).is_some();
+        let wanted = self.sent.iter().rev().find(stored).map(|sent| sent.number.to_string());
+        let found = engine.effect(CHECKPOINT).map(|value| String::from_utf8_lossy(&value).into_owned());
+        if wanted == found { Ok(()) } else { Err(format!("the checkpoint is {found:?} and should be {wanted:?}")) }
+    }
+}
+
+/// Every record there is.
+pub(crate) fn everything(engine: &Engine) -> Result<Vec<Record>, String> {
+    let mut all = Vec::new();
+    engine.for_each(|record| all.push(record)).map_err(|e| format!("cannot read everything: {e}"))?;
+    Ok(all)
+}
+
+fn check_ids(engine: &Engine, all: &[Record], rng: &mut Rng) -> Result<(), String> {
+    for _ in 0..3.min(all.len()) {
+        let record = rng.pick(all);
+        let got = engine.get(record.id()).map_err(|e| e.to_string())?;
+        if got.as_ref() != Some(record) {
+            return Err(format!("{} gives {got:?} for {record:?}", record.id()));
+        }
+    }
+    let nobody = RecordId::new(0, engine.epoch(), 1 << 49);
+    if engine.get(nobody).map_err(|e| e.to_string())?.is_some() { Err("an id of nobody".into()) } else { Ok(()) }
+}
+
+/// A random search gives what a plain scan of the same rows gives.
+pub(crate) fn check_question(engine: &Engine, all: &[Record], keys: u64, rng: &mut Rng) -> Result<(), String> {
+    let search = rows::question(rng, keys);
+    let wanted = rows::expected(&search, all);
+    let got = engine.search(&search).map_err(|e| format!("{search:?}: {e}"))?;
+    if got != wanted {
+        return Err(format!("{search:?} gives {} rows, a plain scan gives {}", got.len(), wanted.len()));
+    }
+    let count = engine.count(&search).map_err(|e| format!("{search:?}: {e}"))?;
+    let wanted = all.iter().filter(|record| rows::passes(&search, record)).count() as u64;
+    if count == wanted { Ok(()) } else { Err(format!("{search:?} counts {count}, a plain scan {wanted}")) }
+}

@@ -1,0 +1,1 @@
+//! Faults that are planted on purpose: the slice has to find each.
