@@ -6,6 +6,7 @@ mod footer;
 mod index;
 mod ints;
 mod pages;
+mod planes;
 mod reader;
 mod slots;
 mod text_lane;

@@ -9,14 +9,17 @@
 //! | `POOL_TEXT` | | length and bytes, in the text pool |
 //! | `CONSTANT` | the word | |
 //! | `NUMBERS` | lowest, bits | numbers without leading zeros, packed |
-//! | `DIGITS` | width, lowest, bits | numbers of as many digits, packed |
+//! | `DIGITS` | width, run | numbers of as many digits |
 //! | `HEX` | width | nibbles, lower case |
-//! | `SKELETON` | pieces, class and head of each run | words that differ in their digits only: `blk_#` |
+//! | `SKELETON` | pieces, width and run of each | words that differ in their digits only: `blk_#` |
+//!
+//! A run is `lowest, bits` and packed numbers, or 0, [`PLANES`] and digit planes where these take less.
 //!
 //! Invariants
 //! * A class keeps every byte: leading zeros, case and length.
 //! * Where a slot's values begin follows from the directory alone, by adding up.
 use super::bits::{BitWriter, Packed, bits_of, packed_bytes};
+use super::planes::{PlaneCoder, Planes};
 use crate::codec::{Reader, put_bytes, put_varint};
 use crate::error::{Error, Result};
 
@@ -27,6 +30,9 @@ pub(crate) const NUMBERS: u8 = 12;
 pub(crate) const DIGITS: u8 = 13;
 pub(crate) const HEX: u8 = 14;
 pub(crate) const SKELETON: u8 = 15;
+
+/// In place of a number of bits: the run is coded in digit planes.
+const PLANES: u8 = 255;
 
 /// Rows from which a slot stands alone.
 const ALONE_ROWS: usize = 64;
@@ -134,7 +140,7 @@ impl SlotWriter {
             Some(width) if alone && (common.leading_zeros || width > 1) => {
                 self.directory.push(DIGITS);
                 put_varint(&mut self.directory, width as u64);
-                self.put_packed(parsed, common);
+                self.put_run(words, parsed, common, width);
             }
             _ if alone && !common.leading_zeros => {
                 self.directory.push(NUMBERS);
@@ -142,6 +148,18 @@ impl SlotWriter {
             }
             _ => self.put_text(words),
         }
+    }
+
+    /// Numbers of `width` digits each, whichever way takes less.
+    fn put_run(&mut self, words: &[&[u8]], parsed: &[u64], common: &Numbers, width: usize) {
+        let packed = packed_bytes(parsed.len(), bits_of(common.high - common.low));
+        let coder = PlaneCoder::of(words, width);
+        if coder.cost >= packed {
+            return self.put_packed(parsed, common);
+        }
+        put_varint(&mut self.directory, 0);
+        self.directory.push(PLANES);
+        coder.put(words, &mut self.directory, &mut self.packed);
     }
 
     fn put_packed(&mut self, parsed: &[u64], common: &Numbers) {
@@ -208,11 +226,15 @@ impl SlotWriter {
         for piece in &pieces {
             put_bytes(&mut self.directory, piece);
         }
-        for (parsed, common) in &commons {
+        for (column, (parsed, common)) in columns.iter().zip(&commons) {
             // Width 0 says that there are no leading zeros.
-            let width = common.even_width.filter(|_| common.leading_zeros).unwrap_or(0);
+            let width = common.even_width.unwrap_or(0);
             put_varint(&mut self.directory, width as u64);
-            self.put_packed(parsed, common);
+            if width == 0 {
+                self.put_packed(parsed, common);
+            } else {
+                self.put_run(column, parsed, common, width);
+            }
         }
         true
     }
@@ -274,6 +296,19 @@ pub(crate) struct Run {
     pub(crate) low: u64,
     pub(crate) bits: u32,
     pub(crate) at: usize,
+    /// Where the numbers are coded in digit planes, and `low` and `bits` say nothing.
+    planes: Option<Planes>,
+}
+
+impl Run {
+    /// Number `index` of the run, out of the packed bytes of all slots.
+    pub(crate) fn number(&self, packed: &[u8], index: usize) -> u64 {
+        let bytes = packed.get(self.at..).unwrap_or_default();
+        match &self.planes {
+            Some(planes) => planes.get(bytes, index),
+            None => self.low.wrapping_add(Packed::new(bytes, self.bits).get(index)),
+        }
+    }
 }
 
 /// A slot as its directory has it.
@@ -348,13 +383,22 @@ impl SlotCursor {
 
     fn run(&mut self, r: &mut Reader<'_>, count: usize, width: usize) -> Result<Run> {
         let low = r.varint()?;
-        let bits = u32::from(r.u8()?);
-        if bits > 64 || width > NUMBER_DIGITS_MAX {
+        let coding = r.u8()?;
+        let at = self.packed;
+        if width > NUMBER_DIGITS_MAX {
             return Err(damaged());
         }
-        let at = self.packed;
+        if coding == PLANES {
+            let planes = Planes::read(r, width, count)?;
+            self.packed += planes.len();
+            return Ok(Run { width, low, bits: 0, at, planes: Some(planes) });
+        }
+        let bits = u32::from(coding);
+        if bits > 64 {
+            return Err(damaged());
+        }
         self.packed += packed_bytes(count, bits);
-        Ok(Run { width, low, bits, at })
+        Ok(Run { width, low, bits, at, planes: None })
     }
 
     /// How many values the text pool has, how many bytes the packed part, and how many bytes each digit pool.
@@ -420,8 +464,7 @@ impl SlotData {
     }
 
     fn push_run(&self, run: &Run, index: usize, out: &mut Vec<u8>) {
-        let packed = Packed::new(self.packed.get(run.at..).unwrap_or_default(), run.bits);
-        push_digits(run.low.wrapping_add(packed.get(index)), run.width, out);
+        push_digits(run.number(&self.packed, index), run.width, out);
     }
 }
 

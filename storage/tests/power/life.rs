@@ -164,7 +164,10 @@ impl Life {
         self.poisoned = false;
         self.outcome.cuts += 1;
         let trace = self.env.trace();
-        let step = self.env.take_cut().map_or("elsewhere", |(kind, path, offset)| step(self.doing, kind, &path, offset, &trace));
+        let step = self
+            .env
+            .take_cut()
+            .map_or("elsewhere", |(kind, path, offset)| step(self.doing, kind, &path, offset, &trace));
         self.outcome.hits.add(step);
         self.env.clear_faults();
         self.env.set_capacity(None);
@@ -284,7 +287,8 @@ impl Life {
         self.doing = Doing::Append;
         let plans: Vec<Vec<(u64, Ack)>> = (0..2 + self.rng.below(3))
             .map(|_| {
-                let mut one = || (Self::sizes(&mut self.rng).min(100), *self.rng.pick(&[Ack::Wal, Ack::Wal, Ack::Memory]));
+                let mut one =
+                    || (Self::sizes(&mut self.rng).min(100), *self.rng.pick(&[Ack::Wal, Ack::Wal, Ack::Memory]));
                 vec![one(), one(), one()]
             })
             .collect();

@@ -115,7 +115,8 @@ fn header_was_written(trace: &[String]) -> bool {
 
 /// Whether a temporary file is the copy of the last one: then it was emptied when it was begun.
 fn is_copy(name: &str, trace: &[String]) -> bool {
-    let begun = trace.iter().rev().find(|line| line.contains(name) && (line.contains("SetLen") || line.contains("Open")));
+    let begun =
+        trace.iter().rev().find(|line| line.contains(name) && (line.contains("SetLen") || line.contains("Open")));
     begun.is_some_and(|line| line.contains("SetLen"))
 }
 
