@@ -103,6 +103,10 @@ fn searches_agree_with_a_plain_scan_hot_and_sealed() {
         field("_msg", Test::Substring("quest 1".into())),
         field("_msg", Test::Substring("7 ms".into())),
         field("metadata.trace_id", Test::exact("0000000000000000000000000000000000")),
+        field(
+            "metadata.trace_id",
+            Test::exact(&format!("{:032x}", 42u128.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835))),
+        ),
         field("metadata.rare", Test::Any),
         field("metadata.rare", Test::exact("only #8")),
         field("level", Test::exact("ERROR")),

@@ -5,6 +5,7 @@
 //! Invariants
 //! * A verdict of no or yes is right for every text of the shape.
 //! * NOT of look is look.
+use crate::batch::hex_or_uuid;
 use crate::text::shape::{Shape, Split};
 use crate::text::words::{fold, fold_text, is_word, words};
 
@@ -158,6 +159,19 @@ pub enum Filter {
 }
 
 impl Filter {
+    /// A field and the hex value or UUID that it has to have for a row to pass, where there is one.
+    pub(crate) fn needed_hex(&self) -> Option<(&str, Vec<u8>)> {
+        match self {
+            Self::Field(name, Test::Exact(exact)) => {
+                let mut bytes = [0; 32];
+                let width = hex_or_uuid(exact.text.as_bytes(), &mut bytes)?.width()?;
+                Some((name, bytes.get(..width)?.to_vec()))
+            }
+            Self::And(parts) => parts.iter().find_map(Self::needed_hex),
+            _ => None,
+        }
+    }
+
     /// How many tests there are.
     pub(crate) fn tests(&self) -> usize {
         match self {

@@ -85,7 +85,8 @@ enum Place {
 
 impl Snapshot {
     /// The parts whose rows may be wanted, newest first, with the newest time of each.
-    fn places(&self, search: &Search) -> Vec<(i64, Place)> {
+    fn places(&self, search: &Search) -> Result<Vec<(i64, Place)>> {
+        let hex = search.filter.needed_hex();
         let mut places = Vec::new();
         for (g, generation) in self.generations.iter().enumerate() {
             for (b, batch) in generation.batches.iter().enumerate() {
@@ -95,7 +96,11 @@ impl Snapshot {
             }
         }
         for (s, segment) in self.segments.iter().enumerate() {
+            let with_hex = hex.as_ref().map(|(field, value)| segment.rows_with(field, value)).transpose()?;
             for (b, block) in segment.footer.blocks.iter().enumerate() {
+                if with_hex.as_ref().is_some_and(|rows| rows.binary_search_by_key(&b, |(block, _)| *block).is_err()) {
+                    continue;
+                }
                 let wanted = block.streams.is_empty()
                     || block.streams.iter().any(|stream| {
                         segment
@@ -110,7 +115,7 @@ impl Snapshot {
             }
         }
         places.sort_by_key(|(time, place)| (Reverse(*time), *place));
-        places
+        Ok(places)
     }
 
     fn with_part<T>(&self, place: Place, then: impl FnOnce(&Part<'_>) -> Result<T>) -> Result<Option<T>> {
@@ -158,7 +163,7 @@ impl Snapshot {
         let mut tables = Tables::new(self, &search.filter);
         // The newest rows so far, by (time, sequence number), and where each is.
         let mut newest: BTreeMap<(i64, u64), (Place, usize)> = BTreeMap::new();
-        for (time_max, place) in self.places(search) {
+        for (time_max, place) in self.places(search)? {
             let full = newest.len() >= wanted;
             if wanted == 0 || full && newest.first_key_value().is_some_and(|((time, _), _)| *time > time_max) {
                 break;
@@ -189,7 +194,7 @@ impl Snapshot {
     pub(crate) fn count(&self, search: &Search) -> Result<u64> {
         let mut tables = Tables::new(self, &search.filter);
         let mut total = 0;
-        for (_, place) in self.places(search) {
+        for (_, place) in self.places(search)? {
             total += self
                 .with_part(place, |part| Ok(self.select(search, part, tables.of(place))?.0.len() as u64))?
                 .unwrap_or(0);
@@ -199,7 +204,7 @@ impl Snapshot {
 
     /// Calls `found` with every row there is, part by part.
     pub(crate) fn for_each(&self, found: &mut dyn FnMut(Record)) -> Result<()> {
-        for (_, place) in self.places(&Search::default()) {
+        for (_, place) in self.places(&Search::default())? {
             self.with_part(place, |part| {
                 let set = RowSet::all(part.rows());
                 materialise(part, &set)?.into_iter().for_each(&mut *found);

@@ -8,6 +8,7 @@
 //! * A block has rows of one epoch.
 use super::ints;
 use super::pages::{PageWriter, Space};
+use super::rowindex;
 use super::text_lane::{self, Scratch, Values};
 use crate::batch::{Batch, LaneKind, LaneView};
 use crate::codec::{put_varint, zigzag};
@@ -323,6 +324,8 @@ struct Gathered<'a> {
 pub(crate) struct EncodedBlock {
     pub(crate) bytes: Vec<u8>,
     pub(crate) meta: BlockMeta,
+    /// Hash and row of each hex value and UUID.
+    pub(crate) hashes: Vec<(u64, u32)>,
 }
 
 /// Encodes the given rows, as (input, row), as one block.
@@ -352,7 +355,7 @@ pub(crate) fn encode(
         (last_seq, last_at) = (*seq, *at);
     }
     let streams = put_streams(each().map(|(input, row)| input.stream(row)).collect(), &mut pages, &mut head);
-    put_lanes(inputs, rows, tables, slots_of, scratch, &mut pages, &mut head);
+    let hashes = put_lanes(inputs, rows, tables, slots_of, scratch, &mut pages, &mut head);
     let mut directory = Vec::new();
     let mut bytes = pages.finish(&mut directory);
     head.extend_from_slice(&directory);
@@ -372,7 +375,7 @@ pub(crate) fn encode(
         streams: if streams.len() <= META_STREAMS_MAX { streams } else { Vec::new() },
     };
     bytes.extend_from_slice(&head);
-    EncodedBlock { bytes, meta }
+    EncodedBlock { bytes, meta, hashes }
 }
 
 fn arrival_runs(rows: impl Iterator<Item = (u64, i64)>) -> Vec<(u64, i64)> {
@@ -403,7 +406,8 @@ fn put_lanes(
     scratch: &mut Scratch,
     pages: &mut PageWriter,
     head: &mut Vec<u8>,
-) {
+) -> Vec<(u64, u32)> {
+    let mut hashes = Vec::new();
     let mut gathered = gather(inputs, rows, tables.lanes.len());
     // In the order of the fields, so that records come back in the order in which fields were first seen.
     let mut order: Vec<usize> =
@@ -430,9 +434,15 @@ fn put_lanes(
             }
             LaneKind::Int | LaneKind::Bool => ints::put(&lane.ints, pages, head),
             LaneKind::Null => {}
-            LaneKind::Hex { .. } | LaneKind::Uuid { .. } => pages.put(Space::Dense, &lane.fixed).put(head),
+            LaneKind::Hex { .. } | LaneKind::Uuid { .. } => {
+                let name = tables.fields.get(field as usize).map_or("", |path| &path.name);
+                let values = lane.fixed.chunks_exact(kind.width().unwrap_or(1));
+                hashes.extend(values.zip(&lane.rows).map(|(value, row)| (rowindex::hash(name, value), *row as u32)));
+                pages.put(Space::Dense, &lane.fixed).put(head);
+            }
         }
     }
+    hashes
 }
 
 fn gather<'g>(inputs: &'g [Input<'_>], rows: &[(u32, u16)], lanes: usize) -> Vec<Gathered<'g>> {

@@ -1,6 +1,6 @@
 //! A segment file's footer: what the file is, and where everything in it lies.
 //!
-//! `| magic 4 | version u32 | blocks ... | shapes | index | footer | footer length u32 | magic 4 |`
+//! `| magic 4 | version u32 | blocks ... | shapes | index | row index | footer | footer length u32 | magic 4 |`
 //!
 //! Invariants
 //! * A file without a whole footer is no segment: it was never finished.
@@ -74,6 +74,7 @@ pub(crate) struct Footer {
     pub(crate) shape_count: u32,
     pub(crate) shapes: Piece,
     pub(crate) index: Piece,
+    pub(crate) row_index: Piece,
     pub(crate) blocks: Vec<BlockMeta>,
 }
 
@@ -112,8 +113,9 @@ impl Footer {
                 && inside(b.offset + b.pages_len, u64::from(b.head_len))
                 && b.rows as usize <= BLOCK_ROWS_MAX
         });
-        let pieces =
-            [self.shapes, self.index].iter().all(|p| inside(p.offset, p.len) && p.raw <= FOOTER_BYTES_MAX as u64 * 8);
+        let pieces = [self.shapes, self.index, self.row_index]
+            .iter()
+            .all(|p| inside(p.offset, p.len) && p.raw <= FOOTER_BYTES_MAX as u64 * 8);
         if blocks && pieces { Ok(()) } else { Err(Error::corrupt("a footer names bytes that its file does not have")) }
     }
 

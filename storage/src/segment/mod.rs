@@ -8,6 +8,7 @@ mod ints;
 mod pages;
 mod planes;
 mod reader;
+mod rowindex;
 mod slots;
 mod text_lane;
 mod writer;

@@ -6,6 +6,7 @@
 use super::block_reader::Block;
 use super::footer::{Footer, HEAD_BYTES, Piece, TAIL_BYTES};
 use super::pages::Source;
+use super::rowindex::{self, RowIndex};
 use crate::env::{Env, File, OpenMode};
 use crate::error::{Error, Result};
 use crate::layout::SEGMENT_MAGIC;
@@ -32,6 +33,7 @@ pub(crate) struct Segment {
     pub(crate) bytes: u64,
     source: FileSource,
     shapes: OnceLock<Arc<ShapeTable>>,
+    row_index: OnceLock<Option<RowIndex>>,
     blocks: Vec<OnceLock<Arc<Block>>>,
 }
 
@@ -44,7 +46,7 @@ impl Segment {
         let footer = read_footer(&source, bytes).map_err(|e| e.context(path.display()))?;
         let blocks = footer.blocks.iter().map(|_| OnceLock::new()).collect();
         let fields = footer.fields.iter().map(FieldPath::from).collect();
-        Ok(Self { footer, fields, bytes, source, shapes: OnceLock::new(), blocks })
+        Ok(Self { footer, fields, bytes, source, shapes: OnceLock::new(), row_index: OnceLock::new(), blocks })
     }
 
     /// The file's path.
@@ -81,6 +83,33 @@ impl Segment {
     /// The bytes of the bundled index.
     pub(crate) fn index_bytes(&self) -> Result<Vec<u8>> {
         self.piece(self.footer.index).map_err(|e| e.context(self.path().display()))
+    }
+
+    fn row_index(&self) -> Result<Option<&RowIndex>> {
+        if let Some(index) = self.row_index.get() {
+            return Ok(index.as_ref());
+        }
+        let index = RowIndex::open(&self.source, self.footer.row_index)?;
+        Ok(self.row_index.get_or_init(|| index).as_ref())
+    }
+
+    /// Rows whose field may have this hex value or UUID, as (block, row), ascending. No other row has it.
+    pub(crate) fn rows_with(&self, field: &str, value: &[u8]) -> Result<Vec<(usize, usize)>> {
+        let found = self.row_index().and_then(|index| match index {
+            Some(index) => index.candidates(&self.source, rowindex::hash(field, value)),
+            None => Ok(Vec::new()),
+        });
+        let rows = found.map_err(|e| e.context(self.path().display()))?;
+        let mut placed = Vec::with_capacity(rows.len());
+        let (mut base, mut rows) = (0u64, rows.into_iter().peekable());
+        for (number, block) in self.footer.blocks.iter().enumerate() {
+            let end = base + u64::from(block.rows);
+            while let Some(row) = rows.next_if(|row| u64::from(*row) < end) {
+                placed.push((number, (u64::from(row) - base) as usize));
+            }
+            base = end;
+        }
+        Ok(placed)
     }
 
     fn piece(&self, piece: Piece) -> Result<Vec<u8>> {
@@ -120,6 +149,9 @@ impl Segment {
             }
             self.read_shapes()?;
             self.piece(self.footer.index)?;
+            if let Some(index) = self.row_index()? {
+                index.verify(&self.source)?;
+            }
             for index in 0..self.block_count() {
                 self.block(index)?.verify(&self.source)?;
             }

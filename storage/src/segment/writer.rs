@@ -5,6 +5,7 @@
 //! * Nothing of a segment is believed by others before the catalog names it.
 use super::block::{self, BlockMeta, Input, Tables};
 use super::footer::{Footer, FooterField, HEAD_BYTES, Piece};
+use super::rowindex;
 use super::text_lane::Scratch;
 use crate::env::{Env, File, OpenMode};
 use crate::error::{Error, Result};
@@ -43,6 +44,8 @@ pub(crate) struct SegmentWriter {
     crc: crc32fast::Hasher,
     blocks: Vec<BlockMeta>,
     scratch: Scratch,
+    hashes: Vec<(u64, u32)>,
+    rows: u32,
 }
 
 impl SegmentWriter {
@@ -60,6 +63,8 @@ impl SegmentWriter {
             crc: crc32fast::Hasher::new(),
             blocks: Vec::new(),
             scratch: Scratch::default(),
+            hashes: Vec::new(),
+            rows: 0,
         };
         let mut head = SEGMENT_MAGIC.to_vec();
         head.extend_from_slice(&1u32.to_le_bytes());
@@ -86,6 +91,8 @@ impl SegmentWriter {
         let mut encoded = block::encode(inputs, rows, tables, slots_of, &mut self.scratch);
         encoded.meta.offset = self.at;
         self.write(&encoded.bytes)?;
+        self.hashes.extend(encoded.hashes.into_iter().map(|(hash, row)| (hash, self.rows + row)));
+        self.rows += encoded.meta.rows;
         self.blocks.push(encoded.meta);
         Ok(())
     }
@@ -102,6 +109,10 @@ impl SegmentWriter {
         let small = zstd::bulk::compress(&raw, 3).map_err(|e| Error::io("compress the shapes of", &self.path, e))?;
         let shape_piece = self.piece(&small, raw.len())?;
         let index_piece = self.piece(index, index.len())?;
+        let (rows, front) = rowindex::build(std::mem::take(&mut self.hashes));
+        let front_crc = crc32fast::hash(rows.get(..front).unwrap_or_default());
+        let row_piece = Piece { offset: self.at, len: rows.len() as u64, raw: front as u64, crc: front_crc };
+        self.write(&rows)?;
         let footer = Footer {
             id: identity.id,
             day: identity.day,
@@ -115,6 +126,7 @@ impl SegmentWriter {
             shape_count: shapes.len() as u32,
             shapes: shape_piece,
             index: index_piece,
+            row_index: row_piece,
             blocks: std::mem::take(&mut self.blocks),
         };
         let footer = footer.encode()?;

@@ -1,0 +1,256 @@
+//! Where a hex value or UUID stands in a segment: candidate rows by hash, without reading the column.
+//!
+//! Rows are kept in the order of their value's hash, in shards of some ten thousand, in buckets of about eight; a bucket
+//! keeps for each row a few bits of the hash and the row's number in the segment. So a look-up reads one shard, and of
+//! a value that is not there a quarter of a row on average has to be looked at. A filter that says no takes as much room
+//! and then leaves the blocks to be searched: `docs/decisions/0005-row-index.md` has the figures.
+//!
+//! `| rows u32 | row bits u8 | shard bits u8 | bucket bits u8 | per shard: length u32, crc32 u32 |` in front, then the
+//! shards: `| rows | starts of buckets, packed | check bits and row of each entry, packed |`.
+//!
+//! Invariants
+//! * Every row with a hex value or UUID is listed: a value that is not found here is not in the segment.
+//! * A hash is the same in every version: it is part of the format.
+use super::bits::{BitWriter, Packed, bits_of, packed_bytes};
+use super::footer::Piece;
+use super::pages::Source;
+use crate::codec::{Reader, put_varint};
+use crate::error::{Error, Result};
+
+/// Entries of a shard, about.
+const SHARD_ENTRIES: usize = 32_768;
+/// Entries of a bucket, about.
+const BUCKET_ENTRIES: usize = 8;
+/// Bits of the hash beside each row.
+const CHECK_BITS: u32 = 5;
+const SHARD_BITS_MAX: u32 = 16;
+const FRONT_BYTES_MAX: u64 = 16 + (8 << SHARD_BITS_MAX);
+
+/// The hash of a field's value.
+pub(crate) fn hash(field: &str, value: &[u8]) -> u64 {
+    const K: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mut h = 0x5171_F1A5u64 ^ (value.len() as u64);
+    let mut eat = |bytes: &[u8]| {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0u8; 8];
+            word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+            h = (h ^ u64::from_le_bytes(word)).wrapping_mul(K);
+            h ^= h >> 32;
+        }
+    };
+    eat(field.as_bytes());
+    eat(value);
+    h = (h ^ (h >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    h ^ (h >> 32)
+}
+
+/// The index of these entries, each a hash and the row's number in the segment, and how long its front is.
+pub(crate) fn build(mut entries: Vec<(u64, u32)>) -> (Vec<u8>, usize) {
+    if entries.is_empty() {
+        return (Vec::new(), 0);
+    }
+    entries.sort_unstable();
+    let row_bits = bits_of(entries.iter().map(|(_, row)| u64::from(*row)).max().unwrap_or(0));
+    let shard_bits = bits_of((entries.len() / SHARD_ENTRIES) as u64).min(SHARD_BITS_MAX);
+    let per_shard = entries.len() >> shard_bits;
+    let bucket_bits = bits_of((per_shard / BUCKET_ENTRIES) as u64);
+    let mut shards: Vec<Vec<u8>> = Vec::with_capacity(1 << shard_bits);
+    let mut rest = entries.as_slice();
+    for shard in 0..1u64 << shard_bits {
+        let (own, later) = rest.split_at(rest.partition_point(|(hash, _)| top(*hash, shard_bits) <= shard));
+        rest = later;
+        shards.push(build_shard(own, row_bits, shard_bits, bucket_bits));
+    }
+    let mut out = (entries.len() as u32).to_le_bytes().to_vec();
+    out.extend([row_bits as u8, shard_bits as u8, bucket_bits as u8]);
+    for shard in &shards {
+        out.extend_from_slice(&(shard.len() as u32).to_le_bytes());
+        out.extend_from_slice(&crc32fast::hash(shard).to_le_bytes());
+    }
+    let front = out.len();
+    out.extend(shards.concat());
+    (out, front)
+}
+
+/// The highest bits of a hash.
+fn top(hash: u64, bits: u32) -> u64 {
+    if bits == 0 { 0 } else { hash >> (64 - bits) }
+}
+
+/// Bucket in its shard, and check bits.
+fn place(hash: u64, shard_bits: u32, bucket_bits: u32) -> (u64, u64) {
+    let below_shard = hash << shard_bits;
+    let below_bucket = below_shard << bucket_bits;
+    (top(below_shard, bucket_bits), top(below_bucket, CHECK_BITS))
+}
+
+fn build_shard(entries: &[(u64, u32)], row_bits: u32, shard_bits: u32, bucket_bits: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_varint(&mut out, entries.len() as u64);
+    let (mut starts, mut packed) = (BitWriter::default(), BitWriter::default());
+    let start_bits = bits_of(entries.len() as u64);
+    let mut at = 0usize;
+    for bucket in 0..1u64 << bucket_bits {
+        while entries.get(at).is_some_and(|(hash, _)| place(*hash, shard_bits, bucket_bits).0 < bucket) {
+            at += 1;
+        }
+        starts.push(at as u64, start_bits);
+    }
+    for (hash, row) in entries {
+        let (_, check) = place(*hash, shard_bits, bucket_bits);
+        packed.push(check | u64::from(*row) << CHECK_BITS, CHECK_BITS + row_bits);
+    }
+    out.extend(starts.finish());
+    out.extend(packed.finish());
+    out
+}
+
+/// The front of an index: where its shards are.
+pub(crate) struct RowIndex {
+    row_bits: u32,
+    shard_bits: u32,
+    bucket_bits: u32,
+    /// Offset in the file, length and crc of each.
+    shards: Vec<(u64, u32, u32)>,
+}
+
+impl RowIndex {
+    /// Reads the front of an index; nothing where no row has such a value. The piece's `raw` is the front's length and
+    /// its crc the front's: each shard has its own.
+    pub(crate) fn open(source: &dyn Source, piece: Piece) -> Result<Option<Self>> {
+        if piece.len == 0 {
+            return Ok(None);
+        }
+        if piece.raw > piece.len || piece.raw > FRONT_BYTES_MAX {
+            return Err(damaged());
+        }
+        let mut front = vec![0u8; piece.raw as usize];
+        source.read(piece.offset, &mut front)?;
+        if crc32fast::hash(&front) != piece.crc {
+            return Err(damaged());
+        }
+        let r = &mut Reader::new(&front);
+        let (_rows, row_bits, shard_bits, bucket_bits) =
+            (r.u32()?, u32::from(r.u8()?), u32::from(r.u8()?), u32::from(r.u8()?));
+        if row_bits > 32 || shard_bits > SHARD_BITS_MAX || bucket_bits > 32 || r.remaining() != 8 << shard_bits {
+            return Err(damaged());
+        }
+        let mut at = piece.offset + piece.raw;
+        let mut shards = Vec::with_capacity(1 << shard_bits);
+        while r.remaining() > 0 {
+            let (shard_len, crc) = (r.u32()?, r.u32()?);
+            shards.push((at, shard_len, crc));
+            at += u64::from(shard_len);
+        }
+        if at != piece.offset + piece.len {
+            return Err(damaged());
+        }
+        Ok(Some(Self { row_bits, shard_bits, bucket_bits, shards }))
+    }
+
+    /// Rows that may have the value of this hash, ascending. No other row has it.
+    pub(crate) fn candidates(&self, source: &dyn Source, hash: u64) -> Result<Vec<u32>> {
+        let Some((offset, len, crc)) = self.shards.get(top(hash, self.shard_bits) as usize).copied() else {
+            return Err(damaged());
+        };
+        let mut bytes = vec![0; len as usize];
+        source.read(offset, &mut bytes)?;
+        if crc32fast::hash(&bytes) != crc {
+            return Err(damaged());
+        }
+        let r = &mut Reader::new(&bytes);
+        let entries = r.varint()? as usize;
+        let start_bits = bits_of(entries as u64);
+        let buckets = 1usize << self.bucket_bits;
+        let starts = r.take(packed_bytes(buckets, start_bits))?;
+        let packed = r.take(packed_bytes(entries, CHECK_BITS + self.row_bits))?;
+        let (bucket, check) = place(hash, self.shard_bits, self.bucket_bits);
+        let starts = Packed::new(starts, start_bits);
+        let first = starts.get(bucket as usize) as usize;
+        let end = if bucket as usize + 1 < buckets { starts.get(bucket as usize + 1) as usize } else { entries };
+        let packed = Packed::new(packed, CHECK_BITS + self.row_bits);
+        let mut rows: Vec<u32> = (first..end.min(entries))
+            .map(|entry| packed.get(entry))
+            .filter(|entry| entry & ((1 << CHECK_BITS) - 1) == check)
+            .map(|entry| (entry >> CHECK_BITS) as u32)
+            .collect();
+        rows.sort_unstable();
+        Ok(rows)
+    }
+
+    /// Checks every shard.
+    pub(crate) fn verify(&self, source: &dyn Source) -> Result<()> {
+        let mut bytes = Vec::new();
+        for (offset, len, crc) in &self.shards {
+            bytes.clear();
+            bytes.resize(*len as usize, 0);
+            source.read(*offset, &mut bytes)?;
+            if crc32fast::hash(&bytes) != *crc {
+                return Err(damaged());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn damaged() -> Error {
+    Error::corrupt("the row index is damaged")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(built: &(Vec<u8>, usize)) -> RowIndex {
+        let (bytes, front) = built;
+        let crc = crc32fast::hash(&bytes[..*front]);
+        RowIndex::open(bytes, Piece { offset: 0, len: bytes.len() as u64, raw: *front as u64, crc }).unwrap().unwrap()
+    }
+
+    fn value(i: u32) -> [u8; 16] {
+        u128::from(i).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835).to_be_bytes()
+    }
+
+    #[test]
+    fn every_row_is_found_and_few_others_are_proposed() {
+        for rows in [1u32, 7, 1_000, 100_000] {
+            let entries = (0..rows).map(|row| (hash("trace", &value(row / 3)), row)).collect();
+            let built = build(entries);
+            let (index, bytes) = (open(&built), built.0);
+            index.verify(&bytes).unwrap();
+            for row in (0..rows).step_by(rows.div_ceil(500) as usize) {
+                let found = index.candidates(&bytes, hash("trace", &value(row / 3))).unwrap();
+                assert!(found.contains(&row) && found.is_sorted(), "{row} of {rows}: {found:?}");
+            }
+            let wrong: usize = (0..1_000u32)
+                .map(|i| index.candidates(&bytes, hash("trace", &value(1 << 30 | i))).unwrap().len())
+                .sum();
+            assert!(wrong < 1_500, "{wrong} of {rows}");
+        }
+        assert!(RowIndex::open(&build(Vec::new()).0, Piece { offset: 0, len: 0, raw: 0, crc: 0 }).unwrap().is_none());
+    }
+
+    #[test]
+    fn many_rows_of_one_value_are_all_found() {
+        let built = build((0..50_000).map(|row| (hash("f", &[7; 8]), row)).collect());
+        assert_eq!(open(&built).candidates(&built.0, hash("f", &[7; 8])).unwrap().len(), 50_000);
+    }
+
+    #[test]
+    fn every_flipped_byte_is_refused() {
+        let built = build((0..300).map(|row| (hash("f", &value(row)), row)).collect());
+        let (bytes, front) = &built;
+        let piece =
+            Piece { offset: 0, len: bytes.len() as u64, raw: *front as u64, crc: crc32fast::hash(&bytes[..*front]) };
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 0x10;
+            assert!(RowIndex::open(&bad, piece).is_err() || open(&built).verify(&bad).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn hashes_never_change() {
+        assert_eq!(hash("trace_id", &value(1)), 0xa72479e548469bbc);
+    }
+}
