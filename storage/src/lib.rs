@@ -18,5 +18,7 @@ pub mod record;
 pub mod retention;
 pub mod scan;
 mod segment;
+#[cfg(feature = "fuzzing")]
+pub use segment::fuzzing;
 pub mod text;
 pub mod wal;

@@ -3,6 +3,8 @@ mod bits;
 mod block;
 mod block_reader;
 mod footer;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod index;
 mod ints;
 mod pages;

@@ -1,0 +1,260 @@
+//! A door for the fuzz targets in `fuzz/`, behind the feature `fuzzing`: whole files, footers and blocks from any bytes.
+//!
+//! Checksums would turn nearly every changed byte away at the first step, so all but [`open_segment`] put right checksums
+//! over what they are given; damage that passes a checksum is then what everything behind has to stand.
+//!
+//! Invariants
+//! * Nothing here panics, whatever the bytes: the result is what could be read, or an error.
+use super::block::BlockMeta;
+use super::block_reader::Block;
+use super::footer::Footer;
+use super::pages::{PageWriter, Pages, Source, Space, Stream};
+use super::reader::Segment;
+use crate::batch::{BatchBuilder, LaneKind};
+use crate::codec::{Reader, put_bytes};
+use crate::engine::{Ack, Append, Engine, Options};
+use crate::env::sim::SimEnv;
+use crate::error::{Error, Result};
+use crate::layout::SEGMENT_MAGIC;
+use crate::text::shape::WHOLE;
+use crate::text::table::ShapeTable;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Fields and streams that the segment of a fuzzed block has.
+const FIELDS: usize = 64;
+const FILE: &str = "/fuzzed.seg";
+
+/// Opens a file as a segment and reads every value; gives how many there are.
+pub fn open_segment(bytes: &[u8]) -> Result<u64> {
+    let env = SimEnv::new(1);
+    let path = Path::new(FILE);
+    env.write_raw(path, bytes).map_err(|e| Error::io("write", path, e))?;
+    let segment = Segment::open(&env, path)?;
+    let verified = segment.verify();
+    let shapes = segment.shapes()?;
+    let mut values = 0;
+    for index in 0..segment.block_count() {
+        values += read_block(segment.block(index)?, shapes, segment.source())?;
+    }
+    verified.map(|()| values)
+}
+
+/// Reads a footer whose payload is `payload`, of a file of `body` bytes before it.
+pub fn open_footer(payload: &[u8], body: u64) -> Result<u64> {
+    let mut envelope = b"LYF1\x01\0\0\0".to_vec();
+    envelope.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&envelope);
+    crc.update(payload);
+    envelope.extend_from_slice(&crc.finalize().to_le_bytes());
+    envelope.extend_from_slice(payload);
+    let footer = Footer::decode(&envelope, body.saturating_add(envelope.len() as u64))?;
+    let (first, last) = footer.seqs();
+    let (earliest, latest) = footer.times();
+    Ok(footer.rows() ^ first ^ last ^ (earliest ^ latest) as u64)
+}
+
+/// The parts of a block before checksums are put over them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BlockParts {
+    /// The head without the page directory.
+    pub head: Vec<u8>,
+    /// The raw bytes of the three spaces.
+    pub spaces: [Vec<u8>; 3],
+    /// The shape table of its segment.
+    pub shapes: Vec<u8>,
+    /// How many rows the footer says that it has.
+    pub rows: u32,
+}
+
+/// Puts a block together and reads every value of it.
+pub fn open_block(parts: &BlockParts) -> Result<u64> {
+    let shapes = ShapeTable::decode(&parts.shapes)?;
+    let mut pages = PageWriter::default();
+    for (space, bytes) in SPACES.into_iter().zip(&parts.spaces) {
+        pages.put(space, bytes);
+    }
+    let mut head = parts.head.clone();
+    let mut file = pages.finish(&mut head);
+    let meta = BlockMeta {
+        offset: 0,
+        pages_len: file.len() as u64,
+        head_len: head.len() as u32,
+        head_crc: crc32fast::hash(&head),
+        rows: parts.rows,
+        epoch: 0,
+        first_seq: 0,
+        last_seq: 0,
+        time_min: 0,
+        time_max: 0,
+        expire_from: 0,
+        streams: Vec::new(),
+    };
+    file.extend_from_slice(&head);
+    let block = Block::read(&meta, FIELDS, FIELDS, &file)?;
+    read_block(&block, &shapes, &file)
+}
+
+const SPACES: [Space; 3] = [Space::Dense, Space::Codes, Space::Text];
+
+/// Reads all columns, lanes and values of a block.
+fn read_block(block: &Block, shapes: &ShapeTable, source: &dyn Source) -> Result<u64> {
+    let verified = block.verify(source);
+    let seqs = block.seqs(source)?;
+    block.times(source)?;
+    block.streams(source)?;
+    seqs.first().map(|seq| block.arrivals.at(*seq as u64));
+    let (mut values, mut out) = (0u64, Vec::new());
+    for lane in &block.lanes {
+        block.presence(lane, source)?;
+        match lane.kind {
+            LaneKind::String | LaneKind::Number | LaneKind::Json => {
+                let listed = block.shapes(lane, shapes.len(), source)?;
+                let codes = block.codes(lane, source)?;
+                let variables = block.variables(lane, &listed, shapes.slots(), source)?;
+                let mut next = vec![0usize; listed.listed.len()];
+                for local in codes {
+                    let index = next.get_mut(local as usize).map_or(0, |next| std::mem::replace(next, *next + 1));
+                    out.clear();
+                    if listed.listed.get(local as usize) == Some(&WHOLE) {
+                        out.extend_from_slice(variables.whole(index));
+                    } else {
+                        variables.slots(local).iter().for_each(|slot| variables.push(slot, index, &mut out));
+                    }
+                    values += 1;
+                }
+            }
+            LaneKind::Int | LaneKind::Bool => values += block.ints(lane, source)?.len() as u64,
+            LaneKind::Null => values += lane.count as u64,
+            LaneKind::Hex { .. } | LaneKind::Uuid { .. } => {
+                let bytes = block.fixed(lane, source)?;
+                out.clear();
+                for value in bytes.chunks_exact(lane.kind.width().unwrap_or(1).max(1)) {
+                    lane.kind.push_text(value, &mut out);
+                    values += 1;
+                }
+            }
+        }
+    }
+    verified.map(|()| values)
+}
+
+/// The file of a segment with columns of every kind, for targets to change a little.
+pub fn sample_segment() -> Result<Vec<u8>> {
+    let env = SimEnv::new(7);
+    let options = Options { background: false, wal_file_bytes: 1 << 20, ..Options::new("/data") };
+    let engine = Engine::open(Arc::new(env.clone()), options)?;
+    let mut rows = BatchBuilder::new();
+    for i in 0..400 {
+        put_row(&mut rows, i);
+    }
+    engine.append(Append::new(rows.finish()?, Ack::Wal))?;
+    engine.seal()?;
+    let files: Vec<(PathBuf, u64)> = env.files();
+    let found = files.iter().find(|(path, _)| path.extension().is_some_and(|extension| extension == "seg"));
+    let path = found.map(|(path, _)| path).ok_or_else(|| Error::invalid("no segment was sealed"))?;
+    env.read_raw(path).map_err(|e| Error::io("read", path, e))
+}
+
+fn put_row(rows: &mut BatchBuilder, i: u64) {
+    let mixed = i.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    rows.begin_row();
+    rows.time(1_780_000_000_000_000_000 + i as i64 * 1_500_000);
+    rows.string("service_name", if i.is_multiple_of(5) { "db" } else { "web" });
+    rows.string("_msg", &format!("request {i} of 10.0.{}.{} took {:03} ms, blk_{mixed}", i % 256, i % 7, i % 911));
+    rows.string("path", &format!("/v{}/items/{:x}", i % 3, mixed));
+    rows.string("trace", &format!("{mixed:016x}{i:016X}").to_lowercase());
+    rows.string("uuid", &format!("{:08x}-0000-4000-8000-{:012x}", i, mixed >> 16));
+    rows.int("constant", 7);
+    rows.int("status", [200, 404, 500].get((i % 3) as usize).copied().unwrap_or(0));
+    rows.int("rising", (i * i) as i64);
+    rows.int("random", mixed as i64);
+    rows.number("ratio", &format!("{}.50", i % 9));
+    rows.bool("ok", i.is_multiple_of(2));
+    if i.is_multiple_of(3) {
+        rows.null("nothing");
+        rows.json("list", &format!("[{i},{{\"a\":null}}]"));
+        rows.string("rare", &format!("word{} 日本 {}", i % 11, "1 ".repeat(70)));
+    }
+    rows.commit_row();
+}
+
+/// The one block of [`sample_segment`], taken apart.
+pub fn sample_block() -> Result<BlockParts> {
+    let file = sample_segment()?;
+    let env = SimEnv::new(1);
+    let path = Path::new(FILE);
+    env.write_raw(path, &file).map_err(|e| Error::io("write", path, e))?;
+    let segment = Segment::open(&env, path)?;
+    let none = || Error::invalid("the sample has no block");
+    let meta = segment.footer.blocks.first().ok_or_else(none)?;
+    let mut head = vec![0; meta.head_len as usize];
+    segment.source().read(meta.offset + meta.pages_len, &mut head)?;
+    // The directory is what is left of the head once all else was read; it is found by what it has to add up to.
+    let directory = (0..head.len()).find_map(|at| {
+        let r = &mut Reader::new(head.get(at..)?);
+        let pages = Pages::read(r, meta.offset).ok()?;
+        (r.remaining() == 0 && pages.stored_bytes() == meta.pages_len).then_some((at, pages))
+    });
+    let (at, pages) = directory.ok_or_else(none)?;
+    let lens = raw_lens(head.get(at..).unwrap_or_default())?;
+    let space = |space: Space, len: usize| pages.stream(segment.source(), Stream { space, start: 0, len });
+    let [dense, codes, text] = lens;
+    let spaces = [space(Space::Dense, dense)?, space(Space::Codes, codes)?, space(Space::Text, text)?];
+    head.truncate(at);
+    Ok(BlockParts { head, spaces, shapes: segment.shapes()?.encode(), rows: meta.rows })
+}
+
+/// The raw bytes of each space, by a page directory.
+fn raw_lens(directory: &[u8]) -> Result<[usize; 3]> {
+    let r = &mut Reader::new(directory);
+    let mut lens = [0usize; 3];
+    for _ in 0..r.count(8)? {
+        let space = usize::from(r.u8()?);
+        r.u8()?;
+        r.varint()?;
+        let raw = r.varint()? as usize;
+        r.u32()?;
+        if let Some(len) = lens.get_mut(space) {
+            *len += raw;
+        }
+    }
+    Ok(lens)
+}
+
+/// The magic at both ends of a segment file, with which inputs for [`open_segment`] begin.
+pub const MAGIC: [u8; 4] = SEGMENT_MAGIC;
+
+/// A block's parts as one run of bytes, for corpora.
+pub fn put_parts(parts: &BlockParts) -> Vec<u8> {
+    let mut out = parts.rows.to_le_bytes().to_vec();
+    for bytes in [&parts.head, &parts.shapes].into_iter().chain(&parts.spaces) {
+        put_bytes(&mut out, bytes);
+    }
+    out
+}
+
+/// The inverse of [`put_parts`].
+pub fn read_parts(bytes: &[u8]) -> Result<BlockParts> {
+    let r = &mut Reader::new(bytes);
+    let rows = r.u32()?;
+    let (head, shapes) = (r.bytes()?.to_vec(), r.bytes()?.to_vec());
+    let spaces = [r.bytes()?.to_vec(), r.bytes()?.to_vec(), r.bytes()?.to_vec()];
+    Ok(BlockParts { head, spaces, shapes, rows })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_samples_are_read_whole() {
+        let file = sample_segment().unwrap();
+        let values = open_segment(&file).unwrap();
+        assert!(values > 4_000);
+        let parts = sample_block().unwrap();
+        assert_eq!(open_block(&parts).unwrap(), values);
+        assert_eq!(read_parts(&put_parts(&parts)).unwrap(), parts);
+    }
+}
