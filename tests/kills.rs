@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Kills of one directory; then a new one begins, or a check of everything would take ever longer.
 const KILLS_PER_DIRECTORY: u64 = 50;
 /// Every so many rounds everything is checked; in the others, all rows of the last two rounds and the number of all.
-const FULL_EVERY: u64 = 10;
+const FULL_EVERY: u64 = 25;
 
 #[test]
 fn what_was_acknowledged_outlives_50_kills() {
@@ -79,8 +79,8 @@ struct Hits {
     compacting: u64,
     maintenance_done: u64,
     acknowledged: u64,
-    /// Batches that were there though nobody had been told so.
-    unacknowledged: u64,
+    /// Batches that nobody had been told were there.
+    unanswered: u64,
 }
 
 /// A batch that a process has sent.
@@ -123,12 +123,13 @@ impl<'a> Store<'a> {
         }
         let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
         let (ready, lines) = read_lines(child.stdout.take().unwrap());
-        let (at_once, delay) = (chance.below(5) == 0, Duration::from_millis(20 + chance.below(280)));
         // Some are killed while they open the directory; the others once they work.
-        if !at_once {
+        if chance.below(5) == 0 {
+            std::thread::sleep(Duration::from_millis(chance.below(60)));
+        } else {
             ready.recv().expect("the process ended before it was ready");
+            std::thread::sleep(Duration::from_millis(20 + chance.below(280)));
         }
-        std::thread::sleep(delay);
         child.kill().unwrap();
         let status = child.wait().unwrap();
         assert_eq!(status.code(), None, "the process ended by itself: {status}");
@@ -137,7 +138,7 @@ impl<'a> Store<'a> {
 
     /// Learns from the lines of a process that was killed in the midst of them.
     fn take_lines(&mut self, round: u64, lines: &[String], hits: &mut Hits) {
-        let mut doing = if lines.is_empty() { "opening" } else { "" };
+        let (mut doing, mut unanswered) = (if lines.is_empty() { "opening" } else { "" }, 0);
         for line in lines {
             let words: Vec<&str> = line.split(' ').collect();
             let number = |at: usize| words[at].parse::<u64>().unwrap();
@@ -149,9 +150,11 @@ impl<'a> Store<'a> {
                     let is_safe = words[4] == "wal";
                     let sent = Sent { batch, is_safe, is_there: false, is_acknowledged: false };
                     assert!(self.sent.insert(batch.first_key, sent).is_none());
+                    unanswered += 1;
                 }
                 "acked" => {
                     hits.acknowledged += 1;
+                    unanswered -= 1;
                     self.sent.get_mut(&number(1)).unwrap().is_acknowledged = true;
                 }
                 "sealing" | "compacting" => doing = if words[0] == "sealing" { "sealing" } else { "compacting" },
@@ -162,13 +165,13 @@ impl<'a> Store<'a> {
                 _ => panic!("{line}"),
             }
         }
+        hits.unanswered += unanswered;
         match doing {
             "opening" => hits.opening += 1,
             "sealing" => hits.sealing += 1,
             "compacting" => hits.compacting += 1,
             _ => {}
         }
-        hits.unacknowledged += self.sent.values().filter(|sent| sent.is_there && !sent.is_acknowledged).count() as u64;
     }
 
     /// Opens the directory and compares it with what was sent.

@@ -23,7 +23,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Rows of the batches, in turn.
-const ROWS: [u64; 7] = [1, 300, 7, 1, 900, 50, 2];
+const ROWS: [u64; 7] = [1, 100, 7, 1, 300, 50, 2];
 /// Every so many batches one need not be durable.
 const MEMORY_EVERY: u64 = 5;
 /// Every so many seals of ours are followed by a merge.
