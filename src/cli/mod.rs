@@ -6,7 +6,8 @@ mod check;
 mod kill;
 mod serve;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use logyard_storage::engine::Ack;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -88,6 +89,25 @@ struct EngineArgs {
     /// Threads that decode [default: one a core]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// When a batch is acknowledged
+    #[arg(long, value_enum, default_value_t = AckName::Wal)]
+    ack: AckName,
+}
+
+/// How durable a batch is when it is acknowledged.
+#[derive(Clone, Copy, ValueEnum)]
+enum AckName {
+    Memory,
+    Wal,
+}
+
+impl From<AckName> for Ack {
+    fn from(name: AckName) -> Self {
+        match name {
+            AckName::Memory => Self::Memory,
+            AckName::Wal => Self::Wal,
+        }
+    }
 }
 
 #[derive(Args)]
