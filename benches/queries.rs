@@ -1,0 +1,121 @@
+//! Searches over a sealed store: best and median of many, warm, in process.
+//!
+//! `cargo bench --bench queries [-- FILE | ROWS]`. Counts of substrings are compared with a scan of all texts.
+#![allow(missing_docs, clippy::indexing_slicing, reason = "a program for people, which fails by panicking")]
+#[allow(dead_code, reason = "each program uses a part")]
+mod support;
+#[allow(dead_code, reason = "each program uses a part")]
+mod workload;
+
+use logyard_storage::engine::{Engine, Options, Search};
+use logyard_storage::env::RealEnv;
+use logyard_storage::scan::filter::{Filter, Test};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Instant;
+use support::{Input, round};
+use workload::Reference;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const TIMES: usize = 15;
+const PARTS: [&str; 2] = ["nnection req", "ail"];
+
+fn main() {
+    let directory = support::directory();
+    let file = match support::input(4_000_000) {
+        Input::File(file) => file,
+        Input::Rows(rows) => {
+            let file = directory.path().join("logs.jsonl");
+            support::write_lines(&file, &mut Reference::new(42), rows);
+            file
+        }
+    };
+    let data = directory.path().join("data");
+    support::bench_engine(&file, &["--data", data.to_str().expect("a path in UTF-8")]);
+    let engine = Engine::open(Arc::new(RealEnv::new()), Options::new(&data)).expect("the store that was made");
+    let store = Store { engine };
+    store.compare_with_a_scan();
+    store.measure();
+    println!("{}", json!({ "rss_mb": support::peak_memory_mb().round() }));
+}
+
+fn field(name: &str, test: Test) -> Filter {
+    Filter::Field(name.into(), test)
+}
+
+fn words(text: &str) -> Filter {
+    field("_msg", Test::phrase(text, false))
+}
+
+struct Store {
+    engine: Arc<Engine>,
+}
+
+impl Store {
+    fn compare_with_a_scan(&self) {
+        let mut scanned = [0u64; PARTS.len()];
+        let count = |record: logyard_storage::record::Record| {
+            for (part, found) in PARTS.iter().zip(&mut scanned) {
+                *found += u64::from(record.get("_msg").contains(part));
+            }
+        };
+        self.engine.for_each(count).expect("a scan");
+        for (part, scanned) in PARTS.iter().zip(scanned) {
+            assert_eq!(self.count(field("_msg", Test::Substring((*part).into()))), scanned, "{part}");
+        }
+    }
+
+    fn count(&self, filter: Filter) -> u64 {
+        self.engine.count(&Search { filter, ..Search::default() }).expect("a count")
+    }
+
+    fn newest(&self, filter: Filter, services: &[&str], limit: usize) -> u64 {
+        let services = services.iter().map(|service| (*service).to_owned()).collect();
+        let search = Search { filter, services, limit, ..Search::default() };
+        self.engine.search(&search).expect("a search").len() as u64
+    }
+
+    fn measure(&self) {
+        // What is looked for is taken from the data, far from its newest end.
+        let rows = self.engine.stats().expect("sizes").rows as usize;
+        let search = Search { limit: 1, offset: rows / 2, ..Search::default() };
+        let sample = self.engine.search(&search).expect("a search").pop().expect("a record");
+        let (trace, service) = (sample.get("metadata.trace_id"), sample.get("service_name"));
+        let message = sample.get("_msg");
+        let phrase: String = message.split_inclusive(' ').take(3).collect();
+        let phrase = phrase.trim_end();
+        measure("trace id, whole record", || self.newest(field("metadata.trace_id", Test::exact(trace)), &[], 1));
+        measure("record by its id", || u64::from(self.engine.get(sample.id()).expect("a look").is_some()));
+        measure("count of all", || self.count(Filter::All));
+        measure("word count: connection", || self.count(words("connection")));
+        measure("word count: failed", || self.count(words("failed")));
+        measure(&format!("phrase count: {phrase}"), || self.count(words(phrase)));
+        measure(&format!("whole message count: {message}"), || self.count(words(message)));
+        for part in PARTS {
+            measure(&format!("substring count: {part}"), || self.count(field("_msg", Test::Substring(part.into()))));
+        }
+        measure("count by level", || {
+            let levels = ["DEBUG", "INFO", "WARN", "ERROR", "CRITICAL"];
+            levels.map(|level| self.count(field("level", Test::exact(level)))).iter().sum()
+        });
+        measure("status 500 count", || self.count(field("metadata.status", Test::exact("500"))));
+        let error = || field("level", Test::exact("ERROR"));
+        measure("newest 100 errors of a service", || self.newest(error(), &[service], 100));
+        measure("newest 50 with a phrase", || self.newest(words("Received connection"), &[], 50));
+    }
+}
+
+fn measure(name: &str, query: impl Fn() -> u64) {
+    let mut times = Vec::with_capacity(TIMES);
+    let mut found = query();
+    for _ in 0..TIMES {
+        let started = Instant::now();
+        found = query();
+        times.push(started.elapsed().as_secs_f64() * 1e3);
+    }
+    times.sort_by(f64::total_cmp);
+    let (best, median) = (round(times[0], 2), round(times[TIMES / 2], 2));
+    println!("{}", json!({ "query": name, "found": found, "best_ms": best, "median_ms": median }));
+}
