@@ -25,11 +25,11 @@ fn main() {
     let Input::Rows(seconds) = support::input(10) else { panic!("how many seconds?") };
     let directory = support::directory();
     let engine = Engine::open(Arc::new(RealEnv::new()), Options::new(directory.path())).expect("a new store");
+    let source = Reference::new(42);
     let until = Instant::now() + Duration::from_secs(seconds);
     let mut micros: Vec<u32> = std::thread::scope(|scope| {
-        let writers: Vec<_> = (0..WRITERS).map(|n| (n, &engine)).collect();
-        let writers: Vec<_> =
-            writers.into_iter().map(|(n, engine)| scope.spawn(move || write(engine, n, until))).collect();
+        let write = |source| || write(&engine, source, until);
+        let writers: Vec<_> = (0..WRITERS).map(|seed| scope.spawn(write(source.with_seed(seed)))).collect();
         writers.into_iter().flat_map(|writer| writer.join().expect("a writer that ends")).collect()
     });
     let stats = engine.stats().expect("sizes");
@@ -52,12 +52,8 @@ fn main() {
 }
 
 /// Appends until the time is over; gives how long each took, in microseconds.
-fn write(engine: &Engine, writer: u64, until: Instant) -> Vec<u32> {
-    let (mut source, mut builder, mut micros) = (Reference::new(42), BatchBuilder::new(), Vec::new());
-    // Writers do not all send the same records.
-    let mut unused = BatchBuilder::new();
-    (0..writer * 17).for_each(|_| source.next(&mut unused));
-    drop(unused);
+fn write(engine: &Engine, mut source: Reference, until: Instant) -> Vec<u32> {
+    let (mut builder, mut micros) = (BatchBuilder::new(), Vec::new());
     loop {
         source.next(&mut builder);
         let started = Instant::now();

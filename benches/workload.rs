@@ -6,6 +6,7 @@
 use logyard_storage::batch::BatchBuilder;
 use logyard_storage::record::push_json_string;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// When the first record happened, milliseconds since 1970.
 const START_MS: u64 = 1_780_000_000_000;
@@ -275,7 +276,7 @@ fn line((kinds, seed): &(Vec<usize>, u64), words: &[String], chance: &mut Chance
 /// The reference workload's like.
 pub(crate) struct Reference {
     chance: Chance,
-    lines: Vec<(String, Vec<String>)>,
+    lines: Arc<[(String, Vec<String>)]>,
     row: u64,
     message: String,
 }
@@ -297,6 +298,11 @@ impl Reference {
         });
         let lines = lines.collect();
         Self { chance, lines, row: 0, message: String::new() }
+    }
+
+    /// Other records out of the same lines.
+    pub(crate) fn with_seed(&self, seed: u64) -> Self {
+        Self { chance: Chance::new(seed), lines: Arc::clone(&self.lines), row: 0, message: String::new() }
     }
 }
 
