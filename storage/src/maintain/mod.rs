@@ -7,6 +7,7 @@
 //! * Files are removed only after the catalog has forgotten them.
 mod compact;
 mod seal;
+mod spares;
 
 use crate::batch::Batch;
 use crate::catalog::{Change, EffectRow, Meta, SegmentRecord, SegmentServices};
@@ -16,6 +17,7 @@ use crate::hot::Generation;
 use crate::planted;
 use crate::segment::{Arrivals, Footer, Input, Seqs, Tables};
 use seal::{Place, Sealed};
+use spares::Spares;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -24,9 +26,10 @@ use std::time::Duration;
 /// How often the thread looks whether there is something to do.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The maintenance thread.
+/// The maintenance thread, and the one that makes log files.
 pub(crate) struct Worker {
     thread: Mutex<Option<JoinHandle<()>>>,
+    spares: Spares,
     signal: Arc<(Mutex<()>, Condvar)>,
     stop: Arc<AtomicBool>,
 }
@@ -35,6 +38,7 @@ impl Worker {
     pub(crate) fn start(shared: Arc<Shared>, background: bool) -> Result<Self> {
         let signal = Arc::new((Mutex::new(()), Condvar::new()));
         let stop = Arc::new(AtomicBool::new(false));
+        let spares = Spares::start(Arc::clone(&shared.files), background)?;
         let thread = if background {
             let (signal, stop) = (Arc::clone(&signal), Arc::clone(&stop));
             let run = move || run(&shared, &signal, &stop);
@@ -43,7 +47,7 @@ impl Worker {
         } else {
             None
         };
-        Ok(Self { thread: Mutex::new(thread), signal, stop })
+        Ok(Self { thread: Mutex::new(thread), spares, signal, stop })
     }
 
     pub(crate) fn stop(&self) {
@@ -53,6 +57,7 @@ impl Worker {
             // A panic of the thread was printed when it happened.
             let _ended = thread.join();
         }
+        self.spares.stop();
     }
 }
 

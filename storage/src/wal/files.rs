@@ -128,6 +128,12 @@ impl Files {
         Ok(retired)
     }
 
+    /// Whether a file will soon be needed that is not there: none is spare and a quarter of the current one is used.
+    pub fn wants_spare(&self) -> bool {
+        let used = self.current_bytes.load(Ordering::Relaxed);
+        used >= self.options.file_bytes as u64 / 4 && self.state().spares.is_empty()
+    }
+
     /// Makes a file ready for when the current one is full, unless one is. Slow; meant for a thread of its own.
     pub fn prepare_spare(&self) -> Result<bool> {
         if !self.state().spares.is_empty() {
