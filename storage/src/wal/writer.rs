@@ -280,7 +280,7 @@ impl Writer {
             base_seq: self.next_seq,
             base_batch: self.batch_no,
             salt: self.files.env().random(),
-            previous: self.current.as_ref().map_or(self.previous, |current| Some(self.as_previous(current))),
+            previous: self.current.as_ref().map_or(self.previous, |current| self.as_previous(current)),
         };
         file.write_all_at(&header.encode(), 0).map_err(|e| Error::io("write", spare, e))?;
         file.sync_data().map_err(|e| Error::io("sync", spare, e))?;
@@ -297,13 +297,18 @@ impl Writer {
         })
     }
 
-    fn as_previous(&self, current: &Current) -> Previous {
-        Previous { file_id: current.header.id, end_seq: self.next_seq, crc: current.crc }
+    /// What the next file follows. A file without frames is void as soon as there is a later one, and is removed at the
+    /// next start: to follow it would look as if it was missing.
+    fn as_previous(&self, current: &Current) -> Option<Previous> {
+        if self.batch_no == current.header.base_batch {
+            return current.header.previous;
+        }
+        Some(Previous { file_id: current.header.id, end_seq: self.next_seq, crc: current.crc })
     }
 
     fn finish_current(&mut self) {
         let Some(current) = self.current.take() else { return };
-        self.previous = Some(self.as_previous(&current));
+        self.previous = self.as_previous(&current);
         self.files.push_closed(FileInfo {
             id: current.header.id,
             path: current.path,
