@@ -82,7 +82,7 @@ pub(crate) fn run(plan: Plan) -> Result<Outcome, String> {
 
 fn last_calls(env: &SimEnv) -> String {
     let trace = env.trace();
-    trace[trace.len().saturating_sub(40)..].join("\n")
+    trace[trace.len().saturating_sub(if std::env::var("LOGYARD_TRACE").is_ok() { 200 } else { 40 })..].join("\n")
 }
 
 impl Life {
