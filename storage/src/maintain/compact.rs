@@ -11,6 +11,7 @@ use crate::catalog::Change;
 use crate::engine::{LiveSegment, Shared, locked};
 use crate::error::{Error, Result};
 use crate::limits::SEGMENT_ROWS_MAX;
+use crate::planted;
 use crate::scan::{Part, RowSet, materialise};
 use crate::segment::{Arrivals, Input, Segment, Seqs, Tables};
 use crate::text::table::ShapeInterner;
@@ -68,6 +69,9 @@ impl Shared {
                 sources.push(read_block(&live.segment, block, &mut table)?);
             }
         }
+        if planted::on("merge-drops-a-block") {
+            sources.pop();
+        }
         sources.sort_by_key(|source| (source.epoch, first_seq(&source.seqs)));
         let table = table.snapshot();
         let used = seal::count_shapes(sources.iter().map(|s| (&s.batch, s.shape_map.as_slice())), table.len());
@@ -94,11 +98,18 @@ impl Shared {
         for sealed in &sealed {
             change.put_segment(&sealed.record)?;
         }
-        for live in group {
+        for live in group.iter().filter(|_| !planted::on("merge-keeps-inputs")) {
             change.remove_segment(live.record.id);
+        }
+        if planted::on("inputs-removed-before-commit") {
+            self.remove_files(group)?;
         }
         self.commit_catalog(&change)?;
         self.replace(&lineage.replaces, sealed, None);
+        self.remove_files(group)
+    }
+
+    fn remove_files(&self, group: &[LiveSegment]) -> Result<()> {
         for live in group {
             let path = live.segment.path();
             self.env.remove_file(path).map_err(|e| Error::io("remove", path, e))?;

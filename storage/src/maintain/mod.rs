@@ -170,13 +170,15 @@ impl Shared {
         for sealed in sealed {
             change.put_segment(&sealed.record)?;
         }
-        for (seq, effect) in generation.effects() {
+        let effects = if planted::on("effects-not-sealed") { Vec::new() } else { generation.effects() };
+        for (seq, effect) in effects {
             match effect.value {
                 Some(value) => change.put_effect(&effect.key, &EffectRow { value, seq, expires: effect.expires })?,
                 None => change.remove_effect(&effect.key),
             };
         }
         let mut meta = locked(&self.meta);
+        let end_seq = if planted::on("seal-not-noted") { 0 } else { end_seq };
         let next = Meta { sealed_seq: meta.sealed_seq.max(end_seq), clean_shutdown: false, ..*meta };
         change.put_meta(&next)?;
         self.commit_catalog(&change)?;
@@ -187,7 +189,9 @@ impl Shared {
     /// Lets searches see new segments in place of old ones, or of a generation, in one step.
     fn replace(&self, gone: &[u64], new: Vec<Sealed>, sealed: Option<&Arc<Generation>>) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sealed) = sealed {
+        if let Some(sealed) = sealed
+            && !planted::on("generation-kept")
+        {
             state.generations.retain(|generation| !Arc::ptr_eq(generation, sealed));
         }
         state.segments.retain(|live| !gone.contains(&live.record.id));

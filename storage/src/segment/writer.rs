@@ -10,6 +10,7 @@ use super::text_lane::Scratch;
 use crate::env::{Env, File, OpenMode};
 use crate::error::{Error, Result};
 use crate::layout::{SEGMENT_MAGIC, TEMPORARY};
+use crate::planted;
 use crate::retention::RetentionClass;
 use crate::text::table::ShapeTable;
 use std::path::{Path, PathBuf};
@@ -131,10 +132,14 @@ impl SegmentWriter {
         };
         let footer = footer.encode()?;
         self.write(&footer)?;
-        self.file.sync_all().map_err(|e| Error::io("sync", &self.temporary, e))?;
+        if !planted::on("segment-not-synced") {
+            self.file.sync_all().map_err(|e| Error::io("sync", &self.temporary, e))?;
+        }
         self.env.rename(&self.temporary, &self.path).map_err(|e| Error::io("name", &self.path, e))?;
         let directory = self.path.parent().unwrap_or(Path::new("."));
-        self.env.sync_dir(directory).map_err(|e| Error::io("sync", directory, e))?;
+        if !planted::on("segment-name-not-synced") {
+            self.env.sync_dir(directory).map_err(|e| Error::io("sync", directory, e))?;
+        }
         Ok(Written { bytes: self.at, crc: self.crc.finalize() })
     }
 

@@ -49,7 +49,7 @@ struct Life {
     outcome: Outcome,
 }
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options {
         background: false,
         wal_file_bytes: 32 << 10,

@@ -3,5 +3,6 @@
 mod campaign;
 mod client;
 mod life;
+mod numbers;
 mod plants;
 mod steps;
