@@ -22,8 +22,8 @@ use crate::hot::Generation;
 use crate::layout::Layout;
 use crate::maintain::Worker;
 pub use crate::options::Options;
-use crate::record::{Record, RecordId};
 use crate::planted;
+use crate::record::{Record, RecordId};
 use crate::retention::RetentionClass;
 pub use crate::scan::Search;
 use crate::scan::Snapshot;
@@ -218,14 +218,19 @@ impl Engine {
         self.worker.stop();
         let writer = self.committer.stop();
         self.shared.seal_all()?;
-        if let Some(writer) = writer {
-            writer.close()?;
-        }
+        let Some(writer) = writer else { return Ok(()) };
+        // One number is passed over, so that effects that came after the last row are sealed too.
+        let sealed_seq = writer.next_seq() + 1;
+        writer.close()?;
         let mut meta = locked(&self.shared.meta);
         meta.clean_shutdown = true;
+        meta.sealed_seq = meta.sealed_seq.max(sealed_seq);
         let mut change = Change::new();
         change.put_meta(&meta)?;
-        self.shared.catalog.commit(&change)
+        self.shared.commit_catalog(&change)?;
+        // Nothing in the log is needed any more.
+        self.shared.files.retire(meta.sealed_seq)?;
+        Ok(())
     }
 }
 

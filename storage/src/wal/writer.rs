@@ -143,6 +143,8 @@ impl Writer {
         if self.current.as_ref().is_some_and(|current| current.has_room(SEAL_BYTES)) {
             self.write_empty(Kind::Seal)?;
         }
+        self.finish_current();
+        self.files.set_current_bytes(0);
         Ok(())
     }
 
