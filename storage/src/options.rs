@@ -1,5 +1,5 @@
 //! What a caller may choose, with defaults that suit a small machine.
-use crate::limits::MIB;
+use crate::limits::{KIB, MIB};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +24,10 @@ pub struct Options {
     pub wal_file_bytes: usize,
     /// Days that rows stay where a service says nothing; for ever where there are none.
     pub default_ttl_days: Option<u32>,
+    /// Memory for what is kept of segments: shape tables, opened indexes, block heads.
+    pub read_cache_bytes: usize,
+    /// Shape text of a segment up to which a straight scan answers words; above it the index does.
+    pub straight_scan_bytes: usize,
     /// Whether the engine seals and compacts by itself; tests that step it by hand say no.
     pub background: bool,
 }
@@ -41,6 +45,8 @@ impl Options {
             flush_interval: Duration::from_secs(1),
             wal_file_bytes: crate::limits::WAL_FILE_BYTES,
             default_ttl_days: Some(30),
+            read_cache_bytes: 48 * MIB,
+            straight_scan_bytes: 256 * KIB,
             background: true,
         }
     }

@@ -410,7 +410,7 @@ fn put_times(out: &mut Vec<u8>, times: &[i64], any: bool) {
 }
 
 fn read_times(r: &mut Reader<'_>, rows: usize, len: usize) -> Result<Times> {
-    let mut place = |r: &mut Reader<'_>, bytes: usize| -> Result<Range<usize>> {
+    let place = |r: &mut Reader<'_>, bytes: usize| -> Result<Range<usize>> {
         let start = len - r.remaining();
         r.take(bytes)?;
         Ok(start..start + bytes)

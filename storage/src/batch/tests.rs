@@ -2,7 +2,8 @@
 use super::*;
 use crate::hot::HotBatch;
 use crate::record::{Record, ValueKind};
-use crate::scan::{Part, RowSet, materialise};
+use crate::scan::{HotPart, Part, RowSet, materialise};
+use crate::segment::Counters;
 use crate::text::table::ShapeInterner;
 
 /// The rows of a batch, by way of hot data.
@@ -15,7 +16,8 @@ pub(crate) fn records(mut batch: Batch) -> Vec<Record> {
     batch.drop_shapes();
     let hot = HotBatch { batch, first_seq: 10, arrival: 99, shape_map: shape_map.into(), time_min: 0, time_max: 0 };
     let table = shapes.snapshot();
-    let part = Part::Hot { batch: &hot, shapes: &table, epoch: 1 };
+    let counters = Counters::default();
+    let part = Part::Hot(HotPart { batch: &hot, shapes: &table, epoch: 1, counters: &counters });
     materialise(&part, &RowSet::all(part.rows())).unwrap()
 }
 

@@ -45,7 +45,7 @@ pub fn check(env: &Arc<dyn Env>, data: &Path, repair: bool) -> Result<CheckRepor
         let mut change = Change::new();
         for record in found.segments.iter().filter(|record| is_live(record)) {
             let path = layout.segment(&record.day, record.id);
-            let checked = Segment::open(&**env, &path).and_then(|segment| segment.verify());
+            let checked = Segment::open(&**env, &path, &Arc::default()).and_then(|segment| segment.verify());
             if let Err(e) = checked {
                 report.wrong(format!("records {} to {}: {e}", record.first_seq, record.last_seq));
                 if repair {

@@ -25,9 +25,9 @@ pub use crate::options::Options;
 use crate::planted;
 use crate::record::{Record, RecordId};
 use crate::retention::RetentionClass;
-pub use crate::scan::Search;
 use crate::scan::Snapshot;
-use crate::segment::Segment;
+pub use crate::scan::{ScanStats, Search};
+use crate::segment::{Counters, ReadCache, Segment};
 use crate::wal;
 use commit::Committer;
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,6 +67,7 @@ pub(crate) struct Shared {
     pub(crate) layout: Layout,
     pub(crate) catalog: Catalog,
     pub(crate) files: Arc<wal::Files>,
+    pub(crate) cache: Arc<ReadCache>,
     /// Held while batches become visible, so that a generation ends between two frames.
     pub(crate) publish: Mutex<()>,
     pub(crate) state: RwLock<State>,
@@ -128,12 +129,26 @@ impl Engine {
 
     /// The newest rows that pass, newest first.
     pub fn search(&self, search: &Search) -> Result<Vec<Record>> {
-        self.snapshot().search(search)
+        self.snapshot().search(search, &Counters::default())
+    }
+
+    /// The newest rows that pass, newest first, and what it took to find them.
+    pub fn search_with_stats(&self, search: &Search) -> Result<(Vec<Record>, ScanStats)> {
+        let counters = Counters::default();
+        let found = self.snapshot().search(search, &counters)?;
+        Ok((found, counters.stats()))
+    }
+
+    /// How many rows pass, and what it took to count them.
+    pub fn count_with_stats(&self, search: &Search) -> Result<(u64, ScanStats)> {
+        let counters = Counters::default();
+        let counted = self.snapshot().count(search, &counters)?;
+        Ok((counted, counters.stats()))
     }
 
     /// How many rows pass.
     pub fn count(&self, search: &Search) -> Result<u64> {
-        self.snapshot().count(search)
+        self.snapshot().count(search, &Counters::default())
     }
 
     /// Calls `found` with every record there is.
@@ -202,7 +217,9 @@ impl Engine {
 
     /// What recovery or maintenance found wrong, in words.
     pub fn troubles(&self) -> Vec<String> {
-        locked(&self.shared.troubles).clone()
+        let mut troubles = locked(&self.shared.troubles).clone();
+        troubles.extend(self.shared.cache.troubles());
+        troubles
     }
 
     /// The epoch of new sequence numbers.

@@ -13,7 +13,7 @@ use crate::hot::Generation;
 use crate::layout::{Layout, TEMPORARY};
 use crate::options::Options;
 use crate::payload;
-use crate::segment::Segment;
+use crate::segment::{ReadCache, Segment};
 use crate::wal::{self, Files, Start, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -79,6 +79,7 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     make_directories(&**env, &layout)?;
     let lock = take_lock(&**env, &layout)?;
     let mut troubles = Vec::new();
+    let cache = Arc::new(ReadCache::new(options.read_cache_bytes, options.straight_scan_bytes));
     let (catalog, is_new) = open_catalog(env, &layout, &mut troubles)?;
     let found = catalog.load()?;
     troubles.extend(found.damaged.iter().map(|d| format!("the catalog's {} table: {}", d.table.name(), d.error)));
@@ -86,9 +87,9 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     let mut change = Change::new();
     let mut records = found.segments;
     if is_new {
-        adopt_segments(&**env, &layout, &mut records, &mut meta, &mut change, &mut troubles)?;
+        adopt_segments(&**env, &layout, &cache, &mut records, &mut meta, &mut change, &mut troubles)?;
     }
-    let segments = open_segments(&**env, &layout, &records, &mut change, &mut troubles)?;
+    let segments = open_segments(&**env, &layout, &cache, &records, &mut change, &mut troubles)?;
     let effects: BTreeMap<Vec<u8>, EffectRow> = found.effects.into_iter().collect();
     let mut hot = Replay::new(options, env.monotonic(), effects);
     let wal_options =
@@ -115,6 +116,7 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
         layout,
         catalog,
         files,
+        cache,
         publish: Mutex::default(),
         state: RwLock::new(State { generations: hot.generations, segments }),
         meta: Mutex::new(meta),
@@ -174,6 +176,7 @@ impl<'a> Replay<'a> {
 fn open_segments(
     env: &dyn Env,
     layout: &Layout,
+    cache: &Arc<ReadCache>,
     records: &[crate::catalog::SegmentRecord],
     change: &mut Change,
     troubles: &mut Vec<String>,
@@ -185,7 +188,7 @@ fn open_segments(
             continue;
         }
         let path = layout.segment(&record.day, record.id);
-        match Segment::open(env, &path) {
+        match Segment::open(env, &path, cache) {
             Ok(segment) if segment.footer.id == record.id => {
                 live.push(LiveSegment { record: record.clone(), segment: Arc::new(segment) });
             }
@@ -234,6 +237,7 @@ pub(super) fn segment_files(env: &dyn Env, layout: &Layout) -> Result<Vec<PathBu
 fn adopt_segments(
     env: &dyn Env,
     layout: &Layout,
+    cache: &Arc<ReadCache>,
     records: &mut Vec<crate::catalog::SegmentRecord>,
     meta: &mut Meta,
     change: &mut Change,
@@ -244,7 +248,7 @@ fn adopt_segments(
         if path.extension().is_none_or(|extension| extension != "seg") {
             continue;
         }
-        match Segment::open(env, &path) {
+        match Segment::open(env, &path, cache) {
             Ok(segment) => footers.push((path, segment)),
             Err(e) if e.kind() == ErrorKind::Corrupt => {
                 troubles.push(format!("{} is set aside: {e}", path.display()));

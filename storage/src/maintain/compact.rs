@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::limits::SEGMENT_ROWS_MAX;
 use crate::planted;
 use crate::scan::{Part, RowSet, materialise};
-use crate::segment::{Arrivals, Input, Segment, Seqs, Tables};
+use crate::segment::{Arrivals, Counters, Input, Segment, Seqs, Tables};
 use crate::text::table::ShapeInterner;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -128,7 +128,8 @@ fn first_seq(seqs: &Seqs) -> u64 {
 /// A block as a batch whose shapes are in `table`.
 fn read_block(segment: &Arc<Segment>, index: usize, table: &mut ShapeInterner) -> Result<Source> {
     let (block, shapes) = (segment.block(index)?, segment.shapes()?);
-    let part = Part::Sealed { segment, block, shapes };
+    let counters = Counters::default();
+    let part = Part::sealed(segment, index, &block, &shapes, &counters);
     let (seqs, streams) = (part.seqs()?, part.streams()?);
     let mut builder = BatchBuilder::new();
     for (record, stream) in materialise(&part, &RowSet::all(part.rows()))?.iter().zip(streams) {

@@ -125,7 +125,7 @@ impl Shared {
     }
 
     fn place(&self) -> Place<'_> {
-        Place { env: &self.env, layout: &self.layout, created: self.env.now() }
+        Place { env: &self.env, layout: &self.layout, cache: &self.cache, created: self.env.now() }
     }
 
     fn seal(&self, generation: &Arc<Generation>) -> Result<()> {

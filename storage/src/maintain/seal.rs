@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::limits::{BLOCK_ROWS_MAX, SEGMENT_SHAPE_BYTES_MAX, SEGMENT_SHAPES_MAX};
 use crate::retention::{DAY_NANOS, RetentionClass, day_of};
-use crate::segment::{DROPPED, Footer, Identity, Input, Segment, SegmentWriter, Selection, Tables, build_index};
+use crate::segment::{DROPPED, Footer, Identity, Input, ReadCache, Segment, SegmentWriter, Selection, Tables};
 use crate::text::table::ShapeTable;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -26,6 +26,7 @@ type Rows = Vec<(u32, u16)>;
 pub(crate) struct Place<'a> {
     pub(crate) env: &'a Arc<dyn Env>,
     pub(crate) layout: &'a Layout,
+    pub(crate) cache: &'a Arc<ReadCache>,
     pub(crate) created: i64,
 }
 
@@ -121,9 +122,8 @@ fn write_segment(
     for block in blocks(inputs, rows, tables.streams.len()) {
         writer.add_block(inputs, &block, tables, shapes.slots())?;
     }
-    let index = build_index(shapes)?;
-    let written = writer.finish(identity, tables, shapes, &index)?;
-    let segment = Arc::new(Segment::open(&**place.env, &path)?);
+    let written = writer.finish(identity, tables, shapes)?;
+    let segment = Arc::new(Segment::open(&**place.env, &path, place.cache)?);
     let record = record(&segment.footer, written.bytes, written.crc, services(inputs, rows, tables));
     Ok(Sealed { record, segment })
 }

@@ -2,35 +2,135 @@
 //!
 //! Invariants
 //! * A row without a field has the empty text there; of a name that comes twice the last counts.
-//! * A text is rebuilt only where its shape says look.
+//! * Nothing of a row is read where shapes, and how often each occurs, say enough.
 use super::filter::{Filter, Test, Verdict};
-use super::part::{Part, PartLane};
+use super::look::{self, Says};
+use super::part::{HotPart, Part, PartLane};
 use super::rows::RowSet;
+use crate::batch::{LaneKind, LaneView, hex_or_uuid, push_int};
 use crate::error::Result;
+use crate::segment::{BlockLane, Kind, add};
+use crate::text::shape::WHOLE;
 use crate::text::table::ShapeTable;
 
-/// What the shapes of one table say about each test of a filter, worked out once.
+/// What the shapes of one table, and its groups of whole texts, say about a test.
+pub(crate) struct Answer {
+    verdicts: Vec<Verdict>,
+    groups: Option<Vec<u32>>,
+}
+
+impl Answer {
+    /// What a shape says.
+    pub(crate) fn verdict(&self, shape: u32) -> Verdict {
+        self.verdicts.get(shape as usize).copied().unwrap_or(Verdict::Look)
+    }
+
+    /// The groups of whole texts that can have some that pass, ascending; nothing where no index knows.
+    pub(crate) fn groups(&self) -> Option<&[u32]> {
+        self.groups.as_deref()
+    }
+}
+
+/// What one table answers to each test of a filter, worked out once.
 pub(crate) struct Verdicts {
-    of_tests: Vec<Option<Vec<Verdict>>>,
+    of_tests: Vec<Option<Answer>>,
 }
 
 impl Verdicts {
     pub(crate) fn new(filter: &Filter) -> Self {
-        Self { of_tests: vec![None; filter.tests()] }
+        Self { of_tests: (0..filter.tests()).map(|_| None).collect() }
     }
 
-    fn of(&mut self, number: usize, test: &Test, shapes: &ShapeTable) -> &[Verdict] {
-        let Some(slot) = self.of_tests.get_mut(number) else { return &[] };
-        slot.get_or_insert_with(|| {
-            (0..shapes.len() as u32).map(|shape| test.verdict(shapes.key(shape), shapes.shape(shape))).collect()
-        })
+    fn of(&mut self, number: usize, test: &Test, part: &Part<'_>) -> Result<&Answer> {
+        if self.of_tests.len() <= number {
+            self.of_tests.resize_with(number + 1, || None);
+        }
+        match self.of_tests.get_mut(number) {
+            Some(Some(answer)) => Ok(answer),
+            Some(none) => Ok(none.insert(answer(part, test)?)),
+            None => Err(crate::error::Error::invalid("BUG: a test without a number")),
+        }
     }
+}
+
+fn straight(test: &Test, shapes: &ShapeTable) -> Vec<Verdict> {
+    (0..shapes.len() as u32).map(|shape| test.verdict(shapes.key(shape), shapes.shape(shape))).collect()
+}
+
+/// Asks the index where it is worth it, and all shapes one by one where it is not.
+fn answer(part: &Part<'_>, test: &Test) -> Result<Answer> {
+    let counters = part.counters();
+    let Part::Sealed(sealed) = part else {
+        add(&counters.straight_scans, 1);
+        return Ok(Answer { verdicts: straight(test, part.shapes()), groups: None });
+    };
+    let shapes = sealed.shapes;
+    let query = test.index_query();
+    let has_groups = sealed.segment.footer.blocks.iter().any(|block| !block.groups.is_empty());
+    let asks_shapes = test.needle().is_some() && sealed.segment.asks_index();
+    let index = match &query {
+        Some(_) if has_groups || asks_shapes => Some(sealed.segment.index(&sealed.source(Kind::Heads))?),
+        _ => None,
+    };
+    let (Some(index), Some(query)) = (index, query) else {
+        add(&counters.straight_scans, 1);
+        return Ok(Answer { verdicts: straight(test, shapes), groups: None });
+    };
+    let verdicts = if asks_shapes {
+        add(&counters.index_lookups, 1);
+        let found = index.shapes(&query)?;
+        let mut verdicts = vec![Verdict::No; shapes.len()];
+        for shape in [WHOLE].iter().chain(&found.check).chain(&found.look) {
+            if let Some(verdict) = verdicts.get_mut(*shape as usize) {
+                *verdict = test.verdict(shapes.key(*shape), shapes.shape(*shape));
+            }
+        }
+        verdicts
+    } else {
+        add(&counters.straight_scans, 1);
+        straight(test, shapes)
+    };
+    // An index that had to be built again has none.
+    let groups = if index.group_count() == sealed.segment.group_count() && has_groups {
+        add(&counters.index_lookups, 1);
+        Some(index.groups(&query)?)
+    } else {
+        None
+    };
+    Ok(Answer { verdicts, groups })
 }
 
 /// The rows of a part that pass a filter.
 pub(crate) fn evaluate(part: &Part<'_>, filter: &Filter, verdicts: &mut Verdicts) -> Result<RowSet> {
     let mut number = 0;
     walk(part, &part.lanes(), filter, verdicts, &mut number)
+}
+
+/// How many rows of a part pass, where that can be said without saying which.
+pub(crate) fn count(part: &Part<'_>, filter: &Filter, verdicts: &mut Verdicts) -> Result<Option<u64>> {
+    match filter {
+        Filter::All => Ok(Some(part.rows() as u64)),
+        Filter::Not(inner) => Ok(count(part, inner, verdicts)?.map(|n| part.rows() as u64 - n)),
+        Filter::And(parts) | Filter::Or(parts) => match parts.as_slice() {
+            [one] => count(part, one, verdicts),
+            _ => Ok(None),
+        },
+        Filter::Field(name, test) => {
+            let lanes: Vec<PartLane<'_>> =
+                part.lanes().into_iter().filter(|lane| &*lane.field().name == name.as_str()).collect();
+            // Two fields of one name may both have a value in a row; two types of one field do not.
+            if lanes.windows(2).any(|pair| matches!(pair, [a, b] if a.field() != b.field())) {
+                return Ok(None);
+            }
+            let (mut passing, mut with) = (0, 0);
+            for lane in lanes {
+                with += lane.count() as u64;
+                passing += settle(part, lane, test, 0, verdicts)?.count(lane.count());
+            }
+            let without = (part.rows() as u64).saturating_sub(with);
+            Ok(Some(passing + if test.matches("") { without } else { 0 }))
+        }
+    }
 }
 
 fn walk(
@@ -72,6 +172,23 @@ fn walk(
     })
 }
 
+/// Which rows hold so far.
+enum Known {
+    None,
+    All,
+    Set(RowSet),
+}
+
+impl Known {
+    fn set(self, rows: usize) -> RowSet {
+        match self {
+            Self::None => RowSet::none(rows),
+            Self::All => RowSet::all(rows),
+            Self::Set(set) => set,
+        }
+    }
+}
+
 fn field(
     part: &Part<'_>,
     lanes: &[PartLane<'_>],
@@ -80,39 +197,186 @@ fn field(
     number: usize,
     verdicts: &mut Verdicts,
 ) -> Result<RowSet> {
-    let mut set = if test.matches("") { RowSet::all(part.rows()) } else { RowSet::none(part.rows()) };
+    let mut known = if test.matches("") { Known::All } else { Known::None };
     for lane in lanes.iter().filter(|lane| &*lane.field().name == name) {
-        let presence = part.presence(*lane)?;
-        let row_of = |value: usize| match &presence {
-            Some(rows) => rows.get(value).map_or(usize::MAX, |row| *row as usize),
-            None => value,
-        };
-        let mut settle =
-            |value: usize, passes: bool| if passes { set.insert(row_of(value)) } else { set.remove(row_of(value)) };
-        if !lane.kind().is_text() {
-            part.texts(*lane, &|_| true, &mut |value, text| {
-                settle(value, test.matches(std::str::from_utf8(text).unwrap_or_default()))
-            })?;
-            continue;
-        }
-        let says = verdicts.of(number, test, part.shapes());
-        let shapes = part.value_shapes(*lane)?;
-        let verdict = |value: usize| {
-            let shape = shapes.get(value).copied().unwrap_or(0);
-            says.get(shape as usize).copied().unwrap_or(Verdict::Look)
-        };
-        let mut looks = false;
-        for value in 0..shapes.len() {
-            match verdict(value) {
-                Verdict::Look => looks = true,
-                says => settle(value, says == Verdict::Yes),
+        let passing = settle(part, *lane, test, number, verdicts)?;
+        let is_full = part.is_full(*lane);
+        known = match (known, passing) {
+            (Known::None, Passing::None) => Known::None,
+            (Known::All, Passing::All) => Known::All,
+            (_, Passing::None) if is_full => Known::None,
+            (_, Passing::All) if is_full => Known::All,
+            (_, passing) if is_full => Known::Set(passing.values(part, *lane)?),
+            (known, passing) => {
+                let mut set = known.set(part.rows());
+                let values = passing.values(part, *lane)?;
+                let presence = part.presence(*lane)?;
+                for value in 0..lane.count() {
+                    let row = match &presence {
+                        Some(rows) => rows.get(value).map_or(usize::MAX, |row| *row as usize),
+                        None => value,
+                    };
+                    if values.contains(value) { set.insert(row) } else { set.remove(row) }
+                }
+                Known::Set(set)
             }
-        }
-        if looks {
-            part.texts(*lane, &|value| verdict(value) == Verdict::Look, &mut |value, text| {
-                settle(value, test.matches(std::str::from_utf8(text).unwrap_or_default()));
-            })?;
+        };
+    }
+    Ok(known.set(part.rows()))
+}
+
+/// Which values of a lane pass.
+enum Passing {
+    None,
+    All,
+    /// These.
+    Values(RowSet),
+    /// By shape, in the order of the lane's own numbers, with how many values each has.
+    Shapes(Vec<Says>, Vec<u32>),
+}
+
+impl Passing {
+    fn of(values: RowSet, count: usize) -> Self {
+        match values.len() {
+            0 => Self::None,
+            n if n == count => Self::All,
+            _ => Self::Values(values),
         }
     }
-    Ok(set)
+
+    fn count(&self, values: usize) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::All => values as u64,
+            Self::Values(set) => set.len() as u64,
+            Self::Shapes(says, counts) => says.iter().zip(counts).map(|(says, count)| says.passing(*count)).sum(),
+        }
+    }
+
+    /// The values that pass.
+    fn values(self, part: &Part<'_>, lane: PartLane<'_>) -> Result<RowSet> {
+        Ok(match self {
+            Self::None => RowSet::none(lane.count()),
+            Self::All => RowSet::all(lane.count()),
+            Self::Values(set) => set,
+            Self::Shapes(says, _) => {
+                let codes = part.codes(lane)?;
+                // For each shape how many of its values were passed, and how many of those that pass.
+                let mut seen = vec![(0u32, 0usize); says.len()];
+                RowSet::where_true(lane.count(), |value| {
+                    let Some(code) = codes.get(value).map(|code| *code as usize) else { return false };
+                    match (says.get(code), seen.get_mut(code)) {
+                        (Some(Says::Yes), _) => true,
+                        (Some(Says::Some(ranks)), Some((rank, at))) => {
+                            let passes = ranks.get(*at) == Some(rank);
+                            *at += usize::from(passes);
+                            *rank += 1;
+                            passes
+                        }
+                        _ => false,
+                    }
+                })
+            }
+        })
+    }
+}
+
+fn settle(part: &Part<'_>, lane: PartLane<'_>, test: &Test, number: usize, verdicts: &mut Verdicts) -> Result<Passing> {
+    if lane.count() == 0 {
+        return Ok(Passing::None);
+    }
+    if !lane.kind().is_text() {
+        return fixed(part, lane, test);
+    }
+    let answer = verdicts.of(number, test, part)?;
+    match (part, lane) {
+        (Part::Sealed(sealed), PartLane::Sealed { number, lane, .. }) => {
+            let (says, counts) = look::settle(sealed, number, lane, test, answer)?;
+            Ok(if says.iter().all(|says| *says == Says::No) {
+                Passing::None
+            } else if says.iter().all(|says| *says == Says::Yes) {
+                Passing::All
+            } else {
+                Passing::Shapes(says, counts)
+            })
+        }
+        (Part::Hot(hot), PartLane::Hot(view, _)) => Ok(hot_text(part, hot, lane, view, test, answer)?),
+        _ => Ok(Passing::None),
+    }
+}
+
+fn hot_text(
+    part: &Part<'_>,
+    hot: &HotPart<'_>,
+    lane: PartLane<'_>,
+    view: LaneView<'_>,
+    test: &Test,
+    answer: &Answer,
+) -> Result<Passing> {
+    let says: Vec<Verdict> = hot.batch.shape_map.iter().map(|shape| answer.verdict(*shape)).collect();
+    let verdict = |local: u16| says.get(usize::from(local)).copied().unwrap_or(Verdict::Look);
+    let mut looks = Vec::new();
+    let mut locals = view.shapes();
+    let mut set = RowSet::where_true(view.count, |value| match locals.next().map(verdict) {
+        Some(Verdict::Look) => {
+            looks.push(value);
+            false
+        }
+        says => says == Some(Verdict::Yes),
+    });
+    if !looks.is_empty() {
+        add(&part.counters().texts_rebuilt, looks.len() as u64);
+        part.texts(lane, Some(&looks), &mut |value, text| {
+            if test.matches(std::str::from_utf8(text).unwrap_or_default()) {
+                set.insert(value);
+            }
+        })?;
+    }
+    Ok(Passing::of(set, view.count))
+}
+
+/// Lanes whose values are no shaped text.
+fn fixed(part: &Part<'_>, lane: PartLane<'_>, test: &Test) -> Result<Passing> {
+    let (kind, count) = (lane.kind(), lane.count());
+    if let (Test::Exact(exact), Part::Sealed(sealed), PartLane::Sealed { lane, .. }) = (test, part, lane) {
+        let source = sealed.source(Kind::Values);
+        match kind {
+            LaneKind::Int => {
+                let Some(wanted) = integer(exact.text()) else { return Ok(Passing::None) };
+                let values = sealed.block.ints(lane, &source)?;
+                return Ok(Passing::of(RowSet::where_true(count, |i| values.get(i) == Some(&wanted)), count));
+            }
+            LaneKind::Hex { .. } | LaneKind::Uuid { .. } => return bytes(sealed, lane, exact.text()),
+            _ => {}
+        }
+    }
+    let mut set = RowSet::none(count);
+    part.texts(lane, None, &mut |value, text| {
+        if test.matches(std::str::from_utf8(text).unwrap_or_default()) {
+            set.insert(value);
+        }
+    })?;
+    Ok(Passing::of(set, count))
+}
+
+/// The integer that is spelled like this and in no other way.
+fn integer(text: &str) -> Option<i64> {
+    let value = text.parse().ok()?;
+    let mut spelled = Vec::new();
+    push_int(value, &mut spelled);
+    (spelled == text.as_bytes()).then_some(value)
+}
+
+/// Values that are compared as bytes.
+fn bytes(sealed: &super::part::SealedPart<'_>, lane: &BlockLane, wanted: &str) -> Result<Passing> {
+    let mut packed = [0; 32];
+    let width = lane.kind.width().unwrap_or(0);
+    if hex_or_uuid(wanted.as_bytes(), &mut packed) != Some(lane.kind) {
+        // Digits alone are both cases, and were put with those of lower case.
+        return Ok(Passing::None);
+    }
+    let wanted = packed.get(..width).unwrap_or_default();
+    let values = sealed.block.fixed(lane, &sealed.source(Kind::Values))?;
+    let set = RowSet::where_true(lane.count, |i| values.get(i * width..(i + 1) * width) == Some(wanted));
+    Ok(Passing::of(set, lane.count))
 }

@@ -5,9 +5,11 @@
 //! Invariants
 //! * A verdict of no or yes is right for every text of the shape.
 //! * NOT of look is look.
+use super::needle::{Class, Needle, Place, What};
 use crate::batch::hex_or_uuid;
+use crate::segment::{Ends, WordQuery};
 use crate::text::shape::{Shape, Split};
-use crate::text::words::{fold, fold_text, is_word, words};
+use crate::text::words::fold_text;
 
 /// What a shape says about a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,19 @@ pub struct Exact {
     text: String,
     /// None where the text is kept whole, so that no other shape can be its.
     key: Option<Vec<u8>>,
+    words: Vec<String>,
+}
+
+impl Exact {
+    /// The text.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its variables, in order.
+    pub(crate) fn words(&self) -> &[String] {
+        &self.words
+    }
 }
 
 /// A phrase: one word or several with what lies between them.
@@ -46,7 +61,6 @@ pub struct Exact {
 pub struct Phrase {
     text: String,
     any_case: bool,
-    has_variable: bool,
 }
 
 impl Test {
@@ -54,22 +68,42 @@ impl Test {
     pub fn exact(text: &str) -> Self {
         let mut split = Split::default();
         let key = split.split(text).then(|| split.key.clone());
-        Self::Exact(Exact { text: text.into(), key })
+        let word = |(start, end): &(u32, u32)| text.get(*start as usize..*end as usize).unwrap_or_default().to_string();
+        let words = split.spans.iter().map(word).collect();
+        Self::Exact(Exact { text: text.into(), key, words })
     }
 
     /// The text has this phrase.
     pub fn phrase(text: &str, any_case: bool) -> Self {
         let text = if any_case { fold_text(text) } else { text.into() };
-        let has_variable = words(&text).any(|word| word.has_digit);
-        Self::Phrase(Phrase { text, any_case, has_variable })
+        Self::Phrase(Phrase { text, any_case })
+    }
+
+    /// What is looked for inside texts, where that is what the test does.
+    pub(crate) fn needle(&self) -> Option<Needle<'_>> {
+        match self {
+            Self::Phrase(phrase) => Some(Needle::closed(&phrase.text, phrase.any_case)),
+            Self::Substring(part) => Some(Needle::open(part)),
+            Self::Exact(_) | Self::Any => None,
+        }
+    }
+
+    /// What the index is asked: words that the text of every row that passes has.
+    pub(crate) fn index_query(&self) -> Option<WordQuery> {
+        match self {
+            Self::Phrase(phrase) => Some(WordQuery::new(&phrase.text, Ends::Closed)),
+            Self::Substring(part) => Some(WordQuery::new(part, Ends::Substring)),
+            Self::Exact(exact) => Some(WordQuery::new(&exact.text, Ends::Closed)),
+            Self::Any => None,
+        }
     }
 
     /// Whether a text passes.
     pub fn matches(&self, text: &str) -> bool {
         match self {
             Self::Exact(exact) => text == exact.text,
-            Self::Phrase(phrase) => phrase.is_in(text),
-            Self::Substring(part) => memchr::memmem::find(text.as_bytes(), part.as_bytes()).is_some(),
+            Self::Phrase(phrase) => Needle::closed(&phrase.text, phrase.any_case).is_in(text),
+            Self::Substring(part) => Needle::open(part).is_in(text),
             Self::Any => !text.is_empty(),
         }
     }
@@ -86,22 +120,8 @@ impl Test {
                 (Some(wanted), false) if wanted == key => Verdict::Yes,
                 _ => Verdict::No,
             },
-            Self::Phrase(phrase) => match shape.pieces().any(|piece| phrase.is_in(piece)) {
-                _ if whole => Verdict::Look,
-                true if !slots => Verdict::Yes,
-                // Between pieces lie words: what is closed in a piece is closed in the text.
-                true if !phrase.text.is_empty() && phrase.starts_and_ends_with_words() => Verdict::Yes,
-                _ if slots && (phrase.has_variable || !phrase.starts_and_ends_with_words()) => Verdict::Look,
-                _ => Verdict::No,
-            },
-            Self::Substring(part) => {
-                let found = shape.pieces().any(|piece| piece.contains(part.as_str()));
-                match (found, slots) {
-                    (true, _) => Verdict::Yes,
-                    (false, true) => Verdict::Look,
-                    (false, false) => Verdict::No,
-                }
-            }
+            Self::Phrase(phrase) => Needle::closed(&phrase.text, phrase.any_case).verdict(shape),
+            Self::Substring(part) => Needle::open(part).verdict(shape),
             Self::Any => {
                 if whole {
                     Verdict::Look
@@ -115,31 +135,19 @@ impl Test {
     }
 }
 
-impl Phrase {
-    fn starts_and_ends_with_words(&self) -> bool {
-        self.text.chars().next().is_some_and(is_word) && self.text.chars().next_back().is_some_and(is_word)
-    }
-
-    fn is_in(&self, text: &str) -> bool {
-        if !self.any_case {
-            return self.is_in_folded(text);
+impl Needle<'_> {
+    fn verdict(&self, shape: Shape<'_>) -> Verdict {
+        if self.text().is_empty() {
+            return Verdict::Yes;
         }
-        if text.is_ascii() {
-            return self.is_in_folded(&text.to_ascii_lowercase());
+        if shape == Shape::whole() {
+            return Verdict::Look;
         }
-        self.is_in_folded(&text.chars().map(fold).collect::<String>())
-    }
-
-    fn is_in_folded(&self, text: &str) -> bool {
-        let open_before = self.text.chars().next().is_some_and(is_word);
-        let open_after = self.text.chars().next_back().is_some_and(is_word);
-        memchr::memmem::find_iter(text.as_bytes(), self.text.as_bytes()).any(|start| {
-            let end = start + self.text.len();
-            let before = text.get(..start).and_then(|head| head.chars().next_back());
-            let after = text.get(end..).and_then(|tail| tail.chars().next());
-            let goes_on = open_before && before.is_some_and(is_word) || open_after && after.is_some_and(is_word);
-            !goes_on
-        })
+        let word = || Place { what: What::Word(Class::Mixed), opens: true, closes: true };
+        self.lies_in(shape.pieces().enumerate().flat_map(|(i, piece)| {
+            let text = Place { what: What::Text(self.fold(piece)), opens: true, closes: true };
+            (i > 0).then(word).into_iter().chain([text])
+        }))
     }
 }
 

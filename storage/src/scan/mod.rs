@@ -5,17 +5,23 @@
 //! * A scan ends early only when no part that is left can hold a newer row than those it has.
 mod evaluate;
 pub mod filter;
+mod look;
+mod needle;
 mod part;
 mod rows;
+#[cfg(test)]
+mod tests;
 
-pub(crate) use evaluate::{Verdicts, evaluate};
+use evaluate::{Verdicts, count, evaluate};
+pub(crate) use part::HotPart;
 pub(crate) use part::Part;
 pub(crate) use rows::RowSet;
 
 use crate::error::Result;
 use crate::hot::GenerationView;
 use crate::record::{Record, Value};
-use crate::segment::Segment;
+pub use crate::segment::ScanStats;
+use crate::segment::{Counters, Kind, Segment, add};
 use filter::Filter;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -118,62 +124,109 @@ impl Snapshot {
         Ok(places)
     }
 
-    fn with_part<T>(&self, place: Place, then: impl FnOnce(&Part<'_>) -> Result<T>) -> Result<Option<T>> {
+    fn with_part<T>(
+        &self,
+        place: Place,
+        counters: &Counters,
+        then: impl FnOnce(&Part<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
         match place {
             Place::Hot(g, b) => {
                 let Some(generation) = self.generations.get(g) else { return Ok(None) };
                 let Some(batch) = generation.batches.get(b) else { return Ok(None) };
-                then(&Part::Hot { batch, shapes: &generation.shapes, epoch: self.epoch }).map(Some)
+                let shapes = &generation.shapes;
+                then(&Part::Hot(HotPart { batch, shapes, epoch: self.epoch, counters })).map(Some)
             }
             Place::Sealed(s, b) => {
                 let Some(segment) = self.segments.get(s) else { return Ok(None) };
-                let (block, shapes) = (segment.block(b)?, segment.shapes()?);
-                then(&Part::Sealed { segment, block, shapes }).map(Some)
+                let source = counters.meter(segment.source(), Kind::Heads);
+                let (block, shapes) = (segment.block_by(b, &source)?, segment.shapes_by(&source)?);
+                then(&Part::sealed(segment, b, &block, &shapes, counters)).map(Some)
             }
         }
+    }
+
+    /// The rows of a part whose time, service and expiry are wanted; nothing where all are.
+    fn in_range(&self, search: &Search, place: Place, part: &Part<'_>) -> Result<Option<RowSet>> {
+        let mut chosen: Option<RowSet> = None;
+        if !self.is_within(search, place) {
+            let times = part.times()?;
+            let wanted = |row: usize| times.get(row).is_some_and(|time| search.wants_times(*time, *time));
+            chosen = Some(RowSet::where_true(part.rows(), wanted));
+        }
+        if search.names_services() && !self.is_served(search, place) {
+            let streams = part.streams()?;
+            let wanted =
+                |row: usize| streams.get(row).is_some_and(|stream| search.wants_service(part.service(*stream)));
+            let served = RowSet::where_true(part.rows(), wanted);
+            match &mut chosen {
+                Some(set) => set.and(&served),
+                None => chosen = Some(served),
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// Whether all times of a part are wanted.
+    fn is_within(&self, search: &Search, place: Place) -> bool {
+        let times = match place {
+            Place::Hot(g, b) => {
+                let batch = self.generations.get(g).and_then(|generation| generation.batches.get(b));
+                batch.map(|batch| (batch.time_min, batch.time_max))
+            }
+            Place::Sealed(s, b) => {
+                let block = self.segments.get(s).and_then(|segment| segment.footer.blocks.get(b));
+                block.map(|block| (block.time_min, block.time_max))
+            }
+        };
+        times.is_some_and(|(min, max)| search.wants_times(min, min) && search.wants_times(max, max))
+    }
+
+    /// Whether all services of a part are known and wanted.
+    fn is_served(&self, search: &Search, place: Place) -> bool {
+        let Place::Sealed(s, b) = place else { return false };
+        let Some(segment) = self.segments.get(s) else { return false };
+        let Some(block) = segment.footer.blocks.get(b) else { return false };
+        let wanted = |stream: &u32| {
+            let stream = segment.footer.streams.get(*stream as usize);
+            stream.is_some_and(|(service, _)| search.wants_service(service))
+        };
+        !block.streams.is_empty() && block.streams.iter().all(wanted)
     }
 
     /// The rows of a part that are wanted.
-    fn select(&self, search: &Search, part: &Part<'_>, verdicts: &mut Verdicts) -> Result<(RowSet, Vec<i64>)> {
-        let times = part.times()?;
-        let mut set = RowSet::all(part.rows());
-        if search.from.is_some() || search.until.is_some() {
-            for (row, time) in times.iter().enumerate() {
-                if !search.wants_times(*time, *time) {
-                    set.remove(row);
-                }
-            }
+    fn select(&self, search: &Search, place: Place, part: &Part<'_>, verdicts: &mut Verdicts) -> Result<RowSet> {
+        let chosen = self.in_range(search, place, part)?;
+        if chosen.as_ref().is_some_and(RowSet::is_empty) {
+            return Ok(RowSet::none(part.rows()));
         }
-        if search.names_services() && !set.is_empty() {
-            for (row, stream) in part.streams()?.iter().enumerate() {
-                if !search.wants_service(part.service(*stream)) {
-                    set.remove(row);
-                }
-            }
+        let mut set = evaluate(part, &search.filter, verdicts)?;
+        if let Some(chosen) = &chosen {
+            set.and(chosen);
         }
-        if !set.is_empty() && !matches!(search.filter, Filter::All) {
-            set.and(&evaluate(part, &search.filter, verdicts)?);
-        }
-        Ok((set, times))
+        Ok(set)
     }
 
     /// The newest rows that pass.
-    pub(crate) fn search(&self, search: &Search) -> Result<Vec<Record>> {
+    pub(crate) fn search(&self, search: &Search, counters: &Counters) -> Result<Vec<Record>> {
         let wanted = search.offset.saturating_add(search.limit);
         let mut tables = Tables::new(self, &search.filter);
         // The newest rows so far, by (time, sequence number), and where each is.
         let mut newest: BTreeMap<(i64, u64), (Place, usize)> = BTreeMap::new();
-        for (time_max, place) in self.places(search)? {
+        let places = self.places(search)?;
+        add(&counters.blocks_considered, places.len() as u64);
+        for (time_max, place) in places {
             let full = newest.len() >= wanted;
             if wanted == 0 || full && newest.first_key_value().is_some_and(|((time, _), _)| *time > time_max) {
                 break;
             }
-            self.with_part(place, |part| {
-                let (set, times) = self.select(search, part, tables.of(place))?;
+            self.with_part(place, counters, |part| {
+                let set = self.select(search, place, part, tables.of(place))?;
                 if set.is_empty() {
                     return Ok(());
                 }
-                let seqs = part.seqs()?;
+                add(&counters.blocks_read, 1);
+                let (times, seqs) = (part.times()?, part.seqs()?);
                 for row in set.iter().rev() {
                     let key = (times.get(row).copied().unwrap_or(0), seqs.get(row).copied().unwrap_or(0));
                     if newest.len() < wanted {
@@ -187,25 +240,35 @@ impl Snapshot {
             })?;
         }
         let picked: Vec<(Place, usize)> = newest.into_values().rev().skip(search.offset).collect();
-        self.records(&picked)
+        self.records(&picked, counters)
     }
 
     /// How many rows pass.
-    pub(crate) fn count(&self, search: &Search) -> Result<u64> {
+    pub(crate) fn count(&self, search: &Search, counters: &Counters) -> Result<u64> {
         let mut tables = Tables::new(self, &search.filter);
         let mut total = 0;
-        for (_, place) in self.places(search)? {
-            total += self
-                .with_part(place, |part| Ok(self.select(search, part, tables.of(place))?.0.len() as u64))?
-                .unwrap_or(0);
+        let places = self.places(search)?;
+        add(&counters.blocks_considered, places.len() as u64);
+        for (_, place) in places {
+            let counted = self.with_part(place, counters, |part| {
+                let is_whole =
+                    self.is_within(search, place) && (!search.names_services() || self.is_served(search, place));
+                if is_whole && let Some(counted) = count(part, &search.filter, tables.of(place))? {
+                    return Ok(counted);
+                }
+                add(&counters.blocks_read, 1);
+                Ok(self.select(search, place, part, tables.of(place))?.len() as u64)
+            });
+            total += counted?.unwrap_or(0);
         }
         Ok(total)
     }
 
     /// Calls `found` with every row there is, part by part.
     pub(crate) fn for_each(&self, found: &mut dyn FnMut(Record)) -> Result<()> {
+        let counters = Counters::default();
         for (_, place) in self.places(&Search::default())? {
-            self.with_part(place, |part| {
+            self.with_part(place, &counters, |part| {
                 let set = RowSet::all(part.rows());
                 materialise(part, &set)?.into_iter().for_each(&mut *found);
                 Ok(())
@@ -232,8 +295,9 @@ impl Snapshot {
                 }
             }
         }
+        let counters = Counters::default();
         for place in places {
-            let found = self.with_part(place, |part| {
+            let found = self.with_part(place, &counters, |part| {
                 let Some(row) = part.seqs()?.iter().position(|s| *s == seq) else { return Ok(None) };
                 let mut set = RowSet::none(part.rows());
                 set.insert(row);
@@ -247,7 +311,7 @@ impl Snapshot {
     }
 
     /// Records in the given order, each part read once.
-    fn records(&self, picked: &[(Place, usize)]) -> Result<Vec<Record>> {
+    fn records(&self, picked: &[(Place, usize)], counters: &Counters) -> Result<Vec<Record>> {
         let mut by_place: BTreeMap<Place, Vec<(usize, usize)>> = BTreeMap::new();
         for (at, (place, row)) in picked.iter().enumerate() {
             by_place.entry(*place).or_default().push((*row, at));
@@ -255,7 +319,7 @@ impl Snapshot {
         let mut records: Vec<Option<Record>> = vec![None; picked.len()];
         for (place, mut rows) in by_place {
             rows.sort_unstable();
-            self.with_part(place, |part| {
+            self.with_part(place, counters, |part| {
                 let mut set = RowSet::none(part.rows());
                 rows.iter().for_each(|(row, _)| set.insert(*row));
                 for ((_, at), record) in rows.iter().zip(materialise(part, &set)?) {
@@ -294,30 +358,53 @@ impl Tables {
 /// The rows of a set as records, ascending by row.
 pub(crate) fn materialise(part: &Part<'_>, set: &RowSet) -> Result<Vec<Record>> {
     let (times, seqs, arrivals) = (part.times()?, part.seqs()?, part.arrivals());
-    let mut slot_of = vec![u32::MAX; part.rows()];
-    let mut records = Vec::with_capacity(set.len());
-    for row in set.iter() {
-        if let Some(slot) = slot_of.get_mut(row) {
-            *slot = records.len() as u32;
-        }
-        let seq = seqs.get(row).copied().unwrap_or(0);
-        let time = times.get(row).copied().unwrap_or(0);
-        records.push(Record { seq, epoch: part.epoch(), time, arrival: arrivals.at(seq), fields: Vec::new() });
-    }
+    let rows: Vec<usize> = set.iter().collect();
+    let mut records: Vec<Record> = rows
+        .iter()
+        .map(|row| {
+            let seq = seqs.get(*row).copied().unwrap_or(0);
+            let time = times.get(*row).copied().unwrap_or(0);
+            Record { seq, epoch: part.epoch(), time, arrival: arrivals.at(seq), fields: Vec::new() }
+        })
+        .collect();
     for lane in part.lanes() {
         let presence = part.presence(lane)?;
-        let row_of = |value: usize| match &presence {
-            Some(rows) => rows.get(value).map_or(usize::MAX, |row| *row as usize),
-            None => value,
-        };
-        let slot = |value: usize| slot_of.get(row_of(value)).copied().filter(|slot| *slot != u32::MAX);
+        // The wanted values, and the record of each.
+        let (values, places) = values_of(&rows, presence.as_deref(), lane.count());
         let kind = lane.kind().value_kind();
-        part.texts(lane, &|value| slot(value).is_some(), &mut |value, text| {
-            if let Some(record) = slot(value).and_then(|slot| records.get_mut(slot as usize)) {
+        let mut places = places.into_iter();
+        let wanted = (values.len() < lane.count()).then_some(values.as_slice());
+        part.texts(lane, wanted, &mut |_, text| {
+            if let Some(record) = places.next().and_then(|place| records.get_mut(place)) {
                 let text = String::from_utf8_lossy(text).into_owned();
                 record.fields.push((lane.field().clone(), Value { kind, text }));
             }
         })?;
     }
     Ok(records)
+}
+
+/// Which values of a lane the given rows have, and which of the rows has each. Rows ascend, and so do both lists.
+fn values_of(rows: &[usize], presence: Option<&[u32]>, count: usize) -> (Vec<usize>, Vec<usize>) {
+    let (mut values, mut places, mut at) = (Vec::new(), Vec::new(), 0);
+    for (place, row) in rows.iter().enumerate() {
+        let value = match presence {
+            None => (*row < count).then_some(*row),
+            Some(listed) => {
+                let left = listed.get(at..).unwrap_or_default();
+                // Neighbours are near; only a few rows are far apart.
+                let step = match left.first() {
+                    Some(first) if (*first as usize) < *row => left.partition_point(|r| (*r as usize) < *row),
+                    _ => 0,
+                };
+                at += step;
+                listed.get(at).filter(|found| **found as usize == *row).map(|_| at)
+            }
+        };
+        if let Some(value) = value {
+            values.push(value);
+            places.push(place);
+        }
+    }
+    (values, places)
 }

@@ -3,103 +3,161 @@
 //! Invariants
 //! * A sealed block and the batches it was made from give the same rows and values.
 //! * Nothing of a block is read before it is asked for.
-use crate::batch::{LaneKind, LaneView, push_int};
+use crate::batch::{LaneKind, LaneView};
 use crate::codec::Reader;
 use crate::error::Result;
 use crate::hot::HotBatch;
 use crate::record::FieldPath;
-use crate::segment::{Arrivals, Block, BlockLane, Segment};
-use crate::text::shape::WHOLE;
+use crate::segment::{Arrivals, Block, BlockLane, Counters, Kind, Metered, Segment, Shapes};
+use crate::text::shape::{Shape, WHOLE};
 use crate::text::table::ShapeTable;
+use std::sync::Arc;
 
 /// Rows that lie together.
 pub(crate) enum Part<'a> {
-    /// A batch in memory.
-    Hot { batch: &'a HotBatch, shapes: &'a ShapeTable, epoch: u32 },
-    /// A block of a segment.
-    Sealed { segment: &'a Segment, block: &'a Block, shapes: &'a ShapeTable },
+    Hot(HotPart<'a>),
+    Sealed(SealedPart<'a>),
+}
+
+/// A batch in memory.
+pub(crate) struct HotPart<'a> {
+    pub(crate) batch: &'a HotBatch,
+    pub(crate) shapes: &'a ShapeTable,
+    pub(crate) epoch: u32,
+    pub(crate) counters: &'a Counters,
+}
+
+/// A block of a segment.
+pub(crate) struct SealedPart<'a> {
+    pub(crate) segment: &'a Segment,
+    /// The block's place in the segment.
+    pub(crate) index: usize,
+    pub(crate) block: &'a Block,
+    pub(crate) shapes: &'a ShapeTable,
+    pub(crate) counters: &'a Counters,
+}
+
+impl<'a> SealedPart<'a> {
+    /// Where bytes are read from, counted.
+    pub(crate) fn source(&self, kind: Kind) -> Metered<'a> {
+        self.counters.meter(self.segment.source(), kind)
+    }
+
+    /// The shapes of a lane, and how often each occurs.
+    pub(crate) fn list(&self, number: usize, lane: &BlockLane) -> Result<Arc<Shapes>> {
+        self.segment.list(self.index, self.block, number, lane, &self.source(Kind::Heads))
+    }
 }
 
 /// A lane of a part.
 #[derive(Clone, Copy)]
 pub(crate) enum PartLane<'a> {
     Hot(LaneView<'a>, &'a FieldPath),
-    Sealed(&'a BlockLane, &'a FieldPath),
+    Sealed {
+        /// The lane's place in its block.
+        number: usize,
+        lane: &'a BlockLane,
+        field: &'a FieldPath,
+    },
 }
 
 impl<'a> PartLane<'a> {
     pub(crate) fn field(self) -> &'a FieldPath {
         match self {
-            Self::Hot(_, field) | Self::Sealed(_, field) => field,
+            Self::Hot(_, field) | Self::Sealed { field, .. } => field,
         }
     }
 
     pub(crate) fn kind(self) -> LaneKind {
         match self {
             Self::Hot(lane, _) => lane.kind,
-            Self::Sealed(lane, _) => lane.kind,
+            Self::Sealed { lane, .. } => lane.kind,
         }
     }
 
     pub(crate) fn count(self) -> usize {
         match self {
             Self::Hot(lane, _) => lane.count,
-            Self::Sealed(lane, _) => lane.count,
+            Self::Sealed { lane, .. } => lane.count,
         }
     }
 }
 
 impl<'a> Part<'a> {
+    pub(crate) fn sealed(
+        segment: &'a Segment,
+        index: usize,
+        block: &'a Block,
+        shapes: &'a ShapeTable,
+        counters: &'a Counters,
+    ) -> Self {
+        Self::Sealed(SealedPart { segment, index, block, shapes, counters })
+    }
+
     pub(crate) fn rows(&self) -> usize {
         match self {
-            Self::Hot { batch, .. } => batch.batch.rows(),
-            Self::Sealed { block, .. } => block.rows,
+            Self::Hot(hot) => hot.batch.batch.rows(),
+            Self::Sealed(sealed) => sealed.block.rows,
         }
     }
 
     pub(crate) fn epoch(&self) -> u32 {
         match self {
-            Self::Hot { epoch, .. } => *epoch,
-            Self::Sealed { block, .. } => block.epoch,
+            Self::Hot(hot) => hot.epoch,
+            Self::Sealed(sealed) => sealed.block.epoch,
         }
     }
 
     pub(crate) fn shapes(&self) -> &'a ShapeTable {
         match self {
-            Self::Hot { shapes, .. } | Self::Sealed { shapes, .. } => shapes,
+            Self::Hot(hot) => hot.shapes,
+            Self::Sealed(sealed) => sealed.shapes,
+        }
+    }
+
+    pub(crate) fn counters(&self) -> &'a Counters {
+        match self {
+            Self::Hot(hot) => hot.counters,
+            Self::Sealed(sealed) => sealed.counters,
         }
     }
 
     /// Event times; arrival where none was sent.
     pub(crate) fn times(&self) -> Result<Vec<i64>> {
         match self {
-            Self::Hot { batch, .. } => Ok(batch.batch.times().map(|time| time.unwrap_or(batch.arrival)).collect()),
-            Self::Sealed { segment, block, .. } => block.times(segment.source()),
+            Self::Hot(HotPart { batch, .. }) => {
+                Ok(batch.batch.times().map(|time| time.unwrap_or(batch.arrival)).collect())
+            }
+            Self::Sealed(sealed) => sealed.block.times(&sealed.source(Kind::Rows)),
         }
     }
 
     pub(crate) fn seqs(&self) -> Result<Vec<u64>> {
         match self {
-            Self::Hot { batch, .. } => Ok((0..batch.batch.rows() as u64).map(|row| batch.first_seq + row).collect()),
-            Self::Sealed { segment, block, .. } => {
-                Ok(block.seqs(segment.source())?.into_iter().map(|seq| seq as u64).collect())
+            Self::Hot(HotPart { batch, .. }) => {
+                Ok((0..batch.batch.rows() as u64).map(|row| batch.first_seq + row).collect())
+            }
+            Self::Sealed(sealed) => {
+                let seqs = sealed.block.seqs(&sealed.source(Kind::Rows))?;
+                Ok(seqs.into_iter().map(|seq| seq as u64).collect())
             }
         }
     }
 
     pub(crate) fn arrivals(&self) -> Arrivals {
         match self {
-            Self::Hot { batch, .. } => Arrivals::One(batch.arrival),
-            Self::Sealed { block, .. } => block.arrivals.clone(),
+            Self::Hot(hot) => Arrivals::One(hot.batch.arrival),
+            Self::Sealed(sealed) => sealed.block.arrivals.clone(),
         }
     }
 
     /// The number of each row's stream, for [`Self::service`].
     pub(crate) fn streams(&self) -> Result<Vec<u32>> {
         match self {
-            Self::Hot { batch, .. } => Ok((0..self.rows()).map(|row| batch.batch.stream_of(row) as u32).collect()),
-            Self::Sealed { segment, block, .. } => {
-                Ok(block.streams(segment.source())?.into_iter().map(|stream| stream as u32).collect())
+            Self::Hot(hot) => Ok((0..self.rows()).map(|row| hot.batch.batch.stream_of(row) as u32).collect()),
+            Self::Sealed(sealed) => {
+                let streams = sealed.block.streams(&sealed.source(Kind::Rows))?;
+                Ok(streams.into_iter().map(|stream| stream as u32).collect())
             }
         }
     }
@@ -107,9 +165,9 @@ impl<'a> Part<'a> {
     /// The service of a stream.
     pub(crate) fn service(&self, stream: u32) -> &'a str {
         match self {
-            Self::Hot { batch, .. } => batch.batch.streams().get(stream as usize).map_or("", |s| &s.service),
-            Self::Sealed { segment, .. } => {
-                segment.footer.streams.get(stream as usize).map_or("", |(service, _)| service.as_str())
+            Self::Hot(hot) => hot.batch.batch.streams().get(stream as usize).map_or("", |s| &s.service),
+            Self::Sealed(sealed) => {
+                sealed.segment.footer.streams.get(stream as usize).map_or("", |(service, _)| service.as_str())
             }
         }
     }
@@ -117,63 +175,70 @@ impl<'a> Part<'a> {
     /// All lanes, in the order of their fields.
     pub(crate) fn lanes(&self) -> Vec<PartLane<'a>> {
         match self {
-            Self::Hot { batch, .. } => {
-                let fields = batch.batch.fields();
-                let mut lanes: Vec<_> =
-                    batch.batch.lanes().filter_map(|lane| Some(PartLane::Hot(lane, fields.get(lane.field)?))).collect();
-                lanes.sort_by_key(|lane| match lane {
-                    PartLane::Hot(lane, _) => lane.field,
-                    PartLane::Sealed(..) => 0,
-                });
-                lanes
+            Self::Hot(hot) => {
+                let fields = hot.batch.batch.fields();
+                let mut lanes: Vec<LaneView<'_>> = hot.batch.batch.lanes().collect();
+                lanes.sort_by_key(|lane| lane.field);
+                lanes.into_iter().filter_map(|lane| Some(PartLane::Hot(lane, fields.get(lane.field)?))).collect()
             }
-            Self::Sealed { segment, block, .. } => block
-                .lanes
-                .iter()
-                .filter_map(|lane| Some(PartLane::Sealed(lane, segment.fields.get(lane.field as usize)?)))
-                .collect(),
+            Self::Sealed(sealed) => {
+                let (block, fields) = (sealed.block, &sealed.segment.fields);
+                let lanes = block.lanes.iter().enumerate();
+                lanes
+                    .filter_map(|(number, lane)| {
+                        Some(PartLane::Sealed { number, lane, field: fields.get(lane.field as usize)? })
+                    })
+                    .collect()
+            }
         }
+    }
+
+    /// Whether every row has a value in a lane.
+    pub(crate) fn is_full(&self, lane: PartLane<'a>) -> bool {
+        lane.count() == self.rows()
     }
 
     /// The rows that have a value in a lane; nothing where the first `count` rows have.
     pub(crate) fn presence(&self, lane: PartLane<'a>) -> Result<Option<Vec<u32>>> {
         match (self, lane) {
-            (Self::Sealed { segment, block, .. }, PartLane::Sealed(lane, _)) => block.presence(lane, segment.source()),
+            (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) => {
+                sealed.block.presence(lane, &sealed.source(Kind::Rows))
+            }
             (_, PartLane::Hot(lane, _)) if !lane.is_prefix() => Ok(Some(lane.rows().map(|row| row as u32).collect())),
             _ => Ok(None),
         }
     }
 
-    /// The shape of each value of a text lane, by the part's table.
-    pub(crate) fn value_shapes(&self, lane: PartLane<'a>) -> Result<Vec<u32>> {
+    /// The shape of each value of a sealed text lane, by the lane's own numbers.
+    pub(crate) fn codes(&self, lane: PartLane<'a>) -> Result<Vec<u32>> {
         match (self, lane) {
-            (Self::Hot { batch, .. }, PartLane::Hot(lane, _)) => Ok(lane
-                .shapes()
-                .map(|local| batch.shape_map.get(usize::from(local)).copied().unwrap_or(WHOLE))
-                .collect()),
-            (Self::Sealed { segment, block, shapes }, PartLane::Sealed(lane, _)) => {
-                let listed = block.shapes(lane, shapes.len(), segment.source())?.listed;
-                let codes = block.codes(lane, segment.source())?;
-                Ok(codes.iter().map(|code| listed.get(*code as usize).copied().unwrap_or(WHOLE)).collect())
+            (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) => {
+                sealed.block.codes(lane, &sealed.source(Kind::Codes))
             }
             _ => Ok(Vec::new()),
         }
     }
 
-    /// Calls `found` with the text of each value of a lane that `wanted` names, in order.
+    /// Calls `found` with the text of each value of a lane, or of those that are wanted, which ascend.
     pub(crate) fn texts(
         &self,
         lane: PartLane<'a>,
-        wanted: &dyn Fn(usize) -> bool,
+        wanted: Option<&[usize]>,
         found: &mut dyn FnMut(usize, &[u8]),
     ) -> Result<()> {
+        if wanted.is_some_and(<[usize]>::is_empty) {
+            return Ok(());
+        }
         match (self, lane) {
-            (Self::Hot { batch, shapes, .. }, PartLane::Hot(lane, _)) if lane.kind.is_text() => {
-                hot_texts(batch, shapes, lane, wanted, found);
+            (Self::Hot(hot), PartLane::Hot(view, _)) if view.kind.is_text() => {
+                hot_texts(hot, view, wanted, found);
                 Ok(())
             }
-            (Self::Sealed { segment, block, shapes }, PartLane::Sealed(lane, _)) if lane.kind.is_text() => {
-                sealed_texts(segment, block, shapes, lane, wanted, found)
+            (Self::Sealed(sealed), PartLane::Sealed { number, lane, .. }) if lane.kind.is_text() => {
+                match wanted.filter(|wanted| wanted.len() < FEW.min(lane.count / 4)) {
+                    Some(wanted) => few_texts(sealed, number, lane, wanted, found),
+                    None => all_texts(sealed, number, lane, wanted, found),
+                }
             }
             _ => self.fixed_texts(lane, wanted, found),
         }
@@ -182,107 +247,219 @@ impl<'a> Part<'a> {
     fn fixed_texts(
         &self,
         lane: PartLane<'a>,
-        wanted: &dyn Fn(usize) -> bool,
+        wanted: Option<&[usize]>,
         found: &mut dyn FnMut(usize, &[u8]),
     ) -> Result<()> {
+        let kind = lane.kind();
+        let width = kind.width().unwrap_or(0);
         let mut text = Vec::new();
-        let mut give = |value: usize, push: &dyn Fn(&mut Vec<u8>)| {
+        if let PartLane::Hot(lane, _) = lane {
+            let mut give = |value: usize| {
+                text.clear();
+                lane.push_text(value, &mut text);
+                found(value, &text);
+            };
+            match wanted {
+                Some(wanted) => wanted.iter().for_each(|value| give(*value)),
+                None => (0..lane.count).for_each(give),
+            }
+            return Ok(());
+        }
+        let mut give = |value: usize, bytes: &[u8]| {
             text.clear();
-            push(&mut text);
+            kind.push_text(bytes, &mut text);
             found(value, &text);
         };
-        let picked = (0..lane.count()).filter(|value| wanted(*value));
-        match (self, lane) {
-            (_, PartLane::Hot(lane, _)) => picked.for_each(|value| give(value, &|text| lane.push_text(value, text))),
-            (Self::Sealed { segment, block, .. }, PartLane::Sealed(lane, _)) => {
-                let (kind, source) = (lane.kind, segment.source());
-                match kind {
-                    LaneKind::Int | LaneKind::Bool => {
-                        let ints = block.ints(lane, source)?;
-                        let int = |value: usize| ints.get(value).copied().unwrap_or(0);
-                        picked.for_each(|value| {
-                            give(value, &|text| match kind {
-                                LaneKind::Int => push_int(int(value), text),
-                                _ => kind.push_text(&[u8::from(int(value) == 1)], text),
-                            });
-                        });
-                    }
-                    LaneKind::Null => picked.for_each(|value| give(value, &|_| {})),
-                    _ => {
-                        let (bytes, width) = (block.fixed(lane, source)?, kind.width().unwrap_or(0));
-                        let fixed = |value: usize| bytes.get(value * width..(value + 1) * width).unwrap_or_default();
-                        picked.for_each(|value| give(value, &|text| kind.push_text(fixed(value), text)));
-                    }
-                }
-            }
-            _ => {}
+        let few = wanted.filter(|wanted| wanted.len() < FEW);
+        let bytes = match (self, lane) {
+            (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) => fixed_bytes(sealed, lane, few)?,
+            _ => Vec::new(),
+        };
+        let at = |place: usize| bytes.get(place * width..(place + 1) * width).unwrap_or_default();
+        match (wanted, few) {
+            (_, Some(few)) => few.iter().enumerate().for_each(|(i, value)| give(*value, at(i))),
+            (Some(wanted), _) => wanted.iter().for_each(|value| give(*value, at(*value))),
+            (None, _) => (0..lane.count()).for_each(|value| give(value, at(value))),
         }
         Ok(())
     }
 }
 
-fn hot_texts(
-    batch: &HotBatch,
-    shapes: &ShapeTable,
-    lane: LaneView<'_>,
-    wanted: &dyn Fn(usize) -> bool,
-    found: &mut dyn FnMut(usize, &[u8]),
-) {
+/// Wanted values up to which only the pages are read that they lie in.
+const FEW: usize = 64;
+
+/// The bytes of all values of a lane of fixed width, or of a few, one after another.
+fn fixed_bytes(sealed: &SealedPart<'_>, lane: &BlockLane, few: Option<&[usize]>) -> Result<Vec<u8>> {
+    let (block, source) = (sealed.block, &sealed.source(Kind::Values));
+    let ints = || match few {
+        Some(wanted) => block.few_ints(lane, wanted, source),
+        None => block.ints(lane, source),
+    };
+    Ok(match lane.kind {
+        LaneKind::Int => ints()?.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        LaneKind::Bool => ints()?.iter().map(|value| u8::from(*value == 1)).collect(),
+        LaneKind::Null => Vec::new(),
+        _ => match few {
+            Some(wanted) => block.few_fixed(lane, wanted, source)?,
+            None => block.fixed(lane, source)?,
+        },
+    })
+}
+
+/// Walks along wanted values while all are counted up.
+struct Wanted<'a> {
+    left: Option<std::iter::Peekable<std::iter::Copied<std::slice::Iter<'a, usize>>>>,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(wanted: Option<&'a [usize]>) -> Self {
+        Self { left: wanted.map(|wanted| wanted.iter().copied().peekable()) }
+    }
+
+    /// Whether the next value, which is this one, is wanted.
+    fn takes(&mut self, value: usize) -> bool {
+        self.left.as_mut().is_none_or(|left| left.next_if_eq(&value).is_some())
+    }
+
+    fn is_done(&mut self) -> bool {
+        self.left.as_mut().is_some_and(|left| left.peek().is_none())
+    }
+}
+
+fn hot_texts(hot: &HotPart<'_>, lane: LaneView<'_>, wanted: Option<&[usize]>, found: &mut dyn FnMut(usize, &[u8])) {
+    let mut wanted = Wanted::new(wanted);
     let mut lengths = Reader::new(lane.lengths);
     let mut variables = Reader::new(lane.variables);
     let (mut words, mut text) = (Vec::new(), Vec::new());
     for (value, local) in lane.shapes().enumerate() {
-        let number = batch.shape_map.get(usize::from(local)).copied().unwrap_or(WHOLE);
-        let slots = shapes.slots().get(number as usize).copied().unwrap_or(0);
+        if wanted.is_done() {
+            return;
+        }
+        let number = hot.batch.shape_map.get(usize::from(local)).copied().unwrap_or(WHOLE);
+        let slots = hot.shapes.slots().get(number as usize).copied().unwrap_or(0);
         words.clear();
         for _ in 0..slots {
             let len = lengths.varint().unwrap_or(0) as usize;
             words.push(variables.take(len).unwrap_or_default());
         }
-        if wanted(value) {
+        if wanted.takes(value) {
             text.clear();
-            shapes.shape(number).rebuild(words.iter().copied(), &mut text);
+            hot.shapes.shape(number).rebuild(words.iter().copied(), &mut text);
             found(value, &text);
         }
     }
 }
 
-fn sealed_texts(
-    segment: &Segment,
-    block: &Block,
-    table: &ShapeTable,
+/// Calls `push` with each slot's number where it goes into the text.
+fn rebuild(shape: Shape<'_>, text: &mut Vec<u8>, mut push: impl FnMut(usize, &mut Vec<u8>)) {
+    text.clear();
+    for (i, piece) in shape.pieces().enumerate() {
+        if let Some(slot) = i.checked_sub(1) {
+            push(slot, text);
+        }
+        text.extend_from_slice(piece.as_bytes());
+    }
+}
+
+/// Reads the variables of a few values alone.
+fn few_texts(
+    sealed: &SealedPart<'_>,
+    number: usize,
     lane: &BlockLane,
-    wanted: &dyn Fn(usize) -> bool,
+    wanted: &[usize],
     found: &mut dyn FnMut(usize, &[u8]),
 ) -> Result<()> {
-    let source = segment.source();
-    let shapes = block.shapes(lane, table.len(), source)?;
-    let codes = block.codes(lane, source)?;
-    let variables = block.variables(lane, &shapes, table.slots(), source)?;
-    let mut ranks = vec![0usize; shapes.listed.len()];
+    let list = sealed.list(number, lane)?;
+    let codes = sealed.block.codes(lane, &sealed.source(Kind::Codes))?;
+    let placed = ranks(&codes, list.listed.len(), wanted);
+    let source = sealed.source(Kind::Values);
+    let is_whole = |code: u32| list.listed.get(code as usize).is_none_or(|shape| *shape == WHOLE);
+    let mut whole = None;
+    if placed.iter().any(|(_, code, _)| is_whole(*code)) {
+        let count = list.counts.first().map_or(0, |count| *count as usize);
+        whole = Some(sealed.block.whole_texts(lane, count, &source)?);
+    }
+    let mut slotted = None;
+    if placed.iter().any(|(_, code, _)| !is_whole(*code)) {
+        let directory = sealed.block.directory(lane, &list, sealed.shapes.slots(), &source)?;
+        let words = sealed.block.words(lane, &directory, &source)?;
+        slotted = Some((directory, words));
+    }
+    let mut text = Vec::new();
+    for (value, code, rank) in placed {
+        if is_whole(code) {
+            if let Some(whole) = &mut whole {
+                whole.load(rank, rank + 1)?;
+                found(value, whole.get(rank));
+            }
+        } else if let Some((directory, words)) = &mut slotted {
+            let slots = directory.slots(code);
+            for slot in slots {
+                words.load(slot, rank, rank + 1)?;
+            }
+            let shape = list.listed.get(code as usize).copied().unwrap_or(WHOLE);
+            rebuild(sealed.shapes.shape(shape), &mut text, |slot, text| {
+                if let Some(slot) = slots.get(slot) {
+                    words.push(slot, rank, text);
+                }
+            });
+            found(value, &text);
+        }
+    }
+    Ok(())
+}
+
+/// For each wanted value its code, and how many values before it have the same.
+fn ranks(codes: &[u32], shapes: usize, wanted: &[usize]) -> Vec<(usize, u32, usize)> {
+    let mut seen = vec![0usize; shapes];
+    let mut at = 0;
+    let mut placed = Vec::with_capacity(wanted.len());
+    for value in wanted {
+        for code in codes.get(at..*value).unwrap_or_default() {
+            if let Some(seen) = seen.get_mut(*code as usize) {
+                *seen += 1;
+            }
+        }
+        at = *value;
+        if let Some(code) = codes.get(*value) {
+            placed.push((*value, *code, seen.get(*code as usize).copied().unwrap_or(0)));
+        }
+    }
+    placed
+}
+
+/// Reads the whole lane.
+fn all_texts(
+    sealed: &SealedPart<'_>,
+    number: usize,
+    lane: &BlockLane,
+    wanted: Option<&[usize]>,
+    found: &mut dyn FnMut(usize, &[u8]),
+) -> Result<()> {
+    let mut wanted = Wanted::new(wanted);
+    let list = sealed.list(number, lane)?;
+    let codes = sealed.block.codes(lane, &sealed.source(Kind::Codes))?;
+    let variables = sealed.block.variables(lane, &list, sealed.shapes.slots(), &sealed.source(Kind::Values))?;
+    let mut ranks = vec![0usize; list.listed.len()];
     let mut text = Vec::new();
     for (value, code) in codes.iter().enumerate() {
         let Some(rank) = ranks.get_mut(*code as usize) else { continue };
         let index = *rank;
         *rank += 1;
-        if !wanted(value) {
+        if !wanted.takes(value) {
             continue;
         }
-        let number = shapes.listed.get(*code as usize).copied().unwrap_or(WHOLE);
-        if number == WHOLE {
+        let shape = list.listed.get(*code as usize).copied().unwrap_or(WHOLE);
+        if shape == WHOLE {
             found(value, variables.whole(index));
             continue;
         }
-        text.clear();
         let slots = variables.slots(*code);
-        for (i, piece) in table.shape(number).pieces().enumerate() {
-            if i > 0
-                && let Some(slot) = slots.get(i - 1)
-            {
-                variables.push(slot, index, &mut text);
+        rebuild(sealed.shapes.shape(shape), &mut text, |slot, text| {
+            if let Some(slot) = slots.get(slot) {
+                variables.push(slot, index, text);
             }
-            text.extend_from_slice(piece.as_bytes());
-        }
+        });
         found(value, &text);
     }
     Ok(())

@@ -17,6 +17,16 @@ impl RowSet {
         set
     }
 
+    /// The rows that `test`, which is asked about each in turn, lets pass.
+    pub(crate) fn where_true(rows: usize, mut test: impl FnMut(usize) -> bool) -> Self {
+        let mut bits = Vec::with_capacity(rows.div_ceil(64));
+        for start in (0..rows).step_by(64) {
+            let end = rows.min(start + 64);
+            bits.push((start..end).fold(0, |word, row| word | u64::from(test(row)) << (row - start)));
+        }
+        Self { bits, rows }
+    }
+
     /// Clears the bits beyond the last row.
     fn trim(&mut self) {
         let used = self.rows % 64;
@@ -97,6 +107,8 @@ mod tests {
         let mut none = RowSet::none(130);
         none.or(&set);
         assert_eq!(none, set);
+        let some = RowSet::where_true(130, |row| row % 64 == 1);
+        assert_eq!(some.iter().collect::<Vec<_>>(), [1, 65, 129]);
         assert!(RowSet::none(0).is_empty() && RowSet::all(0).is_empty());
     }
 }

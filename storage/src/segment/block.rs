@@ -35,6 +35,8 @@ pub(crate) struct BlockMeta {
     pub(crate) expire_from: i64,
     /// The streams of its rows, by the footer's numbers; none listed where there are many.
     pub(crate) streams: Vec<u32>,
+    /// Groups of whole texts that the index has of its lanes: (place of the lane in the block, groups).
+    pub(crate) groups: Vec<(u32, u32)>,
 }
 
 /// Streams of a block that the footer lists.
@@ -373,6 +375,7 @@ pub(crate) fn encode(
         time_max: times.iter().copied().fold(i64::MIN, largest),
         expire_from: each().map(|(input, row)| input.time(row).max(input.arrival(row))).fold(i64::MIN, largest),
         streams: if streams.len() <= META_STREAMS_MAX { streams } else { Vec::new() },
+        groups: Vec::new(),
     };
     bytes.extend_from_slice(&head);
     EncodedBlock { bytes, meta, hashes }

@@ -5,6 +5,7 @@
 //! * A block that is damaged gives an error, never another row's value.
 use super::block::{Arrivals, BlockMeta};
 use super::ints::IntHead;
+use super::look::{Directory, WholeTexts, Words};
 use super::pages::{Pages, Source, Stream};
 use super::text_lane::{Shapes, TextHead, Variables};
 use crate::batch::LaneKind;
@@ -125,6 +126,75 @@ impl Block {
             LaneValues::Text(head) => head.variables(shapes, slots_of, &self.pages, source),
             _ => Err(damaged()),
         }
+    }
+
+    /// The slots of a text lane.
+    pub(crate) fn directory(
+        &self,
+        lane: &BlockLane,
+        shapes: &Shapes,
+        slots_of: &[u8],
+        source: &dyn Source,
+    ) -> Result<Directory> {
+        self.text_head(lane)?.directory(shapes, slots_of, &self.pages, source)
+    }
+
+    /// The variables of a text lane, to be read one by one.
+    pub(crate) fn words<'a>(
+        &'a self,
+        lane: &'a BlockLane,
+        directory: &Directory,
+        source: &'a dyn Source,
+    ) -> Result<Words<'a>> {
+        Words::new(self.text_head(lane)?, &self.pages, source, directory)
+    }
+
+    /// The texts of a text lane that are kept whole, `count` of them, to be read one by one.
+    pub(crate) fn whole_texts<'a>(
+        &'a self,
+        lane: &BlockLane,
+        count: usize,
+        source: &'a dyn Source,
+    ) -> Result<WholeTexts<'a>> {
+        WholeTexts::new(self.text_head(lane)?, &self.pages, source, count)
+    }
+
+    /// Bytes of the texts of a lane that are kept whole.
+    pub(crate) fn whole_bytes(&self, lane: &BlockLane) -> usize {
+        self.text_head(lane).map_or(0, |head| head.whole.len)
+    }
+
+    fn text_head<'a>(&self, lane: &'a BlockLane) -> Result<&'a TextHead> {
+        match &lane.values {
+            LaneValues::Text(head) => Ok(head),
+            _ => Err(damaged()),
+        }
+    }
+
+    /// Some values of a lane of integers or booleans.
+    pub(crate) fn few_ints(&self, lane: &BlockLane, wanted: &[usize], source: &dyn Source) -> Result<Vec<i64>> {
+        match &lane.values {
+            LaneValues::Ints(head) => head.pick(lane.count, wanted, &self.pages, source),
+            _ => Err(damaged()),
+        }
+    }
+
+    /// Some values of a lane of hex strings or UUIDs, one after another.
+    pub(crate) fn few_fixed(&self, lane: &BlockLane, wanted: &[usize], source: &dyn Source) -> Result<Vec<u8>> {
+        let LaneValues::Fixed(stream) = &lane.values else { return Err(damaged()) };
+        let (width, mut out) = (lane.kind.width().unwrap_or(0), Vec::new());
+        let mut partial = self.pages.partial(*stream)?;
+        for value in wanted {
+            let (from, to) = (value * width, (value + 1) * width);
+            self.pages.fill(source, &mut partial, from, to)?;
+            out.extend_from_slice(partial.bytes.get(from..to).unwrap_or_default());
+        }
+        Ok(out)
+    }
+
+    /// About the bytes that the head takes in memory.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<Self>() + self.lanes.len() * size_of::<BlockLane>() + self.pages.memory()
     }
 
     /// The values of a lane of integers or booleans.

@@ -272,6 +272,34 @@ impl IntHead {
             }
         })
     }
+
+    /// Some values, from the pages that hold them where each has a place of its own.
+    pub(crate) fn pick(&self, count: usize, wanted: &[usize], pages: &Pages, source: &dyn Source) -> Result<Vec<i64>> {
+        let (data, bits) = match self {
+            Self::Packed { width, data, .. } if data.len == packed_bytes(count, *width) => (data, *width),
+            Self::Codes { as_bytes: true, data, .. } if data.len == count => (data, 8),
+            Self::Codes { as_bytes: false, values, data } => (data, bits_of(values.len().saturating_sub(1) as u64)),
+            _ => {
+                let all = self.load(count, pages, source)?;
+                return Ok(wanted.iter().map(|value| all.get(*value).copied().unwrap_or_default()).collect());
+            }
+        };
+        let mut partial = pages.partial(*data)?;
+        let mut picked = Vec::with_capacity(wanted.len());
+        for value in wanted {
+            let bit = value * bits as usize;
+            pages.fill(source, &mut partial, bit / 8, (bit + bits as usize).div_ceil(8))?;
+            let code = Packed::new(&partial.bytes, bits).get(*value);
+            picked.push(match self {
+                Self::Packed { scale, low, .. } => low.wrapping_add(code.wrapping_mul(*scale) as i64),
+                Self::Codes { values, .. } => *values
+                    .get(code as usize)
+                    .ok_or_else(|| Error::corrupt("a code that its dictionary does not have"))?,
+                Self::Constant(_) | Self::Steps { .. } => 0,
+            });
+        }
+        Ok(picked)
+    }
 }
 
 #[cfg(test)]
@@ -287,6 +315,9 @@ mod tests {
         let bytes = pages.finish(&mut directory);
         let pages = Pages::read(&mut Reader::new(&directory), 0).unwrap();
         assert_eq!(column.load(values.len(), &pages, &bytes).unwrap(), values);
+        let some: Vec<usize> = (0..values.len()).step_by(7).collect();
+        let expected: Vec<i64> = some.iter().map(|i| values[*i]).collect();
+        assert_eq!(column.pick(values.len(), &some, &pages, &bytes).unwrap(), expected);
         bytes.len()
     }
 

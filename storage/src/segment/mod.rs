@@ -2,11 +2,15 @@
 mod bits;
 mod block;
 mod block_reader;
+mod cache;
 mod footer;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod groups;
 mod index;
 mod ints;
+mod look;
+mod meter;
 mod pages;
 mod planes;
 mod reader;
@@ -17,16 +21,21 @@ mod writer;
 
 pub(crate) use block::{Arrivals, DROPPED, Input, Selection, Seqs, Tables};
 pub(crate) use block_reader::{Block, BlockLane};
+pub(crate) use cache::ReadCache;
 pub(crate) use footer::Footer;
+pub(crate) use groups::GROUP_TEXTS;
+pub(crate) use index::{Ends, WordQuery};
+pub(crate) use look::{Directory, Words};
+pub use meter::ScanStats;
+pub(crate) use meter::{Counters, Kind, Metered, add};
 pub(crate) use reader::Segment;
+pub(crate) use slots::{Run, Slot};
+pub(crate) use text_lane::Shapes;
 pub(crate) use writer::{Identity, SegmentWriter};
 
-/// The index of a segment's shapes, as the bytes of its bundle.
-pub(crate) fn build_index(shapes: &crate::text::table::ShapeTable) -> crate::error::Result<Vec<u8>> {
+/// An index of shapes alone, as the bytes of its bundle.
+fn build_index(shapes: &crate::text::table::ShapeTable) -> crate::error::Result<Vec<u8>> {
     let mut builder = index::IndexBuilder::new()?;
-    for number in 0..shapes.len() as u32 {
-        let shape = shapes.shape(number);
-        builder.add_shape(shape, &vec![index::SlotWords::Look; shape.slots()])?;
-    }
+    builder.add_shapes(shapes)?;
     builder.finish()
 }

@@ -233,6 +233,55 @@ impl Pages {
         Ok(out)
     }
 
+    /// A stream of which only those pages will be read that are asked for.
+    pub(crate) fn partial(&self, stream: Stream) -> Result<Partial> {
+        let end = stream.start + stream.len;
+        let holds = |page: &PageEntry| {
+            page.space == stream.space && page.raw_start + page.raw > stream.start && page.raw_start < end
+        };
+        let pages: Vec<usize> = (0..self.pages.len()).filter(|i| self.pages.get(*i).is_some_and(holds)).collect();
+        let (first, last) =
+            (pages.first().and_then(|i| self.pages.get(*i)), pages.last().and_then(|i| self.pages.get(*i)));
+        let covered = first.is_some_and(|page| page.raw_start <= stream.start)
+            && last.is_some_and(|page| page.raw_start + page.raw >= end);
+        if stream.len > 0 && !covered {
+            return Err(Error::corrupt("a stream lies outside its pages"));
+        }
+        Ok(Partial { stream, unread: pages, bytes: Vec::new() })
+    }
+
+    /// Reads the pages that hold a range of a partial stream, so that these bytes of it are right.
+    pub(crate) fn fill(&self, source: &dyn Source, partial: &mut Partial, from: usize, to: usize) -> Result<()> {
+        let Partial { stream, unread, bytes } = partial;
+        if unread.is_empty() || from >= to {
+            return Ok(());
+        }
+        bytes.resize(stream.len, 0);
+        let (from, to) = (stream.start + from, stream.start + to.min(stream.len));
+        let start = unread.partition_point(|i| self.pages.get(*i).is_some_and(|p| p.raw_start + p.raw <= from));
+        let end = unread.partition_point(|i| self.pages.get(*i).is_some_and(|p| p.raw_start < to));
+        if start >= end {
+            return Ok(());
+        }
+        let mut stored = Vec::new();
+        for page in unread.drain(start..end).filter_map(|i| self.pages.get(i)) {
+            let raw = page.load(source, &mut stored)?;
+            let skipped = stream.start.saturating_sub(page.raw_start);
+            let at = (page.raw_start + skipped).saturating_sub(stream.start);
+            let len = (page.raw - skipped).min(stream.len - at);
+            let raw = raw.as_deref().unwrap_or(&stored).get(skipped..skipped + len);
+            if let (Some(raw), Some(to)) = (raw, bytes.get_mut(at..at + len)) {
+                to.copy_from_slice(raw);
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes that the directory takes in memory.
+    pub(crate) fn memory(&self) -> usize {
+        self.pages.len() * size_of::<PageEntry>()
+    }
+
     /// Reads every page and checks it.
     pub(crate) fn verify(&self, source: &dyn Source) -> Result<()> {
         let mut stored = Vec::new();
@@ -240,6 +289,22 @@ impl Pages {
             page.load(source, &mut stored)?;
         }
         Ok(())
+    }
+}
+
+/// A stream with some of its pages read; the bytes of the others are zero.
+pub(crate) struct Partial {
+    stream: Stream,
+    /// Numbers of the pages that were not read yet, ascending.
+    unread: Vec<usize>,
+    /// Nothing before the first page is read.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Partial {
+    /// How long the stream is.
+    pub(crate) fn len(&self) -> usize {
+        self.stream.len
     }
 }
 
@@ -287,6 +352,16 @@ mod tests {
         for (stream, (_, expected)) in streams.iter().zip(&inputs) {
             assert_eq!(pages.stream(&bytes, *stream).unwrap(), *expected);
         }
+        for (stream, (_, expected)) in streams.iter().zip(&inputs) {
+            let mut partial = pages.partial(*stream).unwrap();
+            for (from, to) in [(150_000, 150_004), (70_000, 200_000), (799_999, 800_000), (0, 5), (7, 3)] {
+                let (from, to) = (from.min(expected.len()), to.min(expected.len()));
+                pages.fill(&bytes, &mut partial, from, to).unwrap();
+                if from < to {
+                    assert_eq!(partial.bytes[from..to], expected[from..to]);
+                }
+            }
+        }
         for at in (0..bytes.len()).step_by(1_001) {
             let mut bad = bytes.clone();
             bad[at] ^= 4;
@@ -294,5 +369,6 @@ mod tests {
         }
         let beyond = Stream { space: Space::Text, start: 3, len: 1 << 30 };
         assert!(pages.stream(&bytes, beyond).is_err());
+        assert!(pages.partial(beyond).is_err());
     }
 }

@@ -1,14 +1,17 @@
-//! Opens a segment and hands out its parts: footer at once, shapes and block heads when first asked for.
+//! Opens a segment and hands out its parts: footer at once; shapes, index, block heads and shape lists through the cache.
 //!
 //! Invariants
 //! * A segment is immutable: what was read once stays right for as long as the file is named by the catalog.
 //! * Damage is an error that names the file.
-use super::block_reader::Block;
+use super::block_reader::{Block, BlockLane};
+use super::cache::{Item, ReadCache};
 use super::footer::{Footer, HEAD_BYTES, Piece, TAIL_BYTES};
+use super::index::ShapeIndex;
 use super::pages::Source;
 use super::rowindex::{self, RowIndex};
+use super::text_lane::Shapes;
 use crate::env::{Env, File, OpenMode};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::layout::SEGMENT_MAGIC;
 use crate::record::FieldPath;
 use crate::text::table::ShapeTable;
@@ -32,21 +35,46 @@ pub(crate) struct Segment {
     pub(crate) fields: Vec<FieldPath>,
     pub(crate) bytes: u64,
     source: FileSource,
-    shapes: OnceLock<Arc<ShapeTable>>,
     row_index: OnceLock<Option<RowIndex>>,
-    blocks: Vec<OnceLock<Arc<Block>>>,
+    cache: Arc<ReadCache>,
+    /// The cache's number of it.
+    number: u64,
+    /// For each block the number of its first group of whole texts.
+    first_groups: Vec<u32>,
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        self.cache.forget(self.number);
+    }
 }
 
 impl Segment {
-    /// Opens a file and reads its footer.
-    pub(crate) fn open(env: &dyn Env, path: &Path) -> Result<Self> {
+    /// Opens a file and reads its footer. What is read later is kept in `cache`.
+    pub(crate) fn open(env: &dyn Env, path: &Path, cache: &Arc<ReadCache>) -> Result<Self> {
         let file = env.open(path, OpenMode::Read).map_err(|e| Error::io("open", path, e))?;
         let bytes = file.len().map_err(|e| Error::io("measure", path, e))?;
         let source = FileSource { file, path: path.to_path_buf() };
         let footer = read_footer(&source, bytes).map_err(|e| e.context(path.display()))?;
-        let blocks = footer.blocks.iter().map(|_| OnceLock::new()).collect();
         let fields = footer.fields.iter().map(FieldPath::from).collect();
-        Ok(Self { footer, fields, bytes, source, shapes: OnceLock::new(), row_index: OnceLock::new(), blocks })
+        let mut groups = 0u32;
+        let first_groups = footer.blocks.iter().map(|block| {
+            let of_block: u32 = block.groups.iter().fold(0, |sum, (_, n)| sum.saturating_add(*n));
+            let first = groups;
+            groups = groups.saturating_add(of_block);
+            first
+        });
+        let first_groups = first_groups.collect();
+        Ok(Self {
+            footer,
+            fields,
+            bytes,
+            source,
+            row_index: OnceLock::new(),
+            cache: Arc::clone(cache),
+            number: cache.number(),
+            first_groups,
+        })
     }
 
     /// The file's path.
@@ -60,17 +88,63 @@ impl Segment {
     }
 
     /// The segment's shapes.
-    pub(crate) fn shapes(&self) -> Result<&Arc<ShapeTable>> {
-        if let Some(shapes) = self.shapes.get() {
-            return Ok(shapes);
-        }
-        let table = self.read_shapes().map_err(|e| e.context(self.path().display()))?;
-        Ok(self.shapes.get_or_init(|| Arc::new(table)))
+    pub(crate) fn shapes(&self) -> Result<Arc<ShapeTable>> {
+        self.shapes_by(&self.source)
     }
 
-    fn read_shapes(&self) -> Result<ShapeTable> {
+    /// The segment's shapes; where they have to be read, from `source`.
+    pub(crate) fn shapes_by(&self, source: &dyn Source) -> Result<Arc<ShapeTable>> {
+        self.cache.get((self.number, Item::Shapes), || {
+            let table = self.read_shapes(source).map_err(|e| e.context(self.path().display()))?;
+            let bytes = table.memory();
+            Ok((table, bytes))
+        })
+    }
+
+    /// Whether questions about shapes go through the index.
+    pub(crate) fn asks_index(&self) -> bool {
+        self.footer.shapes.raw > self.cache.straight_bytes_max as u64
+    }
+
+    /// The index of the shapes, and of the groups of whole texts; without groups where it had to be built again.
+    pub(crate) fn index(&self, source: &dyn Source) -> Result<Arc<ShapeIndex>> {
+        self.cache.get((self.number, Item::Index), || {
+            let opened = self.piece(source, self.footer.index).and_then(|bytes| ShapeIndex::open(bytes.into()));
+            let index = match opened {
+                Ok(index) if index.shape_count() == self.footer.shape_count => index,
+                Err(e) if e.kind() != ErrorKind::Corrupt => return Err(e.context(self.path().display())),
+                opened => {
+                    let why = opened.err().map_or("it has other shapes".into(), |e| e.to_string());
+                    self.cache.trouble(format!("{}: the index is built again: {why}", self.path().display()));
+                    ShapeIndex::open(super::build_index(&*self.shapes_by(source)?)?.into())?
+                }
+            };
+            let bytes = index.bytes();
+            Ok((index, bytes))
+        })
+    }
+
+    /// How many groups of whole texts there are.
+    pub(crate) fn group_count(&self) -> u32 {
+        let of_blocks = self.footer.blocks.iter().flat_map(|block| &block.groups);
+        of_blocks.fold(0, |sum, (_, n)| sum.saturating_add(*n))
+    }
+
+    /// The groups of the whole texts of a block's lane: the first one's number, and how many there are.
+    pub(crate) fn groups(&self, block: usize, lane: usize) -> Option<(u32, u32)> {
+        let mut first = *self.first_groups.get(block)?;
+        for (of_lane, n) in &self.footer.blocks.get(block)?.groups {
+            if *of_lane as usize == lane {
+                return Some((first, *n));
+            }
+            first = first.saturating_add(*n);
+        }
+        None
+    }
+
+    fn read_shapes(&self, source: &dyn Source) -> Result<ShapeTable> {
         let piece = self.footer.shapes;
-        let stored = self.piece(piece)?;
+        let stored = self.piece(source, piece)?;
         let raw = zstd::bulk::decompress(&stored, piece.raw as usize)
             .map_err(|e| Error::corrupt(format!("the shapes cannot be decompressed: {e}")))?;
         let table = ShapeTable::decode(&raw)?;
@@ -78,11 +152,6 @@ impl Segment {
             return Err(Error::corrupt("the shapes are not as many as the footer says"));
         }
         Ok(table)
-    }
-
-    /// The bytes of the bundled index.
-    pub(crate) fn index_bytes(&self) -> Result<Vec<u8>> {
-        self.piece(self.footer.index).map_err(|e| e.context(self.path().display()))
     }
 
     fn row_index(&self) -> Result<Option<&RowIndex>> {
@@ -112,9 +181,9 @@ impl Segment {
         Ok(placed)
     }
 
-    fn piece(&self, piece: Piece) -> Result<Vec<u8>> {
+    fn piece(&self, source: &dyn Source, piece: Piece) -> Result<Vec<u8>> {
         let mut bytes = vec![0; piece.len as usize];
-        self.source.read(piece.offset, &mut bytes)?;
+        source.read(piece.offset, &mut bytes)?;
         if crc32fast::hash(&bytes) != piece.crc {
             return Err(Error::corrupt(format!("the piece at byte {} fails its checksum", piece.offset)));
         }
@@ -123,20 +192,45 @@ impl Segment {
 
     /// How many blocks there are.
     pub(crate) fn block_count(&self) -> usize {
-        self.blocks.len()
+        self.footer.blocks.len()
     }
 
     /// A block's head.
-    pub(crate) fn block(&self, index: usize) -> Result<&Arc<Block>> {
-        let (Some(slot), Some(meta)) = (self.blocks.get(index), self.footer.blocks.get(index)) else {
+    pub(crate) fn block(&self, index: usize) -> Result<Arc<Block>> {
+        self.block_by(index, &self.source)
+    }
+
+    /// A block's head; where it has to be read, from `source`.
+    pub(crate) fn block_by(&self, index: usize, source: &dyn Source) -> Result<Arc<Block>> {
+        self.cache.get((self.number, Item::Block(index as u32)), || {
+            let block = self.read_block(index, source)?;
+            let bytes = block.memory();
+            Ok((block, bytes))
+        })
+    }
+
+    fn read_block(&self, index: usize, source: &dyn Source) -> Result<Block> {
+        let Some(meta) = self.footer.blocks.get(index) else {
             return Err(Error::corrupt(format!("{} has no block {index}", self.path().display())));
         };
-        if let Some(block) = slot.get() {
-            return Ok(block);
-        }
-        let block = Block::read(meta, self.fields.len(), self.footer.streams.len(), &self.source)
-            .map_err(|e| e.context(self.path().display()))?;
-        Ok(slot.get_or_init(|| Arc::new(block)))
+        Block::read(meta, self.fields.len(), self.footer.streams.len(), source)
+            .map_err(|e| e.context(self.path().display()))
+    }
+
+    /// The shapes of lane `number` of a block.
+    pub(crate) fn list(
+        &self,
+        index: usize,
+        block: &Block,
+        number: usize,
+        lane: &BlockLane,
+        source: &dyn Source,
+    ) -> Result<Arc<Shapes>> {
+        self.cache.get((self.number, Item::List(index as u32, number as u32)), || {
+            let shapes = block.shapes(lane, self.footer.shape_count as usize, source)?;
+            let bytes = shapes.listed.len() * 8 + size_of::<Shapes>();
+            Ok((shapes, bytes))
+        })
     }
 
     /// Reads and checks every byte.
@@ -147,13 +241,13 @@ impl Segment {
             if head.get(..4) != Some(&SEGMENT_MAGIC[..]) {
                 return Err(Error::corrupt("the head is damaged"));
             }
-            self.read_shapes()?;
-            self.piece(self.footer.index)?;
+            self.read_shapes(&self.source)?;
+            self.piece(&self.source, self.footer.index)?;
             if let Some(index) = self.row_index()? {
                 index.verify(&self.source)?;
             }
             for index in 0..self.block_count() {
-                self.block(index)?.verify(&self.source)?;
+                self.read_block(index, &self.source)?.verify(&self.source)?;
             }
             Ok(())
         };

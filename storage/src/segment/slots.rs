@@ -44,7 +44,7 @@ const NUMBER_DIGITS_MAX: usize = 18;
 const RUNS_MAX: usize = 8;
 
 /// Bits that hold any number of `digits` digits.
-fn digits_bits(digits: usize) -> u32 {
+pub(super) fn digits_bits(digits: usize) -> u32 {
     bits_of(10u64.pow(digits.min(NUMBER_DIGITS_MAX) as u32) - 1)
 }
 
@@ -301,6 +301,20 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Bytes of the whole run where its numbers are coded in digit planes, which are read as a whole.
+    pub(crate) fn coded_bytes(&self) -> Option<usize> {
+        self.planes.as_ref().map(Planes::len)
+    }
+
+    /// What no number of the run is below or above.
+    pub(crate) fn bounds(&self) -> (u64, u64) {
+        if self.planes.is_some() {
+            return (0, 10u64.saturating_pow(self.width as u32) - 1);
+        }
+        let most = if self.bits >= 64 { u64::MAX } else { (1 << self.bits) - 1 };
+        (self.low, self.low.saturating_add(most))
+    }
+
     /// Number `index` of the run, out of the packed bytes of all slots.
     pub(crate) fn number(&self, packed: &[u8], index: usize) -> u64 {
         let bytes = packed.get(self.at..).unwrap_or_default();
@@ -421,6 +435,7 @@ fn damaged() -> Error {
 }
 
 /// The bytes that slots lie in.
+#[derive(Default)]
 pub(crate) struct SlotData {
     pub(crate) digits: [Vec<u8>; POOL_DIGITS_MAX],
     /// Where each value of the text pool begins, and where the last one ends.
@@ -460,6 +475,18 @@ impl SlotData {
                     }
                 }
             }
+        }
+    }
+
+    /// Value `index` of a slot of digits.
+    pub(crate) fn number(&self, slot: &Slot, index: usize) -> Option<u64> {
+        match slot {
+            Slot::PoolDigits { width, first } => {
+                let pool = self.digits.get(width - 1).map_or(&[][..], Vec::as_slice);
+                Some(Packed::new(pool, digits_bits(*width)).get(first + index))
+            }
+            Slot::Numbers(run) => Some(run.number(&self.packed, index)),
+            _ => None,
         }
     }
 

@@ -8,6 +8,7 @@
 //! * Local shape numbers rise with the segment's numbers, so that the list is gaps.
 //! * The counts of the list add up to the number of values: counts by shape read no column.
 use super::ints::{prefer_bytes, put_codes, read_codes};
+use super::look::Directory;
 use super::pages::{PageWriter, Pages, Source, Space, Stream};
 use super::slots::{Slot, SlotCursor, SlotData, SlotWriter};
 use crate::codec::{Reader, put_varint};
@@ -185,12 +186,12 @@ pub(crate) struct TextHead {
     list: Stream,
     codes: Stream,
     directory: Stream,
-    lengths: Stream,
-    text: Stream,
-    packed: Stream,
-    whole_lengths: Stream,
-    whole: Stream,
-    digits: Vec<(usize, Stream)>,
+    pub(super) lengths: Stream,
+    pub(super) text: Stream,
+    pub(super) packed: Stream,
+    pub(super) whole_lengths: Stream,
+    pub(super) whole: Stream,
+    pub(super) digits: Vec<(usize, Stream)>,
 }
 
 impl TextHead {
@@ -238,14 +239,14 @@ impl TextHead {
         read_codes(count, self.shapes, self.as_bytes, self.codes, pages, source)
     }
 
-    /// The variables of all slots.
-    pub(crate) fn variables(
+    /// The slots of all shapes, checked against the streams that their values lie in.
+    pub(crate) fn directory(
         &self,
         shapes: &Shapes,
         slots_of: &[u8],
         pages: &Pages,
         source: &dyn Source,
-    ) -> Result<Variables> {
+    ) -> Result<Directory> {
         let directory = pages.stream(source, self.directory)?;
         let (r, mut cursor) = (&mut Reader::new(&directory), SlotCursor::default());
         let (mut slots, mut first_slot) = (Vec::new(), Vec::with_capacity(shapes.listed.len() + 1));
@@ -262,6 +263,27 @@ impl TextHead {
         }
         first_slot.push(slots.len() as u32);
         let (texts, packed_len, pool_lens) = cursor.totals();
+        let mut pools = [0; 9];
+        for (i, stream) in &self.digits {
+            if let Some(len) = pools.get_mut(*i) {
+                *len = stream.len;
+            }
+        }
+        if r.remaining() != 0 || self.packed.len != packed_len || pools != pool_lens {
+            return Err(damaged());
+        }
+        Ok(Directory { slots, first_slot, texts, whole })
+    }
+
+    /// The variables of all slots.
+    pub(crate) fn variables(
+        &self,
+        shapes: &Shapes,
+        slots_of: &[u8],
+        pages: &Pages,
+        source: &dyn Source,
+    ) -> Result<Variables> {
+        let directory = self.directory(shapes, slots_of, pages, source)?;
         let mut digits: [Vec<u8>; 9] = Default::default();
         for (i, stream) in &self.digits {
             if let Some(pool) = digits.get_mut(*i) {
@@ -269,25 +291,23 @@ impl TextHead {
             }
         }
         let packed = pages.stream(source, self.packed)?;
-        if r.remaining() != 0 || packed.len() != packed_len || digits.each_ref().map(Vec::len) != pool_lens {
-            return Err(damaged());
-        }
-        let (text_starts, text) = read_texts(self.lengths, self.text, texts, pages, source)?;
-        let (whole_starts, whole) = read_texts(self.whole_lengths, self.whole, whole, pages, source)?;
-        Ok(Variables { slots, first_slot, data: SlotData { digits, text_starts, text, packed }, whole_starts, whole })
+        let text = pages.stream(source, self.text)?;
+        let text_starts = read_starts(self.lengths, directory.texts, text.len(), pages, source)?;
+        let whole = pages.stream(source, self.whole)?;
+        let whole_starts = read_starts(self.whole_lengths, directory.whole, whole.len(), pages, source)?;
+        Ok(Variables { directory, data: SlotData { digits, text_starts, text, packed }, whole_starts, whole })
     }
 }
 
-/// Texts and where each begins; the last start is where the last one ends.
-fn read_texts(
+/// Where each of `count` texts begins among `len` bytes; the last start is where the last one ends.
+pub(super) fn read_starts(
     lengths: Stream,
-    text: Stream,
     count: usize,
+    len: usize,
     pages: &Pages,
     source: &dyn Source,
-) -> Result<(Vec<u32>, Vec<u8>)> {
+) -> Result<Vec<u32>> {
     let lengths = pages.stream(source, lengths)?;
-    let text = pages.stream(source, text)?;
     if count > lengths.len() {
         return Err(damaged());
     }
@@ -298,10 +318,10 @@ fn read_texts(
         at = at.saturating_add(r.varint()?);
         starts.push(u32::try_from(at).map_err(|_| damaged())?);
     }
-    if r.remaining() != 0 || at != text.len() as u64 {
+    if r.remaining() != 0 || at != len as u64 {
         return Err(damaged());
     }
-    Ok((starts, text))
+    Ok(starts)
 }
 
 /// Which shapes occur in a lane, and how often.
@@ -314,9 +334,7 @@ pub(crate) struct Shapes {
 
 /// The variables of a lane.
 pub(crate) struct Variables {
-    slots: Vec<Slot>,
-    /// For each local shape the index of its first slot, and one more for the end.
-    first_slot: Vec<u32>,
+    directory: Directory,
     data: SlotData,
     whole_starts: Vec<u32>,
     whole: Vec<u8>,
@@ -325,9 +343,7 @@ pub(crate) struct Variables {
 impl Variables {
     /// The slots of a local shape.
     pub(crate) fn slots(&self, local: u32) -> &[Slot] {
-        let start = self.first_slot.get(local as usize).map_or(0, |at| *at as usize);
-        let end = self.first_slot.get(local as usize + 1).map_or(0, |at| *at as usize);
-        self.slots.get(start..end).unwrap_or_default()
+        self.directory.slots(local)
     }
 
     /// Appends variable `index` of a slot.

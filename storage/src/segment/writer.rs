@@ -5,6 +5,8 @@
 //! * Nothing of a segment is believed by others before the catalog names it.
 use super::block::{self, BlockMeta, Input, Tables};
 use super::footer::{Footer, FooterField, HEAD_BYTES, Piece};
+use super::groups;
+use super::index::IndexBuilder;
 use super::rowindex;
 use super::text_lane::Scratch;
 use crate::env::{Env, File, OpenMode};
@@ -47,6 +49,7 @@ pub(crate) struct SegmentWriter {
     scratch: Scratch,
     hashes: Vec<(u64, u32)>,
     rows: u32,
+    index: IndexBuilder,
 }
 
 impl SegmentWriter {
@@ -66,6 +69,7 @@ impl SegmentWriter {
             scratch: Scratch::default(),
             hashes: Vec::new(),
             rows: 0,
+            index: IndexBuilder::new()?,
         };
         let mut head = SEGMENT_MAGIC.to_vec();
         head.extend_from_slice(&1u32.to_le_bytes());
@@ -90,6 +94,7 @@ impl SegmentWriter {
         slots_of: &[u8],
     ) -> Result<()> {
         let mut encoded = block::encode(inputs, rows, tables, slots_of, &mut self.scratch);
+        encoded.meta.groups = groups::add(&encoded, slots_of.len(), tables, &mut self.index)?;
         encoded.meta.offset = self.at;
         self.write(&encoded.bytes)?;
         self.hashes.extend(encoded.hashes.into_iter().map(|(hash, row)| (hash, self.rows + row)));
@@ -99,17 +104,14 @@ impl SegmentWriter {
     }
 
     /// Adds shapes, index and footer, and gives the file its name.
-    pub(crate) fn finish(
-        mut self,
-        identity: Identity,
-        tables: &Tables,
-        shapes: &ShapeTable,
-        index: &[u8],
-    ) -> Result<Written> {
+    pub(crate) fn finish(mut self, identity: Identity, tables: &Tables, shapes: &ShapeTable) -> Result<Written> {
         let raw = shapes.encode();
         let small = zstd::bulk::compress(&raw, 3).map_err(|e| Error::io("compress the shapes of", &self.path, e))?;
         let shape_piece = self.piece(&small, raw.len())?;
-        let index_piece = self.piece(index, index.len())?;
+        let mut index = std::mem::replace(&mut self.index, IndexBuilder::new()?);
+        index.add_shapes(shapes)?;
+        let index = index.finish()?;
+        let index_piece = self.piece(&index, index.len())?;
         let (rows, front) = rowindex::build(std::mem::take(&mut self.hashes));
         let front_crc = crc32fast::hash(rows.get(..front).unwrap_or_default());
         let row_piece = Piece { offset: self.at, len: rows.len() as u64, raw: front as u64, crc: front_crc };

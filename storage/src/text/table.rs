@@ -43,6 +43,11 @@ impl ShapeTable {
         &self.slots
     }
 
+    /// About the bytes that it takes in memory.
+    pub(crate) fn memory(&self) -> usize {
+        self.keys.iter().map(|key| key.len() + 48).sum()
+    }
+
     /// Adds a shape without asking whether it is known.
     pub(crate) fn push(&mut self, key: &[u8]) -> Result<u32> {
         let slots = Shape::parse(key)?.slots();

@@ -24,6 +24,7 @@ pub(crate) use self::query::{Ends, WordQuery};
 use self::tokenizer::GroupTerms;
 use crate::error::{Error, Result};
 use crate::text::shape::{Shape, WHOLE};
+use crate::text::table::ShapeTable;
 
 /// Words of one slot that are worth a term each; a slot with more has to be looked at.
 pub(crate) const SLOT_WORDS_MAX: usize = 8;
@@ -79,6 +80,15 @@ impl IndexBuilder {
             return Err(Error::invalid("cannot index shapes: the first is not that of whole texts"));
         }
         self.shapes.add(&self.laid)
+    }
+
+    /// Adds all shapes of a table, with slots that have to be looked at.
+    pub(crate) fn add_shapes(&mut self, shapes: &ShapeTable) -> Result<()> {
+        for number in 0..shapes.len() as u32 {
+            let shape = shapes.shape(number);
+            self.add_shape(shape, &vec![SlotWords::Look; shape.slots()])?;
+        }
+        Ok(())
     }
 
     /// Adds the next group of texts that are kept whole; groups and shapes may come in any order.

@@ -1,0 +1,304 @@
+//! Searches against a plain scan over the texts that were appended, and by what they read.
+use crate::batch::BatchBuilder;
+use crate::engine::{Ack, Append, Engine, Options, Search};
+use crate::env::sim::SimEnv;
+use crate::record::Record;
+use crate::scan::ScanStats;
+use crate::scan::filter::{Filter, Test};
+use proptest::prelude::*;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+fn open(env: &SimEnv, straight_scan_bytes: usize, read_cache_bytes: usize) -> Arc<Engine> {
+    let options = Options { background: false, straight_scan_bytes, read_cache_bytes, ..Options::new("/data") };
+    Engine::open(Arc::new(env.process()), options).unwrap()
+}
+
+fn append(engine: &Engine, texts: &[String]) {
+    let mut builder = BatchBuilder::new();
+    for (i, text) in texts.iter().enumerate() {
+        builder.begin_row();
+        builder.time(1_780_000_000_000_000_000 + i as i64);
+        builder.string("service_name", "web");
+        builder.string("_msg", text);
+        if i % 3 == 0 {
+            builder.string("copy", text);
+        }
+        builder.int("n", i as i64 % 7);
+        builder.commit_row();
+    }
+    engine.append(Append::new(builder.finish().unwrap(), Ack::Wal)).unwrap();
+}
+
+fn of_field(name: &str, test: Test) -> Search {
+    Search { filter: Filter::Field(name.into(), test), limit: usize::MAX, ..Search::default() }
+}
+
+fn tests_of(text: &str) -> Vec<Test> {
+    vec![
+        Test::phrase(text, false),
+        Test::phrase(text, true),
+        Test::Substring(text.into()),
+        Test::exact(text),
+        Test::Any,
+    ]
+}
+
+/// Every test against every field, as counts and as rows.
+fn compare(engine: &Engine, all: &[Record], wanted: &[String]) {
+    for wanted in wanted {
+        for (name, test) in
+            ["_msg", "copy", "n"].into_iter().flat_map(|name| tests_of(wanted).into_iter().map(move |t| (name, t)))
+        {
+            let expected: Vec<u64> =
+                all.iter().filter(|record| test.matches(record.get(name))).map(|record| record.seq).collect();
+            let search = of_field(name, test.clone());
+            assert_eq!(engine.count(&search).unwrap(), expected.len() as u64, "{name} {test:?}");
+            let negated = Search { filter: Filter::Not(Box::new(search.filter.clone())), ..search.clone() };
+            assert_eq!(engine.count(&negated).unwrap(), (all.len() - expected.len()) as u64, "not {name} {test:?}");
+            let mut found: Vec<u64> = engine.search(&search).unwrap().iter().map(|record| record.seq).collect();
+            found.sort_unstable();
+            assert_eq!(found, expected, "{name} {test:?}");
+        }
+    }
+}
+
+fn everything(engine: &Engine) -> Vec<Record> {
+    let mut all = Vec::new();
+    engine.for_each(|record| all.push(record)).unwrap();
+    all.sort_by_key(|record| record.seq);
+    all
+}
+
+/// Hot, sealed with and without the index, merged, and with no cache to speak of.
+fn compare_everywhere(texts: &[String], wanted: &[String]) {
+    for (straight, cache) in [(usize::MAX, 1 << 24), (0, 1 << 24), (0, 300)] {
+        let env = SimEnv::new(7);
+        let engine = open(&env, straight, cache);
+        let half = texts.len() / 2;
+        append(&engine, &texts[..half]);
+        append(&engine, &texts[half..]);
+        let all = everything(&engine);
+        let mut given: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let mut got: Vec<&str> = all.iter().map(|record| record.get("_msg")).collect();
+        given.sort_unstable();
+        got.sort_unstable();
+        assert_eq!(got, given);
+        compare(&engine, &all, wanted);
+        engine.seal().unwrap();
+        assert_eq!(everything(&engine), all);
+        compare(&engine, &all, wanted);
+        for record in all.iter().step_by(7) {
+            assert_eq!(engine.get(record.id()).unwrap().as_ref(), Some(record));
+        }
+        assert_eq!(engine.troubles(), Vec::<String>::new());
+    }
+}
+
+fn word() -> impl Strategy<Value = String> {
+    prop_oneof![
+        6 => prop::sample::select(vec![
+            "error", "Error", "err42", "x1connection", "connection", "a_b", "日本語のログ", "İstanbul", "istanbul", "m²", "«42»",
+            "404", "http2", "HTTP2", "9", "٣", "\u{212A}elvin", "kelvin", "deadbeef01", "हिन्दी9", "a\u{FFFD}b", "blk_17x",
+            "blk_2x", "007", "10.10.34.21", "\u{0}", "\u{1}look",
+        ])
+        .prop_map(str::to_string),
+        2 => "[0-9]{1,4}",
+        1 => "[a-c0-2_]{1,4}",
+    ]
+}
+
+fn text() -> impl Strategy<Value = String> {
+    let separator = prop::sample::select(vec![" ", ": ", "/", ".", "→", "²", "\n", "\t"]);
+    prop::collection::vec((word(), separator), 0..6)
+        .prop_map(|parts| parts.into_iter().flat_map(|(word, separator)| [word, separator.to_string()]).collect())
+}
+
+/// A text as it is, cut, with a word of its own joined on, in another case, with a digit put in or taken out.
+fn wanted(
+    texts: &[String],
+    index: prop::sample::Index,
+    a: prop::sample::Index,
+    b: prop::sample::Index,
+    how: u8,
+) -> String {
+    let text = &texts[index.index(texts.len())];
+    let bounds: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+    let (a, b) = (bounds[a.index(bounds.len())], bounds[b.index(bounds.len())]);
+    let cut = &text[a.min(b)..a.max(b)];
+    match how % 6 {
+        0 => text.clone(),
+        1 | 2 => cut.to_string(),
+        3 => cut.to_uppercase(),
+        4 => format!("{cut}7"),
+        _ => cut.chars().filter(|c| !c.is_ascii_digit()).collect(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn searches_agree_with_texts(
+        texts in prop::collection::vec(text(), 2..60),
+        picks in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 8),
+        other in word(),
+    ) {
+        let mut asked: Vec<String> = picks.into_iter().map(|(i, a, b, how)| wanted(&texts, i, a, b, how)).collect();
+        asked.push(other);
+        asked.push(String::new());
+        compare_everywhere(&texts, &asked);
+    }
+}
+
+/// Lines whose slots are of every class, in numbers that let slots stand alone.
+fn lines(n: usize) -> Vec<String> {
+    (0..n)
+        .map(|i| match i % 7 {
+            0 => format!("Received block blk_{} of size {} from /10.{}.34.{}", i * 7919, i * 31 % 5000, i % 3, i % 255),
+            1 => format!("user u{} took {}ms, status {}", i % 17, i % 900, 200 + i % 4 * 101),
+            2 => format!("trace {:08x} sampled {:03}", (i as u64).wrapping_mul(2_654_435_761) % (1 << 32), i % 1000),
+            3 => format!("task{}x{:02} failed: tail{} of {}", i % 40, i % 60, i, "z".repeat(i % 5) + &i.to_string()),
+            4 => format!("GET /api/v2/item-{}/k{} http2", i % 100, i % 13),
+            5 => format!("once seen {}", "word ".repeat(i % 9)),
+            _ => format!("mail from x{}connection request {}", i % 5, i),
+        })
+        .collect()
+}
+
+#[test]
+fn slots_of_every_class_are_compared_right() {
+    let asked = [
+        "ail",
+        "nnection req",
+        "blk_7919",
+        "blk_79",
+        "lk_7",
+        "10.0.34.0",
+        "10.2",
+        "/10.1.34",
+        "u13",
+        "u1",
+        "status 200",
+        "404ms",
+        "301",
+        "3",
+        "00",
+        "007",
+        "tail3",
+        "tail3 of",
+        "ail1",
+        "l1",
+        "http2",
+        "HTTP2",
+        "v2",
+        "item-7",
+        "zz",
+        "z8",
+        "1c",
+        "9e37",
+        "x3connection",
+        "of size 62",
+        "size 6",
+        "5",
+        "k12 http2",
+        "k12 h",
+        "task3x03",
+        "x03 f",
+        "x03",
+        "sampled 100",
+        "d 10",
+        "\u{0}",
+    ]
+    .map(str::to_string);
+    compare_everywhere(&lines(1_500), &asked);
+}
+
+/// Texts over the limit of a shape, each with one rare word.
+fn plain(n: usize) -> Vec<String> {
+    let rare = |i: usize| ["alder", "birch", "cedar", "maple"][i * 4 / n.max(1)];
+    (0..n).map(|i| format!("{} {} err{} {}", "common words that fill it ".repeat(45), rare(i), i, i % 10)).collect()
+}
+
+fn count(engine: &Engine, name: &str, test: Test) -> (u64, ScanStats) {
+    engine.count_with_stats(&of_field(name, test)).unwrap()
+}
+
+#[test]
+fn words_over_plain_text_read_the_groups_that_have_them() {
+    let env = SimEnv::new(8);
+    let engine = open(&env, usize::MAX, 1 << 24);
+    let texts = plain(6_000);
+    for texts in texts.chunks(3_000) {
+        append(&engine, texts);
+        engine.seal().unwrap();
+    }
+    let check = |engine: &Engine, word: &str, texts_max: u64| {
+        let expected = texts.iter().filter(|text| Test::phrase(word, true).matches(text)).count() as u64;
+        let (found, stats) = count(engine, "_msg", Test::phrase(word, true));
+        assert_eq!(found, expected, "{word}");
+        assert!(stats.texts_rebuilt <= texts_max, "{word}: {stats:?}");
+        stats
+    };
+    let stats = check(&engine, "birch", 1_500 + 2 * 1_024);
+    assert!(stats.index_lookups > 0 && stats.groups_skipped >= 2, "{stats:?}");
+    let stats = check(&engine, "willow", 0);
+    assert_eq!((stats.code_bytes, stats.value_bytes), (0, 0));
+    check(&engine, "common", 6_000);
+    check(&engine, "err17", 6_000);
+    engine.compact().unwrap();
+    check(&engine, "cedar", 1_500 + 2 * 1_024);
+    // A damaged index is built again, without groups, and told.
+    drop(engine);
+    let path = segment_file(&env);
+    let bytes = env.read_raw(&path).unwrap();
+    let at = bytes.windows(12).rposition(|window| window == b"groups/meta.").unwrap();
+    env.flip_bit(&path, at as u64, 1).unwrap();
+    let engine = open(&env, usize::MAX, 1 << 24);
+    check(&engine, "maple", 6_000);
+    assert!(
+        engine.troubles().iter().any(|trouble| trouble.contains("the index is built again")),
+        "{:?}",
+        engine.troubles()
+    );
+}
+
+fn segment_file(env: &SimEnv) -> PathBuf {
+    use crate::env::Env;
+    let process = env.process();
+    let days = process.list(Path::new("/data/segments")).unwrap();
+    let day = Path::new("/data/segments").join(&days[0].name);
+    let files = process.list(&day).unwrap();
+    assert_eq!(files.len(), 1);
+    day.join(&files[0].name)
+}
+
+#[test]
+fn words_over_a_large_shape_table_go_through_the_index() {
+    let env = SimEnv::new(9);
+    let engine = open(&env, 16 << 10, 1 << 24);
+    let letters = |mut n: usize| {
+        let mut out = String::new();
+        while n > 0 {
+            out.push(char::from(b'a' + (n % 26) as u8));
+            n /= 26;
+        }
+        out
+    };
+    let texts: Vec<String> = (1..4_000).map(|i| format!("event {} took {} ms", letters(i), i)).collect();
+    append(&engine, &texts);
+    engine.seal().unwrap();
+    let word = letters(1_234);
+    for (wanted, expected) in [(word.as_str(), 1), ("event", 3_999), ("nowhere", 0)] {
+        let (found, stats) = count(&engine, "_msg", Test::phrase(wanted, true));
+        assert_eq!(found, expected);
+        assert_eq!((stats.index_lookups, stats.straight_scans, stats.texts_rebuilt), (1, 0, 0), "{stats:?}");
+        assert_eq!((stats.row_bytes, stats.code_bytes, stats.value_bytes), (0, 0, 0), "{stats:?}");
+    }
+    let (found, stats) = count(&engine, "_msg", Test::phrase("1234", true));
+    assert_eq!((found, stats.texts_rebuilt), (1, 0), "{stats:?}");
+    let (found, stats) = count(&engine, "_msg", Test::exact(&texts[1_233]));
+    assert_eq!((found, stats.texts_rebuilt), (1, 0), "{stats:?}");
+    let (rows, stats) = engine.search_with_stats(&of_field("_msg", Test::phrase(&word, true))).unwrap();
+    assert_eq!(rows.len(), 1);
+    assert!(stats.texts_rebuilt == 0 && stats.blocks_read == 1, "{stats:?}");
+}

@@ -1,0 +1,213 @@
+//! What has been read of segments and is worth keeping: shape tables, their indexes, block heads and shape lists, all
+//! within one budget of bytes.
+//!
+//! What was not used since it last came up for eviction goes first (a clock, not an exact order of use), so that a hit
+//! takes only a shared lock and many threads can read at once.
+//!
+//! Invariants
+//! * The bytes that the cache owns never pass the budget; whoever holds an entry keeps it alive for longer.
+//! * Nothing is loaded under a lock: two threads may load the same thing, and one of them wins.
+use crate::limits::{KIB, MIB};
+use rustc_hash::FxHashMap;
+use std::any::Any;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// What is kept of a segment. Each is of one type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Item {
+    /// The shape table.
+    Shapes,
+    /// The opened index.
+    Index,
+    /// A block's head.
+    Block(u32),
+    /// The shape list of a lane of a block.
+    List(u32, u32),
+}
+
+/// A segment by the number that the cache gave it, and what of it.
+type Key = (u64, Item);
+
+struct Entry {
+    value: Arc<dyn Any + Send + Sync>,
+    bytes: usize,
+    used: AtomicBool,
+}
+
+#[derive(Default)]
+struct Inner {
+    entries: FxHashMap<Key, Entry>,
+    /// Keys in the order in which they come up for eviction; those of forgotten entries are passed over.
+    ring: VecDeque<Key>,
+    bytes: usize,
+}
+
+/// The cache that all segments of an engine share.
+pub(crate) struct ReadCache {
+    inner: RwLock<Inner>,
+    budget: usize,
+    /// Shape text up to which a straight scan answers; above it the index does.
+    pub(crate) straight_bytes_max: usize,
+    next: AtomicU64,
+    troubles: Mutex<Vec<String>>,
+}
+
+impl Default for ReadCache {
+    fn default() -> Self {
+        Self::new(48 * MIB, 256 * KIB)
+    }
+}
+
+impl ReadCache {
+    pub(crate) fn new(budget: usize, straight_bytes_max: usize) -> Self {
+        Self {
+            inner: RwLock::default(),
+            budget,
+            straight_bytes_max,
+            next: AtomicU64::new(0),
+            troubles: Mutex::default(),
+        }
+    }
+
+    /// A number for a segment that was opened: never the same for two.
+    pub(crate) fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What is kept under a key, or what `load` gives, with the bytes that it takes.
+    pub(crate) fn get<T: Any + Send + Sync, E>(
+        &self,
+        key: Key,
+        load: impl FnOnce() -> Result<(T, usize), E>,
+    ) -> Result<Arc<T>, E> {
+        if let Some(found) = self.find(key) {
+            return Ok(found);
+        }
+        let (value, bytes) = load()?;
+        let value = Arc::new(value);
+        self.put(key, Arc::clone(&value) as Arc<dyn Any + Send + Sync>, bytes);
+        Ok(value)
+    }
+
+    fn find<T: Any + Send + Sync>(&self, key: Key) -> Option<Arc<T>> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = inner.entries.get(&key)?;
+        entry.used.store(true, Ordering::Relaxed);
+        Arc::clone(&entry.value).downcast().ok()
+    }
+
+    fn put(&self, key: Key, value: Arc<dyn Any + Send + Sync>, bytes: usize) {
+        if bytes > self.budget {
+            return;
+        }
+        // Dropped after the lock is given back: freeing a shape table takes a while.
+        let mut gone = Vec::new();
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        if inner.entries.contains_key(&key) {
+            return;
+        }
+        while inner.bytes + bytes > self.budget {
+            let Some(oldest) = inner.ring.pop_front() else { break };
+            match inner.entries.get(&oldest) {
+                Some(entry) if entry.used.swap(false, Ordering::Relaxed) => inner.ring.push_back(oldest),
+                Some(_) => {
+                    if let Some(entry) = inner.entries.remove(&oldest) {
+                        inner.bytes -= entry.bytes;
+                        gone.push(entry);
+                    }
+                }
+                None => {}
+            }
+        }
+        inner.bytes += bytes;
+        inner.entries.insert(key, Entry { value, bytes, used: AtomicBool::new(false) });
+        inner.ring.push_back(key);
+        drop(inner);
+    }
+
+    /// Forgets a segment.
+    pub(crate) fn forget(&self, segment: u64) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let inner = &mut *inner;
+        inner.ring.retain(|key| key.0 != segment);
+        inner.entries.retain(|key, entry| {
+            if key.0 == segment {
+                inner.bytes -= entry.bytes;
+            }
+            key.0 != segment
+        });
+    }
+
+    /// Notes damage that was worked around.
+    pub(crate) fn trouble(&self, what: String) {
+        const KEPT: usize = 100;
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        if troubles.len() < KEPT && !troubles.contains(&what) {
+            troubles.push(what);
+        }
+    }
+
+    /// The damage that was worked around.
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Bytes that are kept.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.inner.read().unwrap().bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(cache: &ReadCache, segment: u64, block: u32, bytes: usize) -> (u32, bool) {
+        let mut loaded = false;
+        let load = || {
+            loaded = true;
+            Ok::<_, ()>((block, bytes))
+        };
+        let value = *cache.get((segment, Item::Block(block)), load).unwrap();
+        (value, loaded)
+    }
+
+    #[test]
+    fn what_is_used_stays_within_the_budget() {
+        let cache = ReadCache::new(100, 0);
+        assert_eq!(get(&cache, 1, 1, 40), (1, true));
+        assert_eq!(get(&cache, 1, 2, 40), (2, true));
+        assert_eq!(get(&cache, 1, 1, 40), (1, false));
+        // 2 was not used since it came; 1 was.
+        assert_eq!(get(&cache, 1, 3, 40), (3, true));
+        assert_eq!(get(&cache, 1, 1, 40), (1, false));
+        assert_eq!(get(&cache, 1, 2, 40), (2, true));
+        assert!(cache.bytes() <= 100);
+        assert_eq!(get(&cache, 1, 9, 1_000), (9, true));
+        assert_eq!(get(&cache, 1, 9, 1_000), (9, true));
+        cache.forget(1);
+        assert_eq!(cache.bytes(), 0);
+        assert_eq!(get(&cache, 1, 2, 40), (2, true));
+        assert!(cache.get((1, Item::Shapes), || Err::<(u8, usize), _>("no")).is_err());
+    }
+
+    #[test]
+    fn many_threads_share_it() {
+        let cache = ReadCache::new(1_000, 0);
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let cache = &cache;
+                scope.spawn(move || {
+                    for i in 0..2_000u32 {
+                        let block = i * (thread + 1) % 37;
+                        assert_eq!(get(cache, u64::from(i % 3), block, 50).0, block);
+                    }
+                });
+            }
+        });
+        assert!(cache.bytes() <= 1_000);
+    }
+}

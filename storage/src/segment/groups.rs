@@ -1,0 +1,63 @@
+//! Groups of whole texts: what of a block goes into the index beside the shapes.
+//!
+//! A group is [`GROUP_TEXTS`] texts of one lane of one block that are kept whole, in the order of their rows; the last of
+//! a lane has fewer. Only lanes with more whole text than a few pages, whose texts are more than a word, have groups:
+//! anything less is as quickly read as looked up. Groups are numbered through the segment, block by block, and in a block
+//! lane by lane; the footer says how many each lane has. So a block that is copied into another segment keeps its own
+//! bytes, and only the footer and the index are made anew.
+//!
+//! Invariants
+//! * The texts are read back from the encoded block, whoever encoded it.
+use super::block::{EncodedBlock, Tables};
+use super::block_reader::{Block, BlockLane};
+use super::index::{GROUP_ROWS, IndexBuilder};
+use crate::error::Result;
+use crate::limits::KIB;
+use crate::text::shape::WHOLE;
+
+/// Texts of one group.
+pub(crate) const GROUP_TEXTS: usize = GROUP_ROWS;
+/// Whole text of a lane from which it has groups.
+const LANE_BYTES_MIN: usize = 16 * KIB;
+/// Mean length of whole texts from which a lane has groups: ids and names are one word.
+const TEXT_BYTES_MIN: usize = 24;
+
+/// Adds the groups of a block, and gives how many each of its lanes has.
+pub(super) fn add(
+    block: &EncodedBlock,
+    shapes: usize,
+    tables: &Tables,
+    index: &mut IndexBuilder,
+) -> Result<Vec<(u32, u32)>> {
+    let read = Block::read(&block.meta, tables.fields.len(), tables.streams.len(), &block.bytes)?;
+    let mut groups = Vec::new();
+    for (number, lane) in read.lanes.iter().enumerate() {
+        if lane.kind.is_text() && read.whole_bytes(lane) >= LANE_BYTES_MIN {
+            let n = add_lane(&read, lane, shapes, &block.bytes, index)?;
+            if n > 0 {
+                groups.push((number as u32, n));
+            }
+        }
+    }
+    Ok(groups)
+}
+
+fn add_lane(block: &Block, lane: &BlockLane, shapes: usize, bytes: &Vec<u8>, index: &mut IndexBuilder) -> Result<u32> {
+    let list = block.shapes(lane, shapes, bytes)?;
+    let count = match (list.listed.first(), list.counts.first()) {
+        (Some(&WHOLE), Some(count)) => *count as usize,
+        _ => 0,
+    };
+    if count == 0 || block.whole_bytes(lane) / count < TEXT_BYTES_MIN {
+        return Ok(0);
+    }
+    let mut texts = block.whole_texts(lane, count, bytes)?;
+    texts.load(0, count)?;
+    let mut groups = 0;
+    for start in (0..count).step_by(GROUP_TEXTS) {
+        let group = start..count.min(start + GROUP_TEXTS);
+        index.add_group(group.map(|i| std::str::from_utf8(texts.get(i)).unwrap_or_default()))?;
+        groups += 1;
+    }
+    Ok(groups)
+}

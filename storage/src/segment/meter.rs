@@ -1,0 +1,98 @@
+//! Counts what a search reads, by kind, under everything that reads for it.
+//!
+//! Invariants
+//! * Counting never changes what is read.
+use super::pages::Source;
+use crate::error::Result;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a search did, for tests, `explain` and graphs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScanStats {
+    /// Blocks and batches whose times and services left them.
+    pub blocks_considered: u64,
+    /// Blocks and batches of which columns were read.
+    pub blocks_read: u64,
+    /// Questions that a segment's index answered.
+    pub index_lookups: u64,
+    /// Questions that a straight scan over a shape table answered.
+    pub straight_scans: u64,
+    /// Groups of whole texts that an index left out.
+    pub groups_skipped: u64,
+    /// Texts that were looked at as a whole: rebuilt from their shape, or kept whole.
+    pub texts_rebuilt: u64,
+    /// Bytes of indexes, shape tables, block heads and shape lists that were not in memory.
+    pub head_bytes: u64,
+    /// Bytes of times, sequence numbers, streams and presence.
+    pub row_bytes: u64,
+    /// Bytes of the shape number of each value.
+    pub code_bytes: u64,
+    /// Bytes of values: variables, whole texts, numbers.
+    pub value_bytes: u64,
+}
+
+/// What bytes are read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Heads,
+    Rows,
+    Codes,
+    Values,
+}
+
+/// The counters of one search.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) blocks_considered: AtomicU64,
+    pub(crate) blocks_read: AtomicU64,
+    pub(crate) index_lookups: AtomicU64,
+    pub(crate) straight_scans: AtomicU64,
+    pub(crate) groups_skipped: AtomicU64,
+    pub(crate) texts_rebuilt: AtomicU64,
+    bytes: [AtomicU64; 4],
+}
+
+/// Adds to a counter.
+pub(crate) fn add(counter: &AtomicU64, n: u64) {
+    counter.fetch_add(n, Ordering::Relaxed);
+}
+
+impl Counters {
+    pub(crate) fn stats(&self) -> ScanStats {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let bytes = |kind: Kind| self.bytes.get(kind as usize).map_or(0, get);
+        ScanStats {
+            blocks_considered: get(&self.blocks_considered),
+            blocks_read: get(&self.blocks_read),
+            index_lookups: get(&self.index_lookups),
+            straight_scans: get(&self.straight_scans),
+            groups_skipped: get(&self.groups_skipped),
+            texts_rebuilt: get(&self.texts_rebuilt),
+            head_bytes: bytes(Kind::Heads),
+            row_bytes: bytes(Kind::Rows),
+            code_bytes: bytes(Kind::Codes),
+            value_bytes: bytes(Kind::Values),
+        }
+    }
+
+    /// The source, counted as reads of a kind.
+    pub(crate) fn meter<'a>(&'a self, source: &'a dyn Source, kind: Kind) -> Metered<'a> {
+        Metered { source, counters: self, kind }
+    }
+}
+
+/// A source whose reads are counted.
+pub(crate) struct Metered<'a> {
+    source: &'a dyn Source,
+    counters: &'a Counters,
+    kind: Kind,
+}
+
+impl Source for Metered<'_> {
+    fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        if let Some(counter) = self.counters.bytes.get(self.kind as usize) {
+            add(counter, buf.len() as u64);
+        }
+        self.source.read(offset, buf)
+    }
+}
