@@ -263,7 +263,7 @@ fn find_files(env: &dyn Env, dir: &Path) -> Result<Vec<Found>> {
 fn read_header(env: &dyn Env, path: &Path, id: u64) -> Result<Option<FileHeader>> {
     let file = open(env, path)?;
     let mut bytes = [0; FILE_HEADER_BYTES];
-    if file.read_exact_at(&mut bytes, 0).is_err() {
+    if read_twice(&*file, &mut bytes, 0).is_err() {
         return Ok(None);
     }
     match FileHeader::decode(&bytes) {
@@ -277,6 +277,11 @@ fn open(env: &dyn Env, path: &Path) -> Result<Arc<dyn File>> {
     env.open(path, OpenMode::Read).map_err(|e| Error::io("open", path, e))
 }
 
+/// What fails once and not again is no damage.
+fn read_twice(file: &dyn File, buf: &mut [u8], offset: u64) -> std::io::Result<()> {
+    file.read_exact_at(buf, offset).or_else(|_| file.read_exact_at(buf, offset))
+}
+
 /// Reads a file into `bytes`. What cannot be read is zeros; says whether there was any.
 fn read_lossy(env: &dyn Env, found: &Found, bytes: &mut Vec<u8>) -> Result<bool> {
     let file = open(env, &found.path)?;
@@ -284,7 +289,7 @@ fn read_lossy(env: &dyn Env, found: &Found, bytes: &mut Vec<u8>) -> Result<bool>
     bytes.resize(len as usize, 0);
     let mut unreadable = false;
     for (index, chunk) in bytes.chunks_mut(CHUNK_BYTES).enumerate() {
-        if file.read_exact_at(chunk, (index * CHUNK_BYTES) as u64).is_err() {
+        if read_twice(&*file, chunk, (index * CHUNK_BYTES) as u64).is_err() {
             chunk.fill(0);
             unreadable = true;
         }

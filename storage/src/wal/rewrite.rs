@@ -21,7 +21,7 @@ use super::files::{FileInfo, Options, remove, set_aside, sync_dir, wal_path};
 use super::frame::{FileHeader, Frame, FrameHeader, Kind, Previous, Stamp, chain, put_frame};
 use super::replay::{Replayed, Tail, scan_tail};
 use crate::env::{Env, File, OpenMode};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::layout::TEMPORARY;
 use crate::limits::MIB;
 use crate::planted;
@@ -98,6 +98,11 @@ fn copy(env: &dyn Env, dir: &Path, old: &FileInfo, tail: &Tail, id: u64) -> Resu
     };
     copy.buffer.extend_from_slice(&copy.header.encode());
     let scanned = scan_tail(env, old, &tail.header, &mut |header, payload| copy.frame(header, payload))?;
+    // The old file goes once the new one counts: what could be read for the replay must not be missing here.
+    if (scanned.end_seq, scanned.keep_until, scanned.batches) != (old.end_seq, old.keep_until, tail.batches) {
+        let message = format!("cannot copy {}: it reads otherwise than a moment ago", old.path.display());
+        return Err(Error::new(ErrorKind::Io, message));
+    }
     let batch_no = copy.finish(scanned.batch_no, scanned.end_seq)?;
     if !planted::on("copy-not-synced") {
         copy.file.sync_all().map_err(|e| Error::io("sync", &temporary, e))?;
