@@ -126,6 +126,12 @@ impl Change {
         self
     }
 
+    /// Does all of another change after this one.
+    pub fn then(&mut self, other: &Self) -> &mut Self {
+        self.steps.extend_from_slice(&other.steps);
+        self
+    }
+
     /// Whether it does nothing.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()

@@ -1,6 +1,6 @@
 //! The engine: open, append, search, seal, close. Owns the parts and the order in which their locks are taken.
 //!
-//! Lock order: `publish`, then `state`, then a generation's own; `meta` and `effects` are taken alone.
+//! Lock order: `publish`, then `state`, then a generation's own; `meta`, then `doubtful`; `effects` is taken alone.
 //!
 //! Invariants
 //! * A row is in exactly one of: the queue, a generation, a live segment. A snapshot sees each row once.
@@ -81,6 +81,8 @@ pub(crate) struct Shared {
     pub(crate) maintenance: Mutex<()>,
     pub(crate) closing: AtomicBool,
     pub(crate) troubles: Mutex<Vec<String>>,
+    /// Takes back commits that failed and may be durable all the same. Taken after `meta`.
+    pub(crate) doubtful: Mutex<Change>,
 }
 
 /// Takes a lock; one that a panicking thread left behind guards data that is replaced as a whole, so it is still right.
@@ -244,7 +246,7 @@ impl Engine {
         meta.sealed_seq = meta.sealed_seq.max(sealed_seq);
         let mut change = Change::new();
         change.put_meta(&meta)?;
-        self.shared.commit_catalog(&change)?;
+        self.shared.commit_catalog(&change, &Change::new())?;
         // Nothing in the log is needed any more.
         self.shared.files.retire(meta.sealed_seq)?;
         Ok(())
@@ -286,17 +288,28 @@ impl Shared {
         let next = Meta { seq_reserved: needed + SEQ_RESERVE, clean_shutdown: false, ..*meta };
         let mut change = Change::new();
         change.put_meta(&next)?;
-        self.commit_catalog(&change)?;
+        // Where it is in doubt, numbers are reserved that nobody needs.
+        self.commit_catalog(&change, &Change::new())?;
         *meta = next;
         Ok(())
     }
 
-    /// Commits to the catalog, opening it anew where a commit before this one failed.
-    pub(crate) fn commit_catalog(&self, change: &Change) -> Result<()> {
+    /// Commits to the catalog, opening it anew where a commit before this one failed. Such a commit may be durable
+    /// all the same, and nobody acts on it: the next one takes it back by its `undo`.
+    pub(crate) fn commit_catalog(&self, change: &Change, undo: &Change) -> Result<()> {
+        let mut doubtful = locked(&self.doubtful);
         if self.catalog.needs_reopen() {
             self.catalog.reopen()?;
         }
-        self.catalog.commit(change)
+        let mut whole = doubtful.clone();
+        match self.catalog.commit(whole.then(change)) {
+            Ok(()) => *doubtful = Change::new(),
+            Err(e) => {
+                doubtful.then(undo);
+                return Err(e);
+            }
+        }
+        Ok(())
     }
 
     /// Gives memory back to whoever waits to append.

@@ -127,6 +127,7 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
         maintenance: Mutex::default(),
         closing: AtomicBool::new(false),
         troubles: Mutex::new(troubles),
+        doubtful: Mutex::default(),
     });
     Ok(Recovered { shared, writer, next_seq, lock })
 }

@@ -94,9 +94,13 @@ impl Shared {
             &|service| self.class_of(service),
             &mut || self.next_segment.fetch_add(1, Ordering::SeqCst),
         )?;
-        let mut change = Change::new();
+        let (mut change, mut undo) = (Change::new(), Change::new());
         for sealed in &sealed {
             change.put_segment(&sealed.record)?;
+            undo.remove_segment(sealed.record.id);
+        }
+        for live in group {
+            undo.put_segment(&live.record)?;
         }
         for live in group.iter().filter(|_| !planted::on("merge-keeps-inputs")) {
             change.remove_segment(live.record.id);
@@ -104,8 +108,11 @@ impl Shared {
         if planted::on("inputs-removed-before-commit") {
             self.remove_files(group)?;
         }
-        self.commit_catalog(&change)?;
+        self.commit_catalog(&change, &undo)?;
         self.replace(&lineage.replaces, sealed, None);
+        if planted::on("inputs-removed-before-commit") {
+            return Ok(());
+        }
         self.remove_files(group)
     }
 

@@ -181,7 +181,12 @@ impl Shared {
         let end_seq = if planted::on("seal-not-noted") { 0 } else { end_seq };
         let next = Meta { sealed_seq: meta.sealed_seq.max(end_seq), clean_shutdown: false, ..*meta };
         change.put_meta(&next)?;
-        self.commit_catalog(&change)?;
+        let mut undo = Change::new();
+        for sealed in sealed {
+            undo.remove_segment(sealed.record.id);
+        }
+        undo.put_meta(&meta)?;
+        self.commit_catalog(&change, &undo)?;
         *meta = next;
         Ok(())
     }
