@@ -38,7 +38,7 @@ impl Sent {
 }
 
 /// The memory of every client of one data directory.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Client {
     oracle: Oracle,
     sent: Vec<Sent>,

@@ -9,6 +9,7 @@ use crate::rows;
 use logyard_storage::Effect;
 use logyard_storage::batch::BatchBuilder;
 use logyard_storage::engine::{Ack, Append, Engine, Options};
+use logyard_storage::env::Env;
 use logyard_storage::env::sim::{Fault, IoKind, SimEnv};
 use logyard_storage::error::{Error, ErrorKind};
 use std::path::Path;
@@ -49,7 +50,7 @@ struct Life {
     outcome: Outcome,
 }
 
-pub(super) fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options {
         background: false,
         wal_file_bytes: 32 << 10,
@@ -78,6 +79,12 @@ pub(crate) fn run(plan: Plan) -> Result<Outcome, String> {
     }
     life.run(plan.chains).map_err(|e| format!("{e}\nlast calls:\n{}", last_calls(&life.env)))?;
     Ok(life.outcome)
+}
+
+/// What all files take.
+pub(crate) fn used_bytes(env: &SimEnv) -> u64 {
+    let space = env.space(Path::new("/")).unwrap();
+    space.total - space.available
 }
 
 fn last_calls(env: &SimEnv) -> String {
@@ -340,8 +347,10 @@ impl Life {
 
     fn ask(&mut self, engine: &Engine) -> Result<(), String> {
         let keys = self.client.lock().unwrap().keys();
-        let all = client::everything(engine)?;
-        client::check_question(engine, &all, keys, &mut self.rng)
+        let asked = client::everything(engine)
+            .and_then(|all| client::check_question(engine, &all, keys, &mut self.rng));
+        // The log's thread works by itself when it is idle, so power can fail here too.
+        if self.env.is_powered() { asked } else { Ok(()) }
     }
 
     /// Another process takes over: the one before closed, or was killed.
@@ -374,8 +383,7 @@ impl Life {
             return Ok(());
         }
         self.doing = Doing::Append;
-        let used: u64 = self.env.files().iter().map(|(_, len)| len.next_multiple_of(512)).sum();
-        self.env.set_capacity(Some(used + self.rng.below(40 << 10)));
+        self.env.set_capacity(Some(used_bytes(&self.env) + self.rng.below(40 << 10)));
         for _ in 0..8 {
             let rows = Self::sizes(&mut self.rng).min(200);
             match append(engine, &self.client, rows, Ack::Wal, false)? {
@@ -412,7 +420,7 @@ impl Life {
 }
 
 /// Appends rows, with an effect that says so, and takes note of the answer; gives the error where there was one.
-fn append(
+pub(crate) fn append(
     engine: &Engine,
     client: &Mutex<Client>,
     rows: u64,
@@ -426,6 +434,7 @@ fn append(
     let answer = engine.append(as_append(&sent, ack));
     let mut client = client.lock().unwrap();
     match answer {
+        Ok(_) if engine.effect(&sent.mark()).is_none() => Err(format!("no effect of {sent:?}, which was acknowledged")),
         Ok(appended) => client.answered(&sent, &appended, ack == Ack::Wal, &covered).map(|()| None),
         Err(e) => {
             client.failed(&sent, e.kind());
