@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
 mod chance;
 mod faults;
+mod model;
 mod power;
 mod rows;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Threads that run plans; the machine has two cores.
 const THREADS: usize = 2;
 /// Runs that `cargo test` takes the time for, half of them with chains.
-pub(super) const RUNS_OF_THE_SLICE: u64 = 40;
+pub(super) const RUNS_OF_THE_SLICE: u64 = 14;
 /// The first seed where none is chosen.
 const SEED: u64 = 1;
 

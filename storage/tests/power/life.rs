@@ -45,6 +45,8 @@ struct Life {
     client: Arc<Mutex<Client>>,
     engine: Option<Arc<Engine>>,
     doing: Doing,
+    /// Power is to fail the next time that this is done.
+    aim: Option<Doing>,
     /// After a failed write or sync: nothing may be acknowledged until the next start.
     poisoned: bool,
     outcome: Outcome,
@@ -70,6 +72,7 @@ pub(crate) fn run(plan: Plan) -> Result<Outcome, String> {
         client: Arc::default(),
         engine: None,
         doing: Doing::Open,
+        aim: None,
         poisoned: false,
         outcome: Outcome::default(),
     };
@@ -137,11 +140,16 @@ impl Life {
         if report.ok { Ok(()) } else { Err(format!("a check finds {:?}", report.lines)) }
     }
 
-    /// Power will fail in one of the next calls; half of the time in one of a kind that is rare.
+    /// Power will fail in one of the next calls, or in one of a kind that is rare, or while something rare is done.
     fn plan_cut(&mut self) {
         let rng = &mut self.rng;
-        if rng.one_in(2) {
-            return self.env.cut_at_io(1 + rng.below(150));
+        match rng.below(4) {
+            0 => return self.env.cut_at_io(1 + rng.below(150)),
+            1 => {
+                self.aim = Some(*rng.pick(&[Doing::Compact, Doing::Compact, Doing::Seal, Doing::Close]));
+                return;
+            }
+            _ => {}
         }
         let (kind, under, among) = *rng.pick(&[
             (IoKind::Rename, ".wal", 4),
@@ -163,6 +171,15 @@ impl Life {
         self.env.cut_at(Fault::nth(nth).of(kind).under(under));
         // Where that call never comes.
         self.env.cut_at_io(600 + rng.below(400));
+    }
+
+    /// Begins something at which power may be meant to fail.
+    fn begin(&mut self, doing: Doing) {
+        self.doing = doing;
+        if self.aim == Some(doing) {
+            self.aim = None;
+            self.env.cut_at_io(1 + self.rng.below(if doing == Doing::Close { 20 } else { 60 }));
+        }
     }
 
     /// Counts the step in which power failed.
@@ -319,7 +336,7 @@ impl Life {
     }
 
     fn seal(&mut self, engine: &Engine) -> Result<(), String> {
-        self.doing = Doing::Seal;
+        self.begin(Doing::Seal);
         let covered = self.client.lock().unwrap().soft();
         let sealed = engine.seal();
         self.doing = Doing::Append;
@@ -331,7 +348,7 @@ impl Life {
     }
 
     fn compact(&mut self, engine: &Engine) -> Result<(), String> {
-        self.doing = Doing::Compact;
+        self.begin(Doing::Compact);
         let compacted = engine.compact();
         self.doing = Doing::Append;
         self.expect(compacted, "compact")
@@ -357,7 +374,7 @@ impl Life {
     fn reopen(&mut self, close: bool) -> Result<(), String> {
         let Some(engine) = self.engine.take() else { return Ok(()) };
         if close {
-            self.doing = Doing::Close;
+            self.begin(Doing::Close);
             let covered = self.client.lock().unwrap().soft();
             let closed = engine.close();
             if closed.is_ok() {
