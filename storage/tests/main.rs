@@ -4,4 +4,5 @@ mod chance;
 mod faults;
 mod model;
 mod power;
+mod rot;
 mod rows;
