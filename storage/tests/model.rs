@@ -5,7 +5,6 @@ use crate::power::life::options;
 use crate::rows;
 use logyard_storage::batch::BatchBuilder;
 use logyard_storage::engine::{Ack, Append, Engine, Search};
-use logyard_storage::env::Env;
 use logyard_storage::env::sim::SimEnv;
 use logyard_storage::record::{Record, RecordId};
 use logyard_storage::scan::filter::{Filter, Test};
@@ -116,7 +115,9 @@ fn shown(record: &Record) -> String {
 fn operations(seed: u64, count: u64) {
     for store in 0..count.div_ceil(OPERATIONS_OF_A_STORE) {
         let seed = seed + store;
-        let again = format!("LOGYARD_SEED={seed} LOGYARD_OPERATIONS=1000 cargo test -p logyard-storage --test main -- --ignored model::a_million");
+        let again = format!(
+            "LOGYARD_SEED={seed} LOGYARD_OPERATIONS=1000 cargo test -p logyard-storage --test main -- --ignored model::a_million"
+        );
         let ran = std::panic::catch_unwind(|| {
             let mut model = Model::new(seed);
             (0..OPERATIONS_OF_A_STORE.min(count)).for_each(|_| model.operate());

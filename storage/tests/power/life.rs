@@ -178,7 +178,7 @@ impl Life {
         self.doing = doing;
         if self.aim == Some(doing) {
             self.aim = None;
-            self.env.cut_at_io(1 + self.rng.below(if doing == Doing::Close { 20 } else { 60 }));
+            self.env.cut_at_io(1 + self.rng.below(if doing == Doing::Close { 20 } else { 80 }));
         }
     }
 
@@ -348,6 +348,13 @@ impl Life {
     }
 
     fn compact(&mut self, engine: &Engine) -> Result<(), String> {
+        if self.aim == Some(Doing::Compact) {
+            // So that there is something to merge.
+            for _ in 0..2 {
+                self.append(engine)?;
+                self.seal(engine)?;
+            }
+        }
         self.begin(Doing::Compact);
         let compacted = engine.compact();
         self.doing = Doing::Append;
@@ -364,8 +371,8 @@ impl Life {
 
     fn ask(&mut self, engine: &Engine) -> Result<(), String> {
         let keys = self.client.lock().unwrap().keys();
-        let asked = client::everything(engine)
-            .and_then(|all| client::check_question(engine, &all, keys, &mut self.rng));
+        let asked =
+            client::everything(engine).and_then(|all| client::check_question(engine, &all, keys, &mut self.rng));
         // The log's thread works by itself when it is idle, so power can fail here too.
         if self.env.is_powered() { asked } else { Ok(()) }
     }
