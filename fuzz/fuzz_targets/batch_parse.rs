@@ -109,10 +109,10 @@ fn read(parsed: logyard_storage::error::Result<Batch>) -> Option<Vec<Vec<u8>>> {
 }
 
 fn read_lane(lane: LaneView<'_>, shapes: &[Shape<'_>], texts: &mut Vec<Vec<u8>>) {
-    if let Some(width) = lane.kind.width() {
+    if !lane.kind.is_text() {
         for value in 0..lane.count {
             let mut text = Vec::new();
-            lane.kind.push_text(&lane.values[value * width..(value + 1) * width], &mut text);
+            lane.push_text(value, &mut text);
             texts.push(text);
         }
         return;
