@@ -7,6 +7,7 @@
 //! * Nothing here panics, whatever the bytes: the result is what could be read, or an error.
 use super::block::BlockMeta;
 use super::block_reader::Block;
+use super::cache::ReadCache;
 use super::footer::Footer;
 use super::pages::{PageWriter, Pages, Source, Space, Stream};
 use super::reader::Segment;
@@ -25,17 +26,22 @@ use std::sync::Arc;
 const FIELDS: usize = 64;
 const FILE: &str = "/fuzzed.seg";
 
+fn cache() -> Arc<ReadCache> {
+    Arc::new(ReadCache::new(64 << 20, 0))
+}
+
 /// Opens a file as a segment and reads every value; gives how many there are.
 pub fn open_segment(bytes: &[u8]) -> Result<u64> {
     let env = SimEnv::new(1);
     let path = Path::new(FILE);
     env.write_raw(path, bytes).map_err(|e| Error::io("write", path, e))?;
-    let segment = Segment::open(&env, path)?;
+    let segment = Segment::open(&env, path, &cache())?;
     let verified = segment.verify();
     let shapes = segment.shapes()?;
+    segment.index(segment.source())?;
     let mut values = 0;
     for index in 0..segment.block_count() {
-        values += read_block(segment.block(index)?, shapes, segment.source())?;
+        values += read_block(&segment.block(index)?, &shapes, segment.source())?;
     }
     verified.map(|()| values)
 }
@@ -90,6 +96,7 @@ pub fn open_block(parts: &BlockParts) -> Result<u64> {
         time_max: 0,
         expire_from: 0,
         streams: Vec::new(),
+        groups: Vec::new(),
     };
     file.extend_from_slice(&head);
     let block = Block::read(&meta, FIELDS, FIELDS, &file)?;
@@ -186,7 +193,7 @@ pub fn sample_block() -> Result<BlockParts> {
     let env = SimEnv::new(1);
     let path = Path::new(FILE);
     env.write_raw(path, &file).map_err(|e| Error::io("write", path, e))?;
-    let segment = Segment::open(&env, path)?;
+    let segment = Segment::open(&env, path, &cache())?;
     let none = || Error::invalid("the sample has no block");
     let meta = segment.footer.blocks.first().ok_or_else(none)?;
     let mut head = vec![0; meta.head_len as usize];
