@@ -27,7 +27,8 @@ pub enum Verdict {
 pub enum Test {
     /// The text is this one.
     Exact(Exact),
-    /// The text has this phrase, with no word character before or after it where the phrase begins or ends with one.
+    /// The text has this phrase, with no word character before or after it where the phrase begins or ends with one;
+    /// after the prefix of one there may be.
     Phrase(Phrase),
     /// The text has this anywhere.
     Substring(String),
@@ -61,6 +62,14 @@ impl Exact {
 pub struct Phrase {
     text: String,
     any_case: bool,
+    goes_on: bool,
+}
+
+impl Phrase {
+    fn needle(&self) -> Needle<'_> {
+        let closed = Needle::closed(&self.text, self.any_case);
+        if self.goes_on { closed.with_open_end() } else { closed }
+    }
 }
 
 impl Test {
@@ -76,13 +85,19 @@ impl Test {
     /// The text has this phrase.
     pub fn phrase(text: &str, any_case: bool) -> Self {
         let text = if any_case { fold_text(text) } else { text.into() };
-        Self::Phrase(Phrase { text, any_case })
+        Self::Phrase(Phrase { text, any_case, goes_on: false })
+    }
+
+    /// The text has this phrase, the last word of which may go on.
+    pub fn prefix(text: &str, any_case: bool) -> Self {
+        let text = if any_case { fold_text(text) } else { text.into() };
+        Self::Phrase(Phrase { text, any_case, goes_on: true })
     }
 
     /// What is looked for inside texts, where that is what the test does.
     pub(crate) fn needle(&self) -> Option<Needle<'_>> {
         match self {
-            Self::Phrase(phrase) => Some(Needle::closed(&phrase.text, phrase.any_case)),
+            Self::Phrase(phrase) => Some(phrase.needle()),
             Self::Substring(part) => Some(Needle::open(part)),
             Self::Exact(_) | Self::Any => None,
         }
@@ -91,7 +106,9 @@ impl Test {
     /// What the index is asked: words that the text of every row that passes has.
     pub(crate) fn index_query(&self) -> Option<WordQuery> {
         match self {
-            Self::Phrase(phrase) => Some(WordQuery::new(&phrase.text, Ends::Closed)),
+            Self::Phrase(phrase) => {
+                Some(WordQuery::new(&phrase.text, if phrase.goes_on { Ends::Prefix } else { Ends::Closed }))
+            }
             Self::Substring(part) => Some(WordQuery::new(part, Ends::Substring)),
             Self::Exact(exact) => Some(WordQuery::new(&exact.text, Ends::Closed)),
             Self::Any => None,
@@ -102,7 +119,7 @@ impl Test {
     pub fn matches(&self, text: &str) -> bool {
         match self {
             Self::Exact(exact) => text == exact.text,
-            Self::Phrase(phrase) => Needle::closed(&phrase.text, phrase.any_case).is_in(text),
+            Self::Phrase(phrase) => phrase.needle().is_in(text),
             Self::Substring(part) => Needle::open(part).is_in(text),
             Self::Any => !text.is_empty(),
         }
@@ -120,7 +137,7 @@ impl Test {
                 (Some(wanted), false) if wanted == key => Verdict::Yes,
                 _ => Verdict::No,
             },
-            Self::Phrase(phrase) => Needle::closed(&phrase.text, phrase.any_case).verdict(shape),
+            Self::Phrase(phrase) => phrase.needle().verdict(shape),
             Self::Substring(part) => Needle::open(part).verdict(shape),
             Self::Any => {
                 if whole {
@@ -217,6 +234,8 @@ mod tests {
         assert!(Test::phrase(": x", false).matches("a: x"));
         assert!(!Test::phrase(": x", false).matches("a: xy"));
         assert!(Test::phrase("é", false).matches("a é."));
+        assert!(Test::phrase("a a", false).matches("xa a a"));
+        assert!(Test::prefix("b re", true).matches("ab B REQ") && !Test::prefix("eq", true).matches("b req"));
     }
 
     proptest! {
@@ -227,6 +246,7 @@ mod tests {
             any_case in any::<bool>(),
         ) {
             check(&Test::phrase(&part, any_case), &text)?;
+            check(&Test::prefix(&part, any_case), &text)?;
             check(&Test::exact(&part), &text)?;
             check(&Test::exact(&text), &text)?;
             check(&Test::Substring(part.clone()), &text)?;

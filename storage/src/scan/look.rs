@@ -13,7 +13,6 @@ use super::part::SealedPart;
 use crate::error::Result;
 use crate::segment::{BlockLane, Directory, GROUP_TEXTS, Kind, Run, Slot, Words, add};
 use crate::text::shape::{Shape, WHOLE};
-use std::borrow::Cow;
 
 /// Which values of a shape pass, counted in values of that shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -337,7 +336,7 @@ fn pool_says(words: &mut Words<'_>, slot: &Slot, first: usize, needle: &Needle<'
     words.load(slot, 0, count)?;
     let (starts, all) = words.pool(first, count);
     let base = starts.first().copied().unwrap_or(0);
-    if matches!(needle.fold("A"), Cow::Owned(_)) || needle.is_whole_word() {
+    if !needle.is_bytes() {
         return Ok(Says::choose(count, |rank| {
             let (from, to) = (starts.get(rank).copied(), starts.get(rank + 1).copied());
             let (from, to) = (from.unwrap_or(base) - base, to.unwrap_or(base) - base);

@@ -36,6 +36,16 @@ impl<'a> Needle<'a> {
         Self { text, any_case, closed_start, closed_end }
     }
 
+    /// The same, whatever follows it.
+    pub(crate) fn with_open_end(self) -> Self {
+        Self { closed_end: false, ..self }
+    }
+
+    /// Whether it is found by its bytes alone.
+    pub(crate) fn is_bytes(&self) -> bool {
+        !self.closed_start && !self.closed_end && !self.any_case
+    }
+
     pub(crate) fn text(&self) -> &'a str {
         self.text
     }
@@ -425,7 +435,8 @@ mod tests {
                 let (a, b) = (bounds[a.index(bounds.len())], bounds[b.index(bounds.len())]);
                 &whole[a.min(b)..a.max(b)]
             });
-            for needle in [Needle::open(wanted), Needle::closed(wanted, false)] {
+            let closed = Needle::closed(wanted, false);
+            for needle in [Needle::open(wanted), closed, closed.with_open_end()] {
                 let places = layout.iter().map(|(part, class)| match class {
                     None => text(part),
                     Some(class) => word(*class),

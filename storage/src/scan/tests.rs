@@ -38,6 +38,7 @@ fn tests_of(text: &str) -> Vec<Test> {
     vec![
         Test::phrase(text, false),
         Test::phrase(text, true),
+        Test::prefix(text, text.len().is_multiple_of(2)),
         Test::Substring(text.into()),
         Test::exact(text),
         Test::Any,

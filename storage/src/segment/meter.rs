@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct ScanStats {
     /// Blocks and batches whose times and services left them.
     pub blocks_considered: u64,
-    /// Blocks and batches of which columns were read.
+    /// Blocks and batches whose rows were told apart; of the others, counts by shape said enough.
     pub blocks_read: u64,
     /// Questions that a segment's index answered.
     pub index_lookups: u64,

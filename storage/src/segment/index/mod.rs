@@ -26,22 +26,11 @@ use crate::error::{Error, Result};
 use crate::text::shape::{Shape, WHOLE};
 use crate::text::table::ShapeTable;
 
-/// Words of one slot that are worth a term each; a slot with more has to be looked at.
-pub(crate) const SLOT_WORDS_MAX: usize = 8;
 /// Texts of one group.
 pub(crate) const GROUP_ROWS: usize = 1_024;
 
 const SHAPES: &str = "shapes";
 const GROUPS: &str = "groups";
-
-/// What is known of the words that a slot has in a segment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum SlotWords<'a> {
-    /// These and no others. Over [`SLOT_WORDS_MAX`] of them count as [`SlotWords::Look`].
-    All(&'a [&'a str]),
-    /// Its values have to be looked at.
-    Look,
-}
 
 /// Shapes that could have the wanted words. One may be in both lists, and one in neither has no row to find.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,22 +60,21 @@ impl IndexBuilder {
         })
     }
 
-    /// Adds the next shape, the first of which is [`WHOLE`], with what is known of its slots.
-    pub(crate) fn add_shape(&mut self, shape: Shape<'_>, slots: &[SlotWords<'_>]) -> Result<()> {
+    /// Adds the next shape, the first of which is [`WHOLE`].
+    pub(crate) fn add_shape(&mut self, shape: Shape<'_>) -> Result<()> {
         self.laid.clear();
         if self.shapes.docs() != WHOLE {
-            tokenizer::put_shape(shape, slots, &mut self.laid);
+            tokenizer::put_shape(shape, &mut self.laid);
         } else if shape.slots() != 1 || !shape.literal().is_empty() {
             return Err(Error::invalid("cannot index shapes: the first is not that of whole texts"));
         }
         self.shapes.add(&self.laid)
     }
 
-    /// Adds all shapes of a table, with slots that have to be looked at.
+    /// Adds all shapes of a table.
     pub(crate) fn add_shapes(&mut self, shapes: &ShapeTable) -> Result<()> {
         for number in 0..shapes.len() as u32 {
-            let shape = shapes.shape(number);
-            self.add_shape(shape, &vec![SlotWords::Look; shape.slots()])?;
+            self.add_shape(shapes.shape(number))?;
         }
         Ok(())
     }

@@ -3,13 +3,12 @@
 //! | | literal | slot |
 //! |---|---|---|
 //! | closed word without a digit | its term | never |
-//! | closed word with a digit | never | its term, or a look mark |
-//! | open word without a digit | terms that have it; the cut mark where its start is open | terms that have it, or a look mark |
-//! | open word with a digit | never | terms that have it, or a look mark |
+//! | open word without a digit | terms that have it; the cut mark where its start is open | the look mark |
+//! | word with a digit | never | the look mark |
 //!
 //! Invariants
 //! * A candidate may be wrong, a missing one may not be.
-//! * A term with an ASCII digit is of a slot, any other is of literal text.
+//! * No term of a shape has an ASCII digit.
 use std::ops::ControlFlow;
 
 use memchr::memmem::Finder;
@@ -51,7 +50,6 @@ pub(crate) struct WordQuery {
 struct WantedWord {
     /// As a term would be.
     term: String,
-    is_cut: bool,
     has_digit: bool,
     open_start: bool,
     open_end: bool,
@@ -67,9 +65,9 @@ impl WordQuery {
             let open_end = ends != Ends::Closed && word.span.end == text.len();
             let (has_digit, word) = (word.has_digit, text.get(word.span).unwrap_or_default());
             let mut term = String::new();
-            let is_cut = push_term(word, &mut term);
+            push_term(word, &mut term);
             let skeleton = if open_start || open_end { Some(bare_skeleton(word)) } else { skeleton(word) };
-            WantedWord { term, is_cut, has_digit, open_start, open_end, skeleton: skeleton.filter(|_| has_digit) }
+            WantedWord { term, has_digit, open_start, open_end, skeleton: skeleton.filter(|_| has_digit) }
         };
         let mut all = words(text);
         let words = all.by_ref().take(QUERY_WORDS_MAX).map(wanted).collect();
@@ -105,23 +103,16 @@ impl WantedWord {
 
     fn in_shapes(&self, part: &PartReader) -> Result<Sources> {
         let mut found = Sources::default();
-        if self.is_open() {
-            self.scan(part, &self.term, |term, info| {
-                let side = if term.iter().any(u8::is_ascii_digit) { &mut found.slot } else { &mut found.literal };
-                side.push(info.clone());
-            })?;
-            found.slot.extend(part.term(LOOK)?);
-            if self.open_start && !self.has_digit {
+        if self.is_open() && !self.has_digit {
+            self.scan(part, &self.term, |_, info| found.literal.push(info.clone()))?;
+            if self.open_start {
                 found.literal.extend(part.term(CUT)?);
             }
-        } else if self.has_digit {
-            // A slot with a word that would be cut is never complete.
-            if !self.is_cut {
-                found.slot.extend(part.term(&self.term)?);
-            }
-            found.slot.extend(part.term(LOOK)?);
-        } else {
+        } else if !self.has_digit {
             found.literal.extend(part.term(&self.term)?);
+        }
+        if self.is_open() || self.has_digit {
+            found.slot.extend(part.term(LOOK)?);
         }
         Ok(found)
     }

@@ -12,10 +12,9 @@ use std::collections::HashSet;
 
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 
-use super::{SLOT_WORDS_MAX, SlotWords};
 use crate::limits::MIB;
 use crate::text::shape::Shape;
-use crate::text::words::{self, fold, words};
+use crate::text::words::{fold, words};
 
 /// A term; what is longer is cut here, at the boundary of a character.
 pub(super) const TERM_BYTES_MAX: usize = 255;
@@ -26,7 +25,7 @@ const SKELETON_RUNS_MAX: usize = 2;
 /// Terms of one group; a group with more is always a candidate.
 const GROUP_TERM_BYTES_MAX: usize = MIB;
 
-/// Stands where a slot has values that the index does not know.
+/// Stands where a slot is: its values have to be looked at.
 pub(super) const LOOK: &str = "\u{1}look";
 /// Stands where a word was cut.
 pub(super) const CUT: &str = "\u{1}cut";
@@ -77,10 +76,11 @@ pub(super) fn skeleton(word: &str) -> Option<String> {
 }
 
 /// Lays the terms of a shape in `out`. A slot takes one position, as the word that it stands for does.
-pub(super) fn put_shape(shape: Shape<'_>, slots: &[SlotWords<'_>], out: &mut String) {
+pub(super) fn put_shape(shape: Shape<'_>, out: &mut String) {
     for (i, piece) in shape.pieces().enumerate() {
-        if let Some(slot) = i.checked_sub(1) {
-            put_slot(slots.get(slot).copied().unwrap_or(SlotWords::Look), out);
+        if i > 0 {
+            out.push_str(LOOK);
+            out.push('\n');
         }
         // What surrounds a slot is no word character, so a piece has whole words only.
         for word in words(piece) {
@@ -91,28 +91,6 @@ pub(super) fn put_shape(shape: Shape<'_>, slots: &[SlotWords<'_>], out: &mut Str
             out.push('\n');
         }
     }
-}
-
-fn put_slot(words: SlotWords<'_>, out: &mut String) {
-    match words {
-        SlotWords::All(words) if is_complete(words) => {
-            for word in words {
-                push_term(word, out);
-                out.push('\t');
-            }
-        }
-        _ => out.push_str(LOOK),
-    }
-    out.push('\n');
-}
-
-/// Whether these words can stand for a slot. One that would be cut cannot: without its digit it would pass for a literal.
-fn is_complete(slot: &[&str]) -> bool {
-    let is_known = |text: &&str| {
-        let whole = words::Word { span: 0..text.len(), has_digit: true };
-        words(text).next() == Some(whole) && !push_term(text, &mut String::new())
-    };
-    !slot.is_empty() && slot.len() <= SLOT_WORDS_MAX && slot.iter().all(is_known)
 }
 
 /// The distinct terms of a group of texts.
