@@ -41,7 +41,8 @@ pub fn open_segment(bytes: &[u8]) -> Result<u64> {
     segment.index(segment.source())?;
     let mut values = 0;
     for index in 0..segment.block_count() {
-        values += read_block(&segment.block(index)?, &shapes, segment.source())?;
+        let block = segment.block(index)?;
+        values += read_block(&block, &shapes, segment.source())?;
     }
     verified.map(|()| values)
 }
