@@ -143,10 +143,10 @@ fn filter(rng: &mut Rng, keys: u64, depth: u32) -> Filter {
         0 => Filter::All,
         1 => Filter::Field("no.such".into(), Test::Any),
         2 => Filter::Field("metadata.rare".into(), Test::Any),
-        3 => Filter::Field(
-            "_msg".into(),
-            Test::phrase(*rng.pick(&["request", "RESET by", "u13", "took"]), rng.one_in(2)),
-        ),
+        3 => {
+            let phrase: &&str = rng.pick(&["request", "RESET by", "u13", "took"]);
+            Filter::Field("_msg".into(), Test::phrase(phrase, rng.one_in(2)))
+        }
         _ => {
             let (path, value) = rng.pick(&known.fields);
             Filter::Field((*path.name).into(), test(rng, &value.text))
