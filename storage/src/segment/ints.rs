@@ -5,6 +5,7 @@
 //! | constant | value | |
 //! | packed | scale, lowest, bits | value minus lowest, over the scale |
 //! | steps | scale, first | per 128 steps: lowest step, bits, and the steps minus lowest |
+//! | steps as bytes | scale, first, signed u8 | a varint for each step, for the compressor: skewed steps, or few large ones |
 //! | dictionary | values | a code for each value: packed, or bytes where they compress better |
 //!
 //! Invariants
@@ -20,6 +21,7 @@ const PACKED: u8 = 1;
 const STEPS: u8 = 2;
 const CODES_PACKED: u8 = 3;
 const CODES_BYTES: u8 = 4;
+const STEPS_BYTES: u8 = 5;
 
 const STEPS_EACH: usize = 128;
 const DICTIONARY_MAX: usize = 256;
@@ -45,6 +47,14 @@ pub(crate) fn put(values: &[i64], pages: &mut PageWriter, head: &mut Vec<u8>) {
         return dictionary.put(pages, head);
     }
     let steps = Steps::of(values, scale);
+    if steps.varints_cost < steps.bytes.len().min(packed_cost) {
+        head.push(STEPS_BYTES);
+        put_varint(head, scale);
+        put_varint(head, zigzag(first));
+        head.push(u8::from(steps.signed));
+        pages.put(Space::Codes, &steps.varints).put(head);
+        return;
+    }
     if steps.bytes.len() < packed_cost {
         head.push(STEPS);
         put_varint(head, scale);
@@ -72,7 +82,13 @@ fn scale_of(values: &[i64], low: i64) -> u64 {
 }
 
 struct Steps {
+    /// Packed in chunks.
     bytes: Vec<u8>,
+    /// One after another; zigzag where some go back.
+    varints: Vec<u8>,
+    signed: bool,
+    /// About what a compressor makes of the varints.
+    varints_cost: usize,
 }
 
 impl Steps {
@@ -97,7 +113,17 @@ impl Steps {
             }
             bytes.extend_from_slice(&bits.finish());
         }
-        Self { bytes }
+        let signed = steps.iter().any(|step| step & 1 == 1);
+        let mut varints = Vec::with_capacity(steps.len() * 2);
+        steps.iter().for_each(|step| put_varint(&mut varints, if signed { *step } else { step >> 1 }));
+        let mut counts = [0usize; 256];
+        for byte in &varints {
+            if let Some(count) = counts.get_mut(usize::from(*byte)) {
+                *count += 1;
+            }
+        }
+        let varints_cost = (entropy_bytes(&counts).max(varints.len() as f64 / 8.0) * 1.03) as usize + 64;
+        Self { bytes, varints, signed, varints_cost }
     }
 }
 
@@ -210,6 +236,7 @@ pub(crate) enum IntHead {
     Constant(i64),
     Packed { scale: u64, low: i64, width: u32, data: Stream },
     Steps { scale: u64, first: i64, data: Stream },
+    StepBytes { scale: u64, first: i64, signed: bool, data: Stream },
     Codes { values: Vec<i64>, as_bytes: bool, data: Stream },
 }
 
@@ -225,6 +252,12 @@ impl IntHead {
                 data: Stream::read(r)?,
             },
             STEPS => Self::Steps { scale: r.varint()?, first: unzigzag(r.varint()?), data: Stream::read(r)? },
+            STEPS_BYTES => Self::StepBytes {
+                scale: r.varint()?,
+                first: unzigzag(r.varint()?),
+                signed: r.u8()? == 1,
+                data: Stream::read(r)?,
+            },
             CODES_PACKED | CODES_BYTES => {
                 let n = r.count(1)?;
                 let values = (0..n).map(|_| Ok(unzigzag(r.varint()?))).collect::<Result<_>>()?;
@@ -237,6 +270,9 @@ impl IntHead {
     /// All values.
     pub(crate) fn load(&self, count: usize, pages: &Pages, source: &dyn Source) -> Result<Vec<i64>> {
         let bad = || Error::corrupt("a column of numbers has another length than it says");
+        if count == 0 {
+            return Ok(Vec::new());
+        }
         Ok(match self {
             Self::Constant(value) => vec![*value; count],
             Self::Packed { scale, low, width, data } => {
@@ -263,6 +299,23 @@ impl IntHead {
                         value = value.wrapping_add(step.wrapping_mul(*scale as i64));
                         values.push(value);
                     }
+                }
+                values
+            }
+            Self::StepBytes { scale, first, signed, data } => {
+                let bytes = pages.stream(source, *data)?;
+                let r = &mut Reader::new(&bytes);
+                let mut values = Vec::with_capacity(count);
+                let mut value = *first;
+                values.push(value);
+                while values.len() < count {
+                    let step = r.varint()?;
+                    let step = if *signed { unzigzag(step) } else { step as i64 };
+                    value = value.wrapping_add(step.wrapping_mul(*scale as i64));
+                    values.push(value);
+                }
+                if r.remaining() != 0 {
+                    return Err(bad());
                 }
                 values
             }
@@ -295,7 +348,7 @@ impl IntHead {
                 Self::Codes { values, .. } => *values
                     .get(code as usize)
                     .ok_or_else(|| Error::corrupt("a code that its dictionary does not have"))?,
-                Self::Constant(_) | Self::Steps { .. } => 0,
+                Self::Constant(_) | Self::Steps { .. } | Self::StepBytes { .. } => 0,
             });
         }
         Ok(picked)
@@ -328,6 +381,13 @@ mod tests {
         round_trip(&[i64::MIN, i64::MAX, 0, -1, i64::MIN]);
         let rising: Vec<i64> = (0..10_000).map(|i| 1_780_000_000_000_000_000 + i * 17_000_000).collect();
         assert!(round_trip(&rising) < 300);
+        let skewed: Vec<i64> = (0..10_000)
+            .scan(0, |at, i| {
+                *at += if i % 500 == 0 { 1_000_000 } else { i * i % 7 };
+                Some(*at)
+            })
+            .collect();
+        assert!(round_trip(&skewed) < 4_200);
         let codes: Vec<i64> = (0..10_000).map(|i| [200, 404, 500][i as usize * 7 % 3]).collect();
         assert!(round_trip(&codes) <= 2_500);
         let near: Vec<i64> = (0..10_000).map(|i| (i * 7919) % 1000).collect();
