@@ -76,17 +76,26 @@ fn append_batch(server: &Server, body: &[u8], ack: Ack) -> Result<(usize, Vec<St
     let logs = log::split_logs(ingest::text(body).map_err(bad)?).map_err(bad)?;
     let arrival = server.env.now();
     let mut rows = BatchBuilder::new();
-    let mut errors = Vec::new();
+    let (mut ingested, mut errors) = (0, Vec::new());
     for (at, text) in logs.into_iter().enumerate() {
         if let Err(fault) = log::read_log(text, arrival, &mut rows) {
             errors.push(format!("logs[{at}]: {fault}"));
         }
+        // Only very large logs fill more than one batch.
+        if rows.is_full() {
+            ingested += store(server, &mut rows, ack)?;
+        }
     }
-    let ingested = rows.rows();
-    if ingested > 0 {
+    ingested += store(server, &mut rows, ack)?;
+    Ok((ingested, errors))
+}
+
+fn store(server: &Server, rows: &mut BatchBuilder, ack: Ack) -> Result<usize, ApiError> {
+    let count = rows.rows();
+    if count > 0 {
         server.engine.append(Append::new(rows.finish()?, ack))?;
     }
-    Ok((ingested, errors))
+    Ok(count)
 }
 
 /// Says how durable what was sent is by now.

@@ -190,7 +190,7 @@ impl Intake {
             if let Err(fault) = read_line(line, self.line, &self.names, arrival, &mut self.rows) {
                 self.reject(fault.to_string());
             }
-            if self.rows.rows() >= BATCH_ROWS || self.rows.bytes() >= BATCH_BYTES {
+            if self.rows.rows() >= BATCH_ROWS || self.rows.bytes() >= BATCH_BYTES || self.rows.is_full() {
                 self.store()?;
             }
         }

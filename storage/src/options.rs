@@ -37,10 +37,10 @@ impl Options {
     pub fn new(data: impl Into<PathBuf>) -> Self {
         Self {
             data: data.into(),
-            hot_bytes_max: 320 * MIB,
+            hot_bytes_max: 256 * MIB,
             append_wait: Duration::from_secs(30),
             seal_rows: 1_000_000,
-            seal_bytes: 160 * MIB,
+            seal_bytes: 128 * MIB,
             seal_age: Duration::from_secs(300),
             flush_interval: Duration::from_secs(1),
             wal_file_bytes: crate::limits::WAL_FILE_BYTES,

@@ -21,6 +21,8 @@ use rustc_hash::FxHashMap;
 const SHAPE_CACHE_BYTES_MAX: usize = 8 * MIB;
 /// Fields that a builder remembers from batch to batch.
 const NODES_MAX: usize = 16 * KIB;
+/// Fields of one batch, beyond which no further row is begun.
+const BATCH_FIELDS: usize = 8 * KIB;
 /// Values after which a stream's share of new shapes is judged.
 const WINDOW_VALUES: u32 = 4_096;
 /// While a stream's texts are kept whole, one in this many is still split, to see whether that is still right.
@@ -51,7 +53,7 @@ struct Node {
 
 /// What a value was sent as.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Sent {
+pub(super) enum Sent {
     String,
     Number,
     Json,
@@ -60,11 +62,18 @@ enum Sent {
     Null,
 }
 
-struct Pending {
-    node: u32,
-    sent: Sent,
-    start: u32,
-    end: u32,
+pub(super) struct Pending {
+    pub(super) node: u32,
+    pub(super) sent: Sent,
+    pub(super) start: u32,
+    pub(super) end: u32,
+}
+
+impl Pending {
+    /// Bytes of its text.
+    pub(super) fn len(&self) -> usize {
+        (self.end - self.start) as usize
+    }
 }
 
 #[derive(Default)]
@@ -115,9 +124,9 @@ pub struct BatchBuilder {
     stream_fields: Vec<Box<str>>,
     split: Split,
     // The row that is being collected.
-    arena: String,
-    pending: Vec<Pending>,
-    objects: Vec<u32>,
+    pub(super) arena: String,
+    pub(super) pending: Vec<Pending>,
+    pub(super) objects: Vec<u32>,
     previous: u32,
     time: i64,
     row: u64,
@@ -204,7 +213,11 @@ impl BatchBuilder {
 
     /// Whether another row may be begun.
     pub fn is_full(&self) -> bool {
-        self.rows >= BATCH_ROWS_MAX || self.bytes() >= 4 * MIB || self.shape_count > u16::MAX - 1024
+        self.rows >= BATCH_ROWS_MAX
+            || self.bytes() >= 4 * MIB
+            || self.shape_count > u16::MAX - 1024
+            || self.batch_fields.len() >= BATCH_FIELDS
+            || self.nodes.len() >= 4 * NODES_MAX
     }
 
     /// Begins a row; one that was not committed is forgotten.
@@ -291,6 +304,7 @@ impl BatchBuilder {
     }
 
     fn commit(&mut self, known: u32) {
+        self.fit();
         let stream = self.local_stream(known);
         let row = self.rows;
         let mut pending = std::mem::take(&mut self.pending);
@@ -576,7 +590,11 @@ impl BatchBuilder {
         let encoded: Box<[u8]> = Box::from(columns.as_slice());
         self.encoded = columns;
         let shapes = std::mem::take(&mut self.shape_keys);
-        let batch = Batch::parse(encoded, shapes.as_slice());
+        let batch = Batch::parse_own(encoded, shapes.as_slice().into());
+        debug_assert!(
+            batch.as_ref().is_ok_and(|batch| batch.check_lanes().is_ok()),
+            "BUG: a batch that cannot be read"
+        );
         self.shape_keys = shapes;
         self.reset();
         batch
@@ -647,7 +665,7 @@ impl BatchBuilder {
     }
 
     /// The flat name of a node with its nesting. A name over the limit is cut at a character boundary.
-    fn path(&self, node: u32) -> FieldPath {
+    pub(super) fn path(&self, node: u32) -> FieldPath {
         let mut parts = Vec::new();
         let mut at = node;
         while at != ROOT && parts.len() <= RECORD_DEPTH_MAX {

@@ -10,6 +10,7 @@
 //! * Local shape 0 is [`shape::WHOLE`](crate::text::shape::WHOLE) and is not listed.
 mod absorb;
 mod builder;
+mod fit;
 mod lane;
 #[cfg(test)]
 mod tests;
@@ -197,7 +198,13 @@ impl<'a> LaneView<'a> {
 impl Batch {
     /// Reads the two parts of a batch, checking all of them.
     pub fn parse(columns: impl Into<Box<[u8]>>, shapes: impl Into<Box<[u8]>>) -> Result<Self> {
-        let (columns, shapes) = (columns.into(), shapes.into());
+        let batch = Self::parse_own(columns.into(), shapes.into())?;
+        batch.check_lanes()?;
+        Ok(batch)
+    }
+
+    /// Reads what a builder has just encoded: places are checked, values are not read again.
+    fn parse_own(columns: Box<[u8]>, shapes: Box<[u8]>) -> Result<Self> {
         let len = columns.len();
         let r = &mut Reader::new(&columns);
         if r.u8()? != VERSION {
@@ -229,9 +236,7 @@ impl Batch {
         if at != len {
             return Err(Error::corrupt("a batch whose sections do not add up"));
         }
-        let batch = Self { columns, shapes, rows, streams, stream_of_row, times, fields, shape_count, lanes };
-        batch.check_lanes()?;
-        Ok(batch)
+        Ok(Self { columns, shapes, rows, streams, stream_of_row, times, fields, shape_count, lanes })
     }
 
     fn check_lanes(&self) -> Result<()> {
