@@ -83,6 +83,8 @@ pub(crate) struct Input<'a> {
     /// Local shape to the segment's; those that it does not keep are the whole text.
     shape_map: Vec<u32>,
     lanes: Vec<InputLane<'a>>,
+    /// Which of `lanes` each lane of the segment is, or [`NO_LANE`].
+    lane_places: Vec<u32>,
     /// Local stream to the segment's.
     streams: Vec<u32>,
 }
@@ -111,6 +113,7 @@ pub(crate) struct Selection<'a> {
 }
 
 const NO_VALUE: u16 = u16::MAX;
+const NO_LANE: u32 = u32::MAX;
 
 /// What all blocks of a segment number alike.
 #[derive(Default)]
@@ -184,13 +187,20 @@ impl<'a> Input<'a> {
                 lane
             })
             .collect();
+        let lanes: Vec<InputLane<'a>> = lanes;
+        let mut lane_places = vec![NO_LANE; tables.lanes.len()];
+        for (place, lane) in lanes.iter().enumerate() {
+            if let Some(slot) = lane_places.get_mut(lane.lane as usize) {
+                *slot = place as u32;
+            }
+        }
         let times = batch.times().collect();
         let kept = |shape: &u32| match selection.numbers.get(*shape as usize) {
             Some(number) if *number != DROPPED => *number,
             _ => WHOLE,
         };
         let shape_map = shape_map.iter().map(kept).collect();
-        Self { batch, epoch, seqs, arrivals, times, shape_map, lanes, streams }
+        Self { batch, epoch, seqs, arrivals, times, shape_map, lanes, lane_places, streams }
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -214,6 +224,11 @@ impl<'a> Input<'a> {
 
     pub(crate) fn time(&self, row: usize) -> i64 {
         self.times.get(row).copied().flatten().unwrap_or_else(|| self.arrival(row))
+    }
+
+    /// The lane that the segment has this number for.
+    fn lane(&self, number: usize) -> Option<&InputLane<'a>> {
+        self.lanes.get(*self.lane_places.get(number)? as usize)
     }
 
     /// The row's stream by the segment's number.
@@ -316,7 +331,7 @@ fn positions(view: LaneView<'_>, rows: usize) -> Option<Vec<u16>> {
 /// A lane of the block that is being put together.
 #[derive(Default)]
 struct Gathered<'a> {
-    rows: Vec<i64>,
+    rows: Vec<u32>,
     ints: Vec<i64>,
     fixed: Vec<u8>,
     text: Values<'a>,
@@ -411,64 +426,71 @@ fn put_lanes(
     head: &mut Vec<u8>,
 ) -> Vec<(u64, u32)> {
     let mut hashes = Vec::new();
-    let mut gathered = gather(inputs, rows, tables.lanes.len());
     // In the order of the fields, so that records come back in the order in which fields were first seen.
-    let mut order: Vec<usize> =
-        (0..gathered.len()).filter(|i| gathered.get(*i).is_some_and(|g| !g.rows.is_empty())).collect();
-    order.sort_by_key(|i| tables.lanes.get(*i).copied());
-    put_varint(head, order.len() as u64);
+    let mut order: Vec<usize> = (0..tables.lanes.len()).collect();
+    order.sort_by_key(|number| tables.lanes.get(*number).copied());
+    let (mut heads, mut count) = (Vec::new(), 0);
+    // One lane at a time: of a wide record all lanes together would take more memory than the rest of sealing.
+    let mut lane = Gathered::default();
     for number in order {
-        let (Some(lane), Some((field, kind))) = (gathered.get_mut(number), tables.lanes.get(number).copied()) else {
+        let Some((field, kind)) = tables.lanes.get(number).copied() else { continue };
+        lane.gather(inputs, rows, number);
+        if lane.rows.is_empty() {
             continue;
-        };
-        let lane = std::mem::take(lane);
-        put_varint(head, u64::from(field));
-        head.extend_from_slice(&kind.code());
+        }
+        count += 1;
+        put_varint(&mut heads, u64::from(field));
+        heads.extend_from_slice(&kind.code());
         if lane.rows.len() == rows.len() {
-            head.push(0);
+            heads.push(0);
         } else {
-            head.push(1);
-            put_varint(head, lane.rows.len() as u64);
-            ints::put(&lane.rows, pages, head);
+            heads.push(1);
+            put_varint(&mut heads, lane.rows.len() as u64);
+            let listed: Vec<i64> = lane.rows.iter().map(|row| i64::from(*row)).collect();
+            ints::put(&listed, pages, &mut heads);
         }
         match kind {
             LaneKind::String | LaneKind::Number | LaneKind::Json => {
-                text_lane::put(lane.text, slots_of, scratch, pages, head)
+                text_lane::put(&mut lane.text, slots_of, scratch, pages, &mut heads);
             }
-            LaneKind::Int | LaneKind::Bool => ints::put(&lane.ints, pages, head),
+            LaneKind::Int | LaneKind::Bool => ints::put(&lane.ints, pages, &mut heads),
             LaneKind::Null => {}
             LaneKind::Hex { .. } | LaneKind::Uuid { .. } => {
                 let name = tables.fields.get(field as usize).map_or("", |path| &path.name);
                 let values = lane.fixed.chunks_exact(kind.width().unwrap_or(1));
-                hashes.extend(values.zip(&lane.rows).map(|(value, row)| (rowindex::hash(name, value), *row as u32)));
-                pages.put(Space::Dense, &lane.fixed).put(head);
+                hashes.extend(values.zip(&lane.rows).map(|(value, row)| (rowindex::hash(name, value), *row)));
+                pages.put(Space::Dense, &lane.fixed).put(&mut heads);
             }
         }
     }
+    put_varint(head, count);
+    head.extend_from_slice(&heads);
     hashes
 }
 
-fn gather<'g>(inputs: &'g [Input<'_>], rows: &[(u32, u16)], lanes: usize) -> Vec<Gathered<'g>> {
-    let mut gathered: Vec<Gathered<'g>> = Vec::new();
-    gathered.resize_with(lanes, Gathered::default);
-    let mut base = 0;
-    for run in rows.chunk_by(|a, b| a.0 == b.0) {
-        let Some(input) = run.first().and_then(|(i, _)| inputs.get(*i as usize)) else { continue };
-        for lane in &input.lanes {
-            let Some(to) = gathered.get_mut(lane.lane as usize) else { continue };
-            for (i, (_, row)) in run.iter().enumerate() {
-                if let Some(value) = lane.value_of(usize::from(*row)) {
-                    to.rows.push((base + i) as i64);
-                    to.take(lane, value, &input.shape_map);
+impl<'a> Gathered<'a> {
+    /// Takes all values of one lane, which the segment has this number for.
+    fn gather(&mut self, inputs: &'a [Input<'_>], rows: &[(u32, u16)], number: usize) {
+        self.rows.clear();
+        self.ints.clear();
+        self.fixed.clear();
+        self.text.shapes.clear();
+        self.text.variables.clear();
+        let mut base = 0;
+        for run in rows.chunk_by(|a, b| a.0 == b.0) {
+            let input = run.first().and_then(|(i, _)| inputs.get(*i as usize));
+            if let Some((input, lane)) = input.and_then(|input| Some((input, input.lane(number)?))) {
+                for (i, (_, row)) in run.iter().enumerate() {
+                    if let Some(value) = lane.value_of(usize::from(*row)) {
+                        self.rows.push((base + i) as u32);
+                        self.take(lane, value, &input.shape_map);
+                    }
                 }
             }
+            base += run.len();
         }
-        base += run.len();
     }
-    gathered
-}
 
-impl<'a> Gathered<'a> {
     fn take(&mut self, lane: &'a InputLane<'_>, value: usize, shape_map: &[u32]) {
         let view = &lane.view;
         match view.kind {

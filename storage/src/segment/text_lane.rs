@@ -48,14 +48,14 @@ pub(crate) struct Scratch {
 
 /// Appends a lane. `slots_of` says how many slots each shape of the segment has.
 pub(crate) fn put(
-    values: Values<'_>,
+    values: &mut Values<'_>,
     slots_of: &[u8],
     scratch: &mut Scratch,
     pages: &mut PageWriter,
     head: &mut Vec<u8>,
 ) {
-    let Values { shapes, mut variables } = values;
-    let (listed, codes) = number_locally(&shapes, slots_of.len(), scratch);
+    let Values { shapes, variables } = values;
+    let (listed, codes) = number_locally(shapes, slots_of.len(), scratch);
     let mut counts = vec![0usize; listed.len()];
     for code in &codes {
         if let Some(count) = counts.get_mut(*code as usize) {
