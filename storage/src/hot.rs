@@ -123,6 +123,12 @@ impl Generation {
         }
     }
 
+    /// The number of its first row, if it has any.
+    pub(crate) fn first_seq(&self) -> Option<u64> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        inner.batches.first().map(|batch| batch.first_seq)
+    }
+
     /// The effects that came with its batches, with the sequence number of each.
     pub(crate) fn effects(&self) -> Vec<(u64, Effect)> {
         self.inner.read().unwrap_or_else(PoisonError::into_inner).effects.clone()

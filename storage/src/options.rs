@@ -3,6 +3,25 @@ use crate::limits::{KIB, MIB};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// How much of the disk may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskBudget {
+    /// This many hundredths of the file system, whoever uses them.
+    Percent(u8),
+    /// This many bytes under the data directory.
+    Bytes(u64),
+}
+
+/// What happens when the disk budget is used up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// Appends are refused until there is room.
+    #[default]
+    Refuse,
+    /// The oldest sealed segments go, where all their services have a time to live.
+    DropOldest,
+}
+
 /// Choices for an engine. Plain data; the environment comes apart from it.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -28,6 +47,14 @@ pub struct Options {
     pub read_cache_bytes: usize,
     /// Shape text of a segment up to which a straight scan answers words; above it the index does.
     pub straight_scan_bytes: usize,
+    /// How much of the disk may be used; all of it where nothing is said.
+    pub disk_budget: Option<DiskBudget>,
+    /// What happens when that is used up.
+    pub when_full: WhenFull,
+    /// Bytes a second that the scrubber reads.
+    pub scrub_bytes_per_second: u64,
+    /// How long after the scrubber began with the first segment it begins anew.
+    pub scrub_every: Duration,
     /// Whether the engine seals and compacts by itself; tests that step it by hand say no.
     pub background: bool,
 }
@@ -47,6 +74,10 @@ impl Options {
             default_ttl_days: Some(30),
             read_cache_bytes: 48 * MIB,
             straight_scan_bytes: 256 * KIB,
+            disk_budget: None,
+            when_full: WhenFull::default(),
+            scrub_bytes_per_second: 4 * MIB as u64,
+            scrub_every: Duration::from_secs(7 * 86_400),
             background: true,
         }
     }

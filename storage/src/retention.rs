@@ -4,6 +4,7 @@
 //! * A row expires when both its event time and its arrival are older than its time to live.
 //! * A class never lets rows go before their own time to live is over: it rounds up.
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Nanoseconds of a day.
 pub const DAY_NANOS: i64 = 86_400_000_000_000;
@@ -28,6 +29,29 @@ impl RetentionClass {
             _ => days.div_ceil(30) * 30,
         });
         Self { ttl_days, ..Self::default() }
+    }
+}
+
+/// How long the rows of each service live, to the day.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lives {
+    /// Days where a service has none of its own; for ever where there are none.
+    pub default_days: Option<u32>,
+    /// Days of the services that have their own.
+    pub days_of: BTreeMap<String, Option<u32>>,
+}
+
+impl Lives {
+    /// Days that rows of a service live; for ever where there are none.
+    pub fn days(&self, service: &str) -> Option<u32> {
+        self.days_of.get(service).copied().unwrap_or(self.default_days)
+    }
+
+    /// Before this time, the later of event time and arrival, a row of some service may be past its life. Whatever is
+    /// later is alive, whose ever it is.
+    pub fn alive_from(&self, now: i64) -> i64 {
+        let shortest = self.days_of.values().chain([&self.default_days]).flatten().min();
+        shortest.map_or(i64::MIN, |days| now.saturating_sub(i64::from(*days).saturating_mul(DAY_NANOS)))
     }
 }
 
@@ -62,6 +86,19 @@ mod tests {
         assert_eq!(day_of(-1), "1969-12-31");
         assert_eq!(day_of(1_709_164_800_000_000_000), "2024-02-29");
         assert_eq!(day_of(1_780_000_000_000_000_000), "2026-05-28");
+    }
+
+    #[test]
+    fn the_shortest_life_says_what_is_alive() {
+        let mut lives = Lives { default_days: None, ..Lives::default() };
+        assert_eq!(lives.alive_from(0), i64::MIN);
+        lives.days_of.insert("a".into(), Some(3));
+        lives.days_of.insert("b".into(), None);
+        assert_eq!((lives.days("a"), lives.days("b"), lives.days("c")), (Some(3), None, None));
+        assert_eq!(lives.alive_from(5 * DAY_NANOS), 2 * DAY_NANOS);
+        lives.default_days = Some(1);
+        assert_eq!(lives.alive_from(5 * DAY_NANOS), 4 * DAY_NANOS);
+        assert!(!is_expired(lives.alive_from(5 * DAY_NANOS), Some(1), 5 * DAY_NANOS));
     }
 
     #[test]

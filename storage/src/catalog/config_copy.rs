@@ -33,6 +33,8 @@ pub enum CopyKind {
     Service,
     /// An API key's hash.
     Key,
+    /// A deletion that is not carried out yet.
+    Deletion,
 }
 
 impl CopyKind {
@@ -40,6 +42,7 @@ impl CopyKind {
         match self {
             Self::Service => "service",
             Self::Key => "key",
+            Self::Deletion => "deletion",
         }
     }
 }

@@ -101,6 +101,9 @@ impl Committer {
         }
         // Refused here, so that a group never fails for one of its appends.
         payload::encode_effects(&append.effects)?;
+        if append.batch.is_some() {
+            self.shared.need_disk()?;
+        }
         let times = append.batch.as_ref().map(|batch| batch.times().collect()).unwrap_or_default();
         self.wait_for_room(bytes)?;
         let (answer, answered) = sync_channel(1);
@@ -236,7 +239,7 @@ impl Group {
             Ok(frames) => frames,
             Err((waiting, e)) => return self.refuse(waiting, &e),
         };
-        let arrival = self.shared.env.now();
+        let arrival = self.shared.arrival();
         let sync = frames.iter().flat_map(|frame| &frame.members).any(|(w, _)| w.append.ack == Ack::Wal);
         if let Err(e) = self.write(&frames, arrival, sync)
             && !planted::on("failure-acknowledged")

@@ -7,33 +7,40 @@
 //! * What is acknowledged with `ack=wal` was synced before; what is refused is not there, unless the error says that it
 //!   is unknown.
 mod check;
+mod clock;
 mod commit;
+mod config;
 mod recovery;
 #[cfg(test)]
 mod tests;
 
 pub use check::{CheckReport, check};
+pub(crate) use clock::{Clock, ClockRow};
 pub use commit::{Ack, Append, Appended};
+pub(crate) use config::Configs;
 
-use crate::catalog::{Catalog, Change, EffectRow, Meta, SegmentRecord, SegmentState};
+use crate::catalog::{Catalog, Change, EffectRow, Meta, SegmentRecord, SegmentState, Table};
 use crate::env::{DirLock, Env};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hot::Generation;
 use crate::layout::Layout;
-use crate::maintain::Worker;
+use crate::maintain::{Census, DiskWatch, Scrub, Worker};
+pub use crate::maintain::{DeletionReceipt, Removed, RetentionReport, ScrubReport};
 pub use crate::options::Options;
 use crate::planted;
 use crate::record::{Record, RecordId};
-use crate::retention::RetentionClass;
-use crate::scan::Snapshot;
+use crate::retention::Lives;
+use crate::scan::{Deletion, Hidden, LostBlocks, Snapshot};
 pub use crate::scan::{ScanStats, Search};
 use crate::segment::{Counters, ReadCache, Segment};
 use crate::wal;
 use commit::Committer;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
+/// Where the catalog keeps [`ClockRow`].
+pub(crate) const CLOCK_KEY: &[u8] = b"clock";
 /// Numbers given out ahead, so that a start never uses one twice.
 const SEQ_RESERVE: u64 = 1 << 20;
 
@@ -80,6 +87,21 @@ pub(crate) struct Shared {
     /// Held by whoever seals or compacts.
     pub(crate) maintenance: Mutex<()>,
     pub(crate) closing: AtomicBool,
+    /// Held by whoever changes a configuration.
+    pub(crate) configuring: Mutex<()>,
+    pub(crate) configs: RwLock<Arc<Configs>>,
+    /// What the configurations say of how long rows live.
+    pub(crate) lives: RwLock<Arc<Lives>>,
+    /// Held by whoever adds or drops a deletion.
+    pub(crate) deleting: Mutex<()>,
+    pub(crate) deletions: RwLock<Arc<Vec<Arc<Deletion>>>>,
+    pub(crate) clock: Mutex<Clock>,
+    /// The day of the last retention pass that ran by itself.
+    pub(crate) retained_day: AtomicI64,
+    pub(crate) lost: Arc<LostBlocks>,
+    pub(crate) census: Census,
+    pub(crate) scrub: Mutex<Scrub>,
+    pub(crate) disk: DiskWatch,
     pub(crate) troubles: Mutex<Vec<String>>,
     /// Takes back commits that failed and may be durable all the same. Taken after `meta`.
     pub(crate) doubtful: Mutex<Change>,
@@ -127,6 +149,11 @@ impl Engine {
 
     fn snapshot(&self) -> Snapshot {
         self.shared.snapshot()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared_for_tests(&self) -> &Shared {
+        &self.shared
     }
 
     /// The newest rows that pass, newest first.
@@ -190,9 +217,35 @@ impl Engine {
         self.shared.seal_all()
     }
 
-    /// Merges small segments, now.
+    /// Carries out deletions, merges small segments, and rewrites those from which rows leave, now.
     pub fn compact(&self) -> Result<()> {
         self.shared.compact()
+    }
+
+    /// Removes what is past its life or over a service's budget; with `dry_run`, only says what that would be.
+    pub fn retain(&self, dry_run: bool) -> Result<RetentionReport> {
+        self.shared.retain(dry_run)
+    }
+
+    /// Hides the rows that a search finds at once, whatever its limit, and removes them for good at the next
+    /// compaction; with `dry_run`, only counts them. Rows that come later stay.
+    pub fn delete(&self, search: &Search, dry_run: bool) -> Result<DeletionReceipt> {
+        self.shared.delete(search, dry_run)
+    }
+
+    /// The deletions that are not yet carried out everywhere.
+    pub fn pending_deletions(&self) -> Vec<u64> {
+        self.shared.deletions().iter().map(|deletion| deletion.id).collect()
+    }
+
+    /// Verifies every checksum of every segment, now.
+    pub fn scrub(&self) -> Result<ScrubReport> {
+        self.shared.scrub_all()
+    }
+
+    /// Goes on verifying where the last step ended, for about so many bytes.
+    pub fn scrub_step(&self, budget_bytes: u64) -> Result<ScrubReport> {
+        self.shared.scrub_step(budget_bytes)
     }
 
     /// Sizes of everything.
@@ -219,6 +272,7 @@ impl Engine {
 
     /// What recovery or maintenance found wrong, in words.
     pub fn troubles(&self) -> Vec<String> {
+        self.shared.say_losses();
         let mut troubles = locked(&self.shared.troubles).clone();
         troubles.extend(self.shared.cache.troubles());
         troubles
@@ -246,6 +300,7 @@ impl Engine {
         meta.sealed_seq = meta.sealed_seq.max(sealed_seq);
         let mut change = Change::new();
         change.put_meta(&meta)?;
+        self.shared.put_clock(&mut change)?;
         self.shared.commit_catalog(&change, &Change::new())?;
         // Nothing in the log is needed any more.
         self.shared.files.retire(meta.sealed_seq)?;
@@ -271,12 +326,31 @@ impl Shared {
             generations: state.generations.iter().map(|generation| generation.view()).collect(),
             segments: state.segments.iter().map(|live| Arc::clone(&live.segment)).collect(),
             epoch,
+            hidden: Hidden { now: self.env.now(), ..self.hidden() },
         }
     }
 
-    /// How long rows of a service stay.
-    pub(crate) fn class_of(&self, _service: &str) -> RetentionClass {
-        RetentionClass::of_days(self.options.default_ttl_days)
+    /// What is there and not shown; the time by which rows expire is for the caller to say.
+    pub(crate) fn hidden(&self) -> Hidden {
+        Hidden { now: i64::MIN, lives: self.lives(), deletions: self.deletions(), lost: Arc::clone(&self.lost) }
+    }
+
+    /// The time by which rows are deleted.
+    pub(crate) fn delete_by(&self) -> i64 {
+        locked(&self.clock).delete_by(self.env.now(), self.env.monotonic())
+    }
+
+    /// When a row arrives that comes now.
+    pub(crate) fn arrival(&self) -> i64 {
+        locked(&self.clock).arrival(self.env.now(), self.env.monotonic())
+    }
+
+    /// Writes down what is believed of the time.
+    pub(crate) fn put_clock(&self, change: &mut Change) -> Result<()> {
+        let retained_day = self.retained_day.load(Ordering::SeqCst);
+        let row = locked(&self.clock).row(self.env.now(), self.env.monotonic(), retained_day);
+        change.put(Table::Meta, CLOCK_KEY, &row)?;
+        Ok(())
     }
 
     /// Makes sure that numbers below `needed` were reserved before they are used.
@@ -326,6 +400,11 @@ impl Shared {
         if troubles.len() < KEPT {
             troubles.push(what.into());
         }
+    }
+
+    /// Names the rows that searches or the scrubber found lost.
+    pub(crate) fn say_losses(&self) {
+        self.lost.take_unsaid().into_iter().for_each(|what| self.trouble(what));
     }
 
     pub(crate) fn is_closing(&self) -> Result<()> {

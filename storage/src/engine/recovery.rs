@@ -5,19 +5,21 @@
 //! Invariants
 //! * It ends in serving: what is damaged is set aside and named, never deleted and never a reason to stop.
 //! * It changes nothing that a second run, after a crash in the middle of the first, would read otherwise.
-use super::{LiveSegment, Shared, State, is_live};
-use crate::catalog::{Catalog, Change, EffectRow, Meta};
+use super::config::{lives, reconcile};
+use super::{CLOCK_KEY, Clock, ClockRow, LiveSegment, Shared, State, is_live};
+use crate::catalog::{Catalog, Change, Damage, EffectRow, Meta, SegmentRecord, Table};
 use crate::env::{DirLock, Env};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hot::Generation;
 use crate::layout::{Layout, TEMPORARY};
+use crate::maintain::{Census, DiskWatch, recover_deletions};
 use crate::options::Options;
 use crate::payload;
 use crate::segment::{ReadCache, Segment};
 use crate::wal::{self, Files, Start, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 
 /// An engine that has everything but its threads.
@@ -87,7 +89,16 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     let mut change = Change::new();
     let mut records = found.segments;
     if is_new {
-        adopt_segments(&**env, &layout, &cache, &mut records, &mut meta, &mut change, &mut troubles)?;
+        adopt_segments(env, &layout, &cache, &mut records, &mut meta, &mut change, &mut troubles)?;
+    }
+    let repaired = repair(&[Table::Services, Table::Deletions], &found.damaged, &mut change);
+    let in_doubt = |table| is_new || repaired.contains(&table);
+    let (services, doubt) = (found.services, in_doubt(Table::Services));
+    let configs = reconcile(&**env, &layout, services, doubt, &mut change, &mut troubles)?;
+    let (deletions, doubt) = (found.deletions, in_doubt(Table::Deletions));
+    let deletions = recover_deletions(&**env, &layout, &deletions, doubt, meta.epoch, &mut change, &mut troubles)?;
+    for table in repaired {
+        change.accept(table);
     }
     let segments = open_segments(&**env, &layout, &cache, &records, &mut change, &mut troubles)?;
     let effects: BTreeMap<Vec<u8>, EffectRow> = found.effects.into_iter().collect();
@@ -102,9 +113,16 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     }
     wal::rewrite_tail(env, &wal_options, &mut replayed)?;
     let files = Files::open(Arc::clone(env), wal_options, &replayed)?;
-    let next_seq = replayed.next_seq.max(meta.sealed_seq).max(if meta.clean_shutdown { 0 } else { meta.seq_reserved });
+    // Above all that deletions mean, also where nothing else is left that knows of such numbers.
+    let meant = deletions.iter().map(|deletion| deletion.end_of(meta.epoch)).max().unwrap_or(0);
+    let next_seq =
+        replayed.next_seq.max(meant).max(meta.sealed_seq).max(if meta.clean_shutdown { 0 } else { meta.seq_reserved });
     meta.clean_shutdown = false;
     change.put_meta(&meta)?;
+    let last = last_clock(&catalog, &segments);
+    let mut clock = Clock::new(last, env.now(), env.monotonic());
+    let retained_day = last.map_or(0, |last| last.retained_day);
+    change.put(Table::Meta, CLOCK_KEY, &clock.row(env.now(), env.monotonic(), retained_day))?;
     catalog.commit(&change)?;
     sweep(&**env, &layout, &segments, &mut troubles);
     let writer = Writer::create(Arc::clone(&files), Start { next_seq, ..Start::from(&replayed) })?;
@@ -126,10 +144,39 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
         hot_room: (Mutex::default(), Condvar::new()),
         maintenance: Mutex::default(),
         closing: AtomicBool::new(false),
+        configuring: Mutex::default(),
+        lives: RwLock::new(Arc::new(lives(&configs, options.default_ttl_days))),
+        configs: RwLock::new(Arc::new(configs)),
+        deleting: Mutex::default(),
+        deletions: RwLock::new(Arc::new(deletions)),
+        clock: Mutex::new(clock),
+        retained_day: AtomicI64::new(retained_day),
+        lost: Arc::default(),
+        census: Census::default(),
+        scrub: Mutex::default(),
+        disk: DiskWatch::default(),
         troubles: Mutex::new(troubles),
         doubtful: Mutex::default(),
     });
     Ok(Recovered { shared, writer, next_seq, lock })
+}
+
+/// Removes damaged rows from tables whose content has copies, and says which tables had any.
+fn repair(tables: &[Table], damaged: &[Damage], change: &mut Change) -> Vec<Table> {
+    let is_damaged = |table: &&Table| damaged.iter().any(|damage| damage.table == **table);
+    for damage in damaged.iter().filter(|damage| tables.contains(&damage.table)) {
+        if let Some(key) = &damage.key {
+            change.remove(damage.table, key);
+        }
+    }
+    tables.iter().filter(is_damaged).copied().collect()
+}
+
+/// What was written down of the time last; where that is lost, when the last segment was made.
+fn last_clock(catalog: &Catalog, segments: &[LiveSegment]) -> Option<ClockRow> {
+    let created = || segments.iter().map(|live| live.record.created).max();
+    let guess = || created().map(|believed| ClockRow { believed, ..ClockRow::default() });
+    catalog.get(Table::Meta, CLOCK_KEY).unwrap_or_default().or_else(guess)
 }
 
 /// What the log gives back.
@@ -178,7 +225,7 @@ fn open_segments(
     env: &dyn Env,
     layout: &Layout,
     cache: &Arc<ReadCache>,
-    records: &[crate::catalog::SegmentRecord],
+    records: &[SegmentRecord],
     change: &mut Change,
     troubles: &mut Vec<String>,
 ) -> Result<Vec<LiveSegment>> {
@@ -206,7 +253,7 @@ fn open_segments(
     Ok(live)
 }
 
-fn lost(record: &crate::catalog::SegmentRecord, why: &str) -> String {
+fn lost(record: &SegmentRecord, why: &str) -> String {
     format!("segment {:016x} with records {} to {} is set aside: {why}", record.id, record.first_seq, record.last_seq)
 }
 
@@ -236,32 +283,32 @@ pub(super) fn segment_files(env: &dyn Env, layout: &Layout) -> Result<Vec<PathBu
 
 /// Takes over every whole segment on disk into a new catalog.
 fn adopt_segments(
-    env: &dyn Env,
+    env: &Arc<dyn Env>,
     layout: &Layout,
     cache: &Arc<ReadCache>,
-    records: &mut Vec<crate::catalog::SegmentRecord>,
+    records: &mut Vec<SegmentRecord>,
     meta: &mut Meta,
     change: &mut Change,
     troubles: &mut Vec<String>,
 ) -> Result<()> {
     let mut footers = Vec::new();
-    for path in segment_files(env, layout)? {
+    for path in segment_files(&**env, layout)? {
         if path.extension().is_none_or(|extension| extension != "seg") {
             continue;
         }
-        match Segment::open(env, &path, cache) {
+        match Segment::open(&**env, &path, cache) {
             Ok(segment) => footers.push((path, segment)),
             Err(e) if e.kind() == ErrorKind::Corrupt => {
                 troubles.push(format!("{} is set aside: {e}", path.display()));
-                set_aside(env, layout, &path, troubles);
+                set_aside(&**env, layout, &path, troubles);
             }
             Err(e) => return Err(e),
         }
     }
-    drop_unfinished_seals(&mut footers, layout, env, troubles);
+    drop_unfinished(&mut footers, layout, env, troubles);
     let replaced: BTreeSet<u64> = footers.iter().flat_map(|(_, s)| s.footer.replaces.iter().copied()).collect();
     for (path, segment) in footers.iter().filter(|(_, segment)| !replaced.contains(&segment.footer.id)) {
-        let bytes = crate::env::read_file(env, path, u64::MAX >> 1).map_err(|e| Error::io("read", path, e))?;
+        let bytes = crate::env::read_file(&**env, path, u64::MAX >> 1).map_err(|e| Error::io("read", path, e))?;
         let record = crate::maintain::record_of(&segment.footer, segment.bytes, crc32fast::hash(&bytes));
         meta.sealed_seq = meta.sealed_seq.max(segment.footer.sealed_seq);
         change.put_segment(&record)?;
@@ -270,29 +317,63 @@ fn adopt_segments(
     Ok(())
 }
 
-/// Leaves out segments of a seal that was cut short: their rows are in the log still. A seal was finished where all its
-/// segments are there, or where a later merge, which only takes what the catalog had, knows of it.
-fn drop_unfinished_seals(
+/// Leaves out segments that were written and never committed: their rows are in the log still, or in the segments that
+/// they were to take the place of.
+fn drop_unfinished(
     footers: &mut Vec<(PathBuf, Segment)>,
     layout: &Layout,
-    env: &dyn Env,
+    env: &Arc<dyn Env>,
     troubles: &mut Vec<String>,
 ) {
-    let known = footers.iter().filter(|(_, s)| !s.footer.replaces.is_empty()).map(|(_, s)| s.footer.sealed_seq).max();
-    let mut found: BTreeMap<u64, u32> = BTreeMap::new();
-    for (_, segment) in footers.iter().filter(|(_, s)| s.footer.replaces.is_empty()) {
-        *found.entry(segment.footer.sealed_seq).or_default() += 1;
-    }
+    let merges = unfinished_merges(footers);
+    let seal = unfinished_seal(footers).filter(|(_, first_seq)| is_logged(env, layout, *first_seq));
     footers.retain(|(path, segment)| {
         let footer = &segment.footer;
-        let whole = !footer.replaces.is_empty()
-            || known.is_some_and(|known| known >= footer.sealed_seq)
-            || found.get(&footer.sealed_seq).is_some_and(|n| *n >= footer.parts);
-        if !whole {
-            set_aside(env, layout, path, troubles);
+        let unfinished = match footer.replaces.is_empty() {
+            true => seal.is_some_and(|(sealed_seq, _)| sealed_seq == footer.sealed_seq),
+            false => merges.contains(&footer.replaces),
+        };
+        if unfinished {
+            set_aside(&**env, layout, path, troubles);
         }
-        whole
+        !unfinished
     });
+}
+
+/// What merges were to replace that did not write all their segments. Once one is committed the old files go: where one
+/// of them is gone it was, and what is missing of the new ones has expired since.
+fn unfinished_merges(footers: &[(PathBuf, Segment)]) -> BTreeSet<Vec<u64>> {
+    let ids: BTreeSet<u64> = footers.iter().map(|(_, segment)| segment.footer.id).collect();
+    let mut found: BTreeMap<&[u64], u32> = BTreeMap::new();
+    for (_, segment) in footers.iter().filter(|(_, segment)| !segment.footer.replaces.is_empty()) {
+        *found.entry(&segment.footer.replaces).or_default() += 1;
+    }
+    let is_short = |footer: &crate::segment::Footer| {
+        found.get(footer.replaces.as_slice()).is_some_and(|n| *n < footer.parts)
+            && footer.replaces.iter().all(|old| ids.contains(old))
+    };
+    footers.iter().map(|(_, segment)| &segment.footer).filter(|f| is_short(f)).map(|f| f.replaces.clone()).collect()
+}
+
+/// The seal that may have been cut short, by its `sealed_seq`, and its first number. A later seal or merge, which only
+/// begin when it is committed, prove that it was not; where segments are missing of an older one, they have expired.
+fn unfinished_seal(footers: &[(PathBuf, Segment)]) -> Option<(u64, u64)> {
+    let newest = footers.iter().map(|(_, segment)| segment.footer.sealed_seq).max()?;
+    let is_known = footers.iter().any(|(_, s)| s.footer.sealed_seq == newest && !s.footer.replaces.is_empty());
+    let of_seal: Vec<_> = footers.iter().map(|(_, s)| &s.footer).filter(|f| f.sealed_seq == newest).collect();
+    let parts = of_seal.iter().map(|footer| footer.parts).max()?;
+    let first_seq = of_seal.iter().map(|footer| footer.seqs().0).min()?;
+    (!is_known && of_seal.len() < parts as usize).then_some((newest, first_seq))
+}
+
+/// Whether the log has the record with this number still, or nobody can tell: it retires only what was committed.
+fn is_logged(env: &Arc<dyn Env>, layout: &Layout, seq: u64) -> bool {
+    let mut found = false;
+    let read = wal::replay(env, &layout.wal(), 0, &mut |frame| {
+        found |= (frame.first_seq..frame.first_seq + u64::from(frame.rows)).contains(&seq);
+        Ok(())
+    });
+    found || read.is_err()
 }
 
 /// Removes what a crash left behind: unfinished files, and segments that the catalog never named.

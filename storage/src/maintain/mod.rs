@@ -1,85 +1,53 @@
-//! What the engine does on its own: sealing what is hot, merging what is small.
+//! What the engine does on its own: sealing what is hot, merging what is small, removing what is past its life or deleted,
+//! reading again what lies there.
 //!
-//! One thread does it, and whoever asks for it now does it under the same lock.
+//! One thread does it ([`worker`] says when), and whoever asks for it now does it under the same lock.
 //!
 //! Invariants
 //! * A search sees a row either in its generation or in the segment that replaces it: both change hands in one step.
 //! * Files are removed only after the catalog has forgotten them.
 mod compact;
+mod delete;
+mod disk;
+mod retain;
+mod scrub;
 mod seal;
 mod spares;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+pub use delete::DeletionReceipt;
+pub(crate) use delete::recover as recover_deletions;
+pub(crate) use disk::DiskWatch;
+pub(crate) use retain::Census;
+pub use retain::{Removed, RetentionReport};
+pub(crate) use scrub::Scrub;
+pub use scrub::ScrubReport;
+pub(crate) use worker::Worker;
 
 use crate::batch::Batch;
 use crate::catalog::{Change, EffectRow, Meta, SegmentRecord, SegmentServices};
 use crate::engine::{LiveSegment, Shared, locked};
-use crate::error::{Error, ErrorKind, Result};
-use crate::hot::Generation;
+use crate::error::Result;
+use crate::hot::{Generation, GenerationView};
 use crate::planted;
-use crate::segment::{Arrivals, Footer, Input, Seqs, Tables};
+use crate::scan::{HotPart, Part, RowSet};
+use crate::segment::{Arrivals, Counters, Footer, Input, Segment, Seqs, Tables};
 use seal::{Place, Sealed};
-use spares::Spares;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
-
-/// How often the thread looks whether there is something to do.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// The maintenance thread, and the one that makes log files.
-pub(crate) struct Worker {
-    thread: Mutex<Option<JoinHandle<()>>>,
-    spares: Spares,
-    signal: Arc<(Mutex<()>, Condvar)>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Worker {
-    pub(crate) fn start(shared: Arc<Shared>, background: bool) -> Result<Self> {
-        let signal = Arc::new((Mutex::new(()), Condvar::new()));
-        let stop = Arc::new(AtomicBool::new(false));
-        let spares = Spares::start(Arc::clone(&shared.files), background)?;
-        let thread = if background {
-            let (signal, stop) = (Arc::clone(&signal), Arc::clone(&stop));
-            let run = move || run(&shared, &signal, &stop);
-            let spawned = std::thread::Builder::new().name("maintain".into()).spawn(run);
-            Some(spawned.map_err(|e| Error::new(ErrorKind::Io, format!("cannot start the maintenance thread: {e}")))?)
-        } else {
-            None
-        };
-        Ok(Self { thread: Mutex::new(thread), spares, signal, stop })
-    }
-
-    pub(crate) fn stop(&self) {
-        self.stop.store(true, Ordering::SeqCst);
-        self.signal.1.notify_all();
-        if let Some(thread) = locked(&self.thread).take() {
-            // A panic of the thread was printed when it happened.
-            let _ended = thread.join();
-        }
-        self.spares.stop();
-    }
-}
-
-fn run(shared: &Shared, signal: &(Mutex<()>, Condvar), stop: &AtomicBool) {
-    let mut failed_before = false;
-    while !stop.load(Ordering::SeqCst) {
-        let outcome = shared.seal_what_is_due();
-        // Said once, not ten times a second.
-        if let Err(e) = &outcome
-            && !failed_before
-        {
-            shared.trouble(format!("sealing: {e}"));
-        }
-        failed_before = outcome.is_err();
-        let held = locked(&signal.0);
-        let _woken = signal.1.wait_timeout(held, LOOK).unwrap_or_else(PoisonError::into_inner);
-    }
-}
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 impl Shared {
     fn generations(&self) -> Vec<Arc<Generation>> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).generations.clone()
+    }
+
+    /// The segments that count, by number.
+    fn live_segments(&self) -> Vec<LiveSegment> {
+        let mut segments = self.state.read().unwrap_or_else(PoisonError::into_inner).segments.clone();
+        segments.sort_by_key(|live| live.record.id);
+        segments
     }
 
     /// Ends the growing generation, if it holds anything.
@@ -145,9 +113,11 @@ impl Shared {
             .map(|(batch, seqs, arrivals, map)| Input::new(batch, epoch, seqs, arrivals, map, &selection, &mut tables))
             .collect();
         let lineage = seal::Lineage { sealed_seq: size.end_seq, replaces: Vec::new() };
+        let kept = self.without_deleted(&view, epoch)?;
         let sealed = seal::write_segments(
             &self.place(),
             &inputs,
+            &kept,
             &tables,
             &shapes,
             &lineage,
@@ -163,6 +133,26 @@ impl Shared {
         self.release(size.bytes);
         self.files.retire(size.end_seq)?;
         Ok(())
+    }
+
+    /// Of each batch the rows that nobody deleted; nothing where all of them stay, and no batch where nothing is deleted.
+    fn without_deleted(&self, view: &GenerationView, epoch: u32) -> Result<Vec<Option<RowSet>>> {
+        let (deletions, counters) = (self.deletions(), Counters::default());
+        if deletions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let stays = |hot: &Arc<crate::hot::HotBatch>| {
+            let part = Part::Hot(HotPart { batch: hot, shapes: &view.shapes, epoch, counters: &counters });
+            let times = part.times()?;
+            let mut gone = RowSet::none(part.rows());
+            for deletion in deletions.iter() {
+                gone.or(&deletion.rows(&part, &times)?);
+            }
+            let touched = !gone.is_empty();
+            gone.not();
+            Ok(touched.then_some(gone))
+        };
+        view.batches.iter().map(stays).collect()
     }
 
     fn commit_seal(&self, generation: &Generation, sealed: &[Sealed], end_seq: u64) -> Result<()> {
@@ -181,6 +171,7 @@ impl Shared {
         let end_seq = if planted::on("seal-not-noted") { 0 } else { end_seq };
         let next = Meta { sealed_seq: meta.sealed_seq.max(end_seq), clean_shutdown: false, ..*meta };
         change.put_meta(&next)?;
+        self.put_clock(&mut change)?;
         let mut undo = Change::new();
         for sealed in sealed {
             undo.remove_segment(sealed.record.id);
@@ -202,6 +193,12 @@ impl Shared {
         state.segments.retain(|live| !gone.contains(&live.record.id));
         state.segments.extend(new.into_iter().map(|new| LiveSegment { record: new.record, segment: new.segment }));
     }
+}
+
+/// Looks at a block of a segment.
+fn with_block<T>(segment: &Segment, index: usize, then: impl FnOnce(&Part<'_>) -> Result<T>) -> Result<T> {
+    let (block, shapes, counters) = (segment.block(index)?, segment.shapes()?, Counters::default());
+    then(&Part::sealed(segment, index, &block, &shapes, &counters))
 }
 
 /// What the catalog keeps of a segment that is known by its footer alone.

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::limits::{BLOCK_ROWS_MAX, SEGMENT_SHAPE_BYTES_MAX, SEGMENT_SHAPES_MAX};
 use crate::retention::{DAY_NANOS, RetentionClass, day_of};
+use crate::scan::RowSet;
 use crate::segment::{DROPPED, Footer, Identity, Input, ReadCache, Segment, SegmentWriter, Selection, Tables};
 use crate::text::table::ShapeTable;
 use std::cmp::Reverse;
@@ -44,10 +45,11 @@ pub(crate) struct Sealed {
     pub(crate) segment: Arc<Segment>,
 }
 
-/// Writes the rows of `inputs` as segments, numbered by `next_id`. `class_of` says how long rows of a service stay.
+/// Writes the rows of `inputs` as segments, numbered by `next_id`; of an input with a set in `kept` only those. `class_of` says how long rows of a service stay.
 pub(crate) fn write_segments(
     place: &Place<'_>,
     inputs: &[Input<'_>],
+    kept: &[Option<RowSet>],
     tables: &Tables,
     shapes: &ShapeTable,
     lineage: &Lineage,
@@ -55,7 +57,7 @@ pub(crate) fn write_segments(
     next_id: &mut dyn FnMut() -> u64,
 ) -> Result<Vec<Sealed>> {
     let classes: Vec<RetentionClass> = tables.streams.iter().map(|(service, _)| class_of(service)).collect();
-    let files: Vec<(RetentionClass, i64, Rows)> = by_class_and_day(inputs, &classes)
+    let files: Vec<(RetentionClass, i64, Rows)> = by_class_and_day(inputs, kept, &classes)
         .into_iter()
         .flat_map(|(class, days)| group_days(days).into_iter().map(move |(day, rows)| (class, day, rows)))
         .collect();
@@ -76,10 +78,15 @@ pub(crate) fn write_segments(
     Ok(sealed)
 }
 
-fn by_class_and_day(inputs: &[Input<'_>], classes: &[RetentionClass]) -> BTreeMap<RetentionClass, BTreeMap<i64, Rows>> {
+fn by_class_and_day(
+    inputs: &[Input<'_>],
+    kept: &[Option<RowSet>],
+    classes: &[RetentionClass],
+) -> BTreeMap<RetentionClass, BTreeMap<i64, Rows>> {
     let mut groups: BTreeMap<RetentionClass, BTreeMap<i64, Rows>> = BTreeMap::new();
     for (number, input) in inputs.iter().enumerate() {
-        for row in 0..input.rows() {
+        let kept = kept.get(number).and_then(Option::as_ref);
+        for row in (0..input.rows()).filter(|row| kept.is_none_or(|kept| kept.contains(*row))) {
             let class = classes.get(input.stream(row) as usize).copied().unwrap_or_default();
             let day = input.time(row).div_euclid(DAY_NANOS);
             groups.entry(class).or_default().entry(day).or_default().push((number as u32, row as u16));

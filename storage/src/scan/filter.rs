@@ -66,6 +66,21 @@ pub struct Phrase {
 }
 
 impl Phrase {
+    /// The phrase, folded where any case passes.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether letters of either case pass.
+    pub(crate) fn any_case(&self) -> bool {
+        self.any_case
+    }
+
+    /// Whether the last word may go on.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
     fn needle(&self) -> Needle<'_> {
         let closed = Needle::closed(&self.text, self.any_case);
         if self.goes_on { closed.with_open_end() } else { closed }

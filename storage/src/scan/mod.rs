@@ -5,6 +5,7 @@
 //! * A scan ends early only when no part that is left can hold a newer row than those it has.
 mod evaluate;
 pub mod filter;
+mod hidden;
 mod look;
 mod needle;
 mod part;
@@ -13,11 +14,12 @@ mod rows;
 mod tests;
 
 use evaluate::{Verdicts, count, evaluate};
+pub(crate) use hidden::{Deletion, Hidden, LostBlocks, Tally};
 pub(crate) use part::HotPart;
 pub(crate) use part::Part;
 pub(crate) use rows::RowSet;
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::hot::GenerationView;
 use crate::record::{Record, Value};
 pub use crate::segment::ScanStats;
@@ -80,6 +82,8 @@ pub(crate) struct Snapshot {
     pub(crate) generations: Vec<GenerationView>,
     pub(crate) segments: Vec<Arc<Segment>>,
     pub(crate) epoch: u32,
+    /// What is there and not shown.
+    pub(crate) hidden: Hidden,
 }
 
 /// Where a part is: a batch of a generation, or a block of a segment.
@@ -102,19 +106,12 @@ impl Snapshot {
             }
         }
         for (s, segment) in self.segments.iter().enumerate() {
-            let with_hex = hex.as_ref().map(|(field, value)| segment.rows_with(field, value)).transpose()?;
+            let with_hex = hex.as_ref().map(|(field, value)| segment.rows_with(field, value)).transpose()?.flatten();
             for (b, block) in segment.footer.blocks.iter().enumerate() {
                 if with_hex.as_ref().is_some_and(|rows| rows.binary_search_by_key(&b, |(block, _)| *block).is_err()) {
                     continue;
                 }
-                let wanted = block.streams.is_empty()
-                    || block.streams.iter().any(|stream| {
-                        segment
-                            .footer
-                            .streams
-                            .get(*stream as usize)
-                            .is_some_and(|(service, _)| search.wants_service(service))
-                    });
+                let wanted = hidden::wants_some_stream(search, segment, &block.streams);
                 if wanted && search.wants_times(block.time_min, block.time_max) {
                     places.push((block.time_max, Place::Sealed(s, b)));
                 }
@@ -139,14 +136,28 @@ impl Snapshot {
             }
             Place::Sealed(s, b) => {
                 let Some(segment) = self.segments.get(s) else { return Ok(None) };
-                let source = counters.meter(segment.source(), Kind::Heads);
-                let (block, shapes) = (segment.block_by(b, &source)?, segment.shapes_by(&source)?);
-                then(&Part::sealed(segment, b, &block, &shapes, counters)).map(Some)
+                let lost = &self.hidden.lost;
+                if lost.contains(segment.footer.id, b) {
+                    return Ok(None);
+                }
+                let read = || {
+                    let source = counters.meter(segment.source(), Kind::Heads);
+                    let (block, shapes) = (segment.block_by(b, &source)?, segment.shapes_by(&source)?);
+                    then(&Part::sealed(segment, b, &block, &shapes, counters)).map(Some)
+                };
+                match read() {
+                    // One block that cannot be read does not keep the others from being shown.
+                    Err(e) if e.kind() == ErrorKind::Corrupt => {
+                        lost.add(segment, b, &e.to_string());
+                        Ok(None)
+                    }
+                    read => read,
+                }
             }
         }
     }
 
-    /// The rows of a part whose time, service and expiry are wanted; nothing where all are.
+    /// The rows of a part whose time and service are wanted; nothing where all are.
     fn in_range(&self, search: &Search, place: Place, part: &Part<'_>) -> Result<Option<RowSet>> {
         let mut chosen: Option<RowSet> = None;
         if !self.is_within(search, place) {
@@ -204,6 +215,7 @@ impl Snapshot {
         if let Some(chosen) = &chosen {
             set.and(chosen);
         }
+        self.take_out_hidden(place, part, &mut set)?;
         Ok(set)
     }
 
@@ -251,8 +263,9 @@ impl Snapshot {
         add(&counters.blocks_considered, places.len() as u64);
         for (_, place) in places {
             let counted = self.with_part(place, counters, |part| {
-                let is_whole =
-                    self.is_within(search, place) && (!search.names_services() || self.is_served(search, place));
+                let is_whole = self.is_within(search, place)
+                    && (!search.names_services() || self.is_served(search, place))
+                    && !self.may_hide(place, part);
                 if is_whole && let Some(counted) = count(part, &search.filter, tables.of(place))? {
                     return Ok(counted);
                 }
@@ -269,7 +282,8 @@ impl Snapshot {
         let counters = Counters::default();
         for (_, place) in self.places(&Search::default())? {
             self.with_part(place, &counters, |part| {
-                let set = RowSet::all(part.rows());
+                let mut set = RowSet::all(part.rows());
+                self.take_out_hidden(place, part, &mut set)?;
                 materialise(part, &set)?.into_iter().for_each(&mut *found);
                 Ok(())
             })?;
@@ -301,6 +315,7 @@ impl Snapshot {
                 let Some(row) = part.seqs()?.iter().position(|s| *s == seq) else { return Ok(None) };
                 let mut set = RowSet::none(part.rows());
                 set.insert(row);
+                self.take_out_hidden(place, part, &mut set)?;
                 Ok(materialise(part, &set)?.pop())
             })?;
             if let Some(Some(record)) = found {

@@ -162,13 +162,21 @@ impl Segment {
         Ok(self.row_index.get_or_init(|| index).as_ref())
     }
 
-    /// Rows whose field may have this hex value or UUID, as (block, row), ascending. No other row has it.
-    pub(crate) fn rows_with(&self, field: &str, value: &[u8]) -> Result<Vec<(usize, usize)>> {
+    /// Rows whose field may have this hex value or UUID, as (block, row), ascending; no other row has it. Nothing where
+    /// the index is damaged: any row may have it then.
+    pub(crate) fn rows_with(&self, field: &str, value: &[u8]) -> Result<Option<Vec<(usize, usize)>>> {
         let found = self.row_index().and_then(|index| match index {
             Some(index) => index.candidates(&self.source, rowindex::hash(field, value)),
             None => Ok(Vec::new()),
         });
-        let rows = found.map_err(|e| e.context(self.path().display()))?;
+        let rows = match found {
+            Ok(rows) => rows,
+            Err(e) if e.kind() == ErrorKind::Corrupt => {
+                self.cache.trouble(format!("{}: blocks are searched one by one: {e}", self.path().display()));
+                return Ok(None);
+            }
+            Err(e) => return Err(e.context(self.path().display())),
+        };
         let mut placed = Vec::with_capacity(rows.len());
         let (mut base, mut rows) = (0u64, rows.into_iter().peekable());
         for (number, block) in self.footer.blocks.iter().enumerate() {
@@ -178,7 +186,7 @@ impl Segment {
             }
             base = end;
         }
-        Ok(placed)
+        Ok(Some(placed))
     }
 
     fn piece(&self, source: &dyn Source, piece: Piece) -> Result<Vec<u8>> {
@@ -235,23 +243,40 @@ impl Segment {
 
     /// Reads and checks every byte.
     pub(crate) fn verify(&self) -> Result<()> {
+        self.verify_shapes()?;
+        self.verify_index()?;
+        (0..self.block_count()).try_for_each(|index| self.verify_block(index))
+    }
+
+    /// Reads and checks the head of the file and the shapes, whatever was read before.
+    pub(crate) fn verify_shapes(&self) -> Result<()> {
         let checked = || {
             let mut head = [0u8; HEAD_BYTES as usize];
             self.source.read(0, &mut head)?;
             if head.get(..4) != Some(&SEGMENT_MAGIC[..]) {
                 return Err(Error::corrupt("the head is damaged"));
             }
-            self.read_shapes(&self.source)?;
-            self.piece(&self.source, self.footer.index)?;
-            if let Some(index) = self.row_index()? {
-                index.verify(&self.source)?;
-            }
-            for index in 0..self.block_count() {
-                self.read_block(index, &self.source)?.verify(&self.source)?;
-            }
-            Ok(())
+            self.read_shapes(&self.source).map(drop)
         };
         checked().map_err(|e: Error| e.context(self.path().display()))
+    }
+
+    /// Reads and checks the index, and that of rows.
+    pub(crate) fn verify_index(&self) -> Result<()> {
+        let checked = || {
+            self.piece(&self.source, self.footer.index)?;
+            match self.row_index()? {
+                Some(index) => index.verify(&self.source),
+                None => Ok(()),
+            }
+        };
+        checked().map_err(|e| e.context(self.path().display()))
+    }
+
+    /// Reads and checks a block, whatever was read before.
+    pub(crate) fn verify_block(&self, index: usize) -> Result<()> {
+        let block = self.read_block(index, &self.source)?;
+        block.verify(&self.source).map_err(|e| e.context(self.path().display()))
     }
 }
 
