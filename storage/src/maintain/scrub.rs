@@ -104,11 +104,12 @@ impl Shared {
             self.scrub_tables(live, &fresh, report);
         }
         while at.block < fresh.block_count() {
-            if report.bytes >= budget {
-                return;
-            }
             self.scrub_block(live, &fresh, at.block, report);
             at.block += 1;
+            // Looked at behind a block, so that every step gets on, however small its budget.
+            if report.bytes >= budget && at.block < fresh.block_count() {
+                return;
+            }
         }
         report.segments += 1;
         (at.segment, at.block) = (live.record.id + 1, 0);
