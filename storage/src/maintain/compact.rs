@@ -213,16 +213,11 @@ impl Shared {
             sealed_seq: group.iter().map(|live| live.segment.footer.sealed_seq).max().unwrap_or(0),
             replaces: group.iter().map(|live| live.record.id).collect(),
         };
-        let sealed = seal::write_segments(
-            &self.place(),
-            &inputs,
-            &[],
-            &tables,
-            &shapes,
-            &lineage,
-            &|service| self.class_of(service),
-            &mut || self.next_segment.fetch_add(1, Ordering::SeqCst),
-        )?;
+        let material = seal::Material { inputs: &inputs, kept: &[], tables: &tables, shapes: &shapes };
+        let sealed =
+            seal::write_segments(&self.place(), &material, &lineage, &|service| self.class_of(service), &mut || {
+                self.next_segment.fetch_add(1, Ordering::SeqCst)
+            })?;
         let (mut change, mut undo) = (Change::new(), Change::new());
         for sealed in &sealed {
             change.put_segment(&sealed.record)?;

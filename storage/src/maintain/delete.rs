@@ -20,7 +20,7 @@ use crate::limits::KIB;
 use crate::scan::filter::{Filter, Test};
 use crate::scan::{Deletion, Tally};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 /// Deletions that are not carried out yet.
@@ -198,8 +198,10 @@ pub(crate) fn recover(
             return Ok(deletions.into_values().map(Arc::new).collect());
         }
     };
+    let mut copied: BTreeSet<u64> = BTreeSet::new();
     for (name, fields) in copies.rows {
         let id: Option<u64> = name.parse().ok();
+        copied.extend(id);
         if id.is_some_and(|id| deletions.contains_key(&id)) {
             continue;
         }
@@ -213,7 +215,13 @@ pub(crate) fn recover(
             }
             continue;
         };
-        let mut deletion = decode(&id.to_be_bytes(), &bytes)?;
+        let mut deletion = match decode(&id.to_be_bytes(), &bytes) {
+            Ok(deletion) => deletion,
+            Err(e) => {
+                troubles.push(format!("the copy of deletion {id} is damaged: {e}"));
+                continue;
+            }
+        };
         let end = deletion.ends.first().map_or(0, |(_, end)| *end);
         if deletion.end_of(epoch) == 0 {
             // The first one is the epoch that rows were given when it was asked for.
@@ -223,7 +231,17 @@ pub(crate) fn recover(
         troubles.push(format!("deletion {id} is restored from its copy"));
         deletions.insert(id, deletion);
     }
+    for deletion in deletions.values().filter(|deletion| !copied.contains(&deletion.id)) {
+        if let Err(e) = write_copy(env, layout, deletion.id, &encode(deletion)?) {
+            troubles.push(format!("the copy of deletion {} is not written: {e}", deletion.id));
+        }
+    }
     Ok(deletions.into_values().map(Arc::new).collect())
+}
+
+fn write_copy(env: &dyn Env, layout: &Layout, id: u64, stored: &[u8]) -> Result<()> {
+    let fields = [(COPY_KEY.to_string(), CopyValue::Text(to_hex(stored)))].into();
+    config_copy::write(env, layout, CopyKind::Deletion, &id.to_string(), &fields)
 }
 
 impl Shared {
@@ -272,9 +290,7 @@ impl Shared {
             undo.remove(Table::Deletions, &id.to_be_bytes());
             self.commit_catalog(&change, &undo)?;
             self.set_deletions(pending.iter().cloned().chain([Arc::new(deletion)]).collect());
-            let fields = [(COPY_KEY.to_string(), CopyValue::Text(to_hex(&stored)))].into();
-            let copied = config_copy::write(&*self.env, &self.layout, CopyKind::Deletion, &id.to_string(), &fields);
-            if let Err(e) = copied {
+            if let Err(e) = write_copy(&*self.env, &self.layout, id, &stored) {
                 self.trouble(format!("deletion {id} holds, but its copy is not written: {e}"));
             }
         }

@@ -114,16 +114,11 @@ impl Shared {
             .collect();
         let lineage = seal::Lineage { sealed_seq: size.end_seq, replaces: Vec::new() };
         let kept = self.without_deleted(&view, epoch)?;
-        let sealed = seal::write_segments(
-            &self.place(),
-            &inputs,
-            &kept,
-            &tables,
-            &shapes,
-            &lineage,
-            &|service| self.class_of(service),
-            &mut || self.next_segment.fetch_add(1, Ordering::SeqCst),
-        )?;
+        let material = seal::Material { inputs: &inputs, kept: &kept, tables: &tables, shapes: &shapes };
+        let sealed =
+            seal::write_segments(&self.place(), &material, &lineage, &|service| self.class_of(service), &mut || {
+                self.next_segment.fetch_add(1, Ordering::SeqCst)
+            })?;
         drop(inputs);
         if planted::on("retire-before-commit") {
             self.files.retire(size.end_seq)?;

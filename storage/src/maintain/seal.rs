@@ -45,17 +45,24 @@ pub(crate) struct Sealed {
     pub(crate) segment: Arc<Segment>,
 }
 
-/// Writes the rows of `inputs` as segments, numbered by `next_id`; of an input with a set in `kept` only those. `class_of` says how long rows of a service stay.
+/// What segments are written from.
+pub(crate) struct Material<'a> {
+    pub(crate) inputs: &'a [Input<'a>],
+    /// Of an input with a set here only those rows are written.
+    pub(crate) kept: &'a [Option<RowSet>],
+    pub(crate) tables: &'a Tables,
+    pub(crate) shapes: &'a ShapeTable,
+}
+
+/// Writes rows as segments, numbered by `next_id`. `class_of` says how long rows of a service stay.
 pub(crate) fn write_segments(
     place: &Place<'_>,
-    inputs: &[Input<'_>],
-    kept: &[Option<RowSet>],
-    tables: &Tables,
-    shapes: &ShapeTable,
+    rows: &Material<'_>,
     lineage: &Lineage,
     class_of: &dyn Fn(&str) -> RetentionClass,
     next_id: &mut dyn FnMut() -> u64,
 ) -> Result<Vec<Sealed>> {
+    let Material { inputs, kept, tables, shapes } = *rows;
     let classes: Vec<RetentionClass> = tables.streams.iter().map(|(service, _)| class_of(service)).collect();
     let files: Vec<(RetentionClass, i64, Rows)> = by_class_and_day(inputs, kept, &classes)
         .into_iter()

@@ -66,6 +66,10 @@ fn numbers(ranges: &[std::ops::Range<u32>]) -> Vec<u32> {
     ranges.iter().cloned().flatten().collect()
 }
 
+fn span(numbers: std::ops::Range<u32>) -> Vec<u32> {
+    numbers.collect()
+}
+
 fn ttl(days: i32) -> ServiceConfig {
     ServiceConfig { ttl_days: days, ..ServiceConfig::default() }
 }
@@ -106,13 +110,13 @@ fn rows_are_hidden_from_the_moment_they_expire() {
             engine.seal().unwrap();
         }
         env.set_now(now + 2 * DAY_NANOS - 1_000_000_000);
-        assert_eq!(shown(&engine), numbers(&[0..320]));
+        assert_eq!(shown(&engine), span(0..320));
         assert!(engine.get(id).unwrap().is_some());
         env.set_now(now + 2 * DAY_NANOS + 1_000_000_000);
         assert_eq!(shown(&engine), numbers(&[100..300, 310..320]));
         assert!(engine.get(id).unwrap().is_none());
         env.set_now(now + 30 * DAY_NANOS + 1_000_000_000);
-        assert_eq!(shown(&engine), numbers(&[100..200]));
+        assert_eq!(shown(&engine), span(100..200));
         // Nothing was deleted, and a longer life shows them again.
         engine.set_config("short", ttl(40)).unwrap();
         assert_eq!(shown(&engine), numbers(&[0..200, 300..320]));
@@ -146,13 +150,13 @@ fn whole_segments_go_when_all_their_rows_are_past_their_lives() {
     let done = engine.retain(false).unwrap();
     assert_eq!((done.services, done.segments_removed), (dry.services, 1));
     assert_eq!(on_disk(&env), 40);
-    assert_eq!(shown(&engine), numbers(&[50..90]));
+    assert_eq!(shown(&engine), span(50..90));
     assert_eq!(engine.retain(false).unwrap().segments_removed, 0);
     drop(engine);
     env.power_cut();
     env.power_on();
     let engine = open(&env);
-    assert_eq!(shown(&engine), numbers(&[50..90]));
+    assert_eq!(shown(&engine), span(50..90));
     assert_eq!(engine.troubles(), Vec::<String>::new());
 }
 
@@ -173,7 +177,7 @@ fn a_lost_catalog_does_not_take_the_rest_of_a_seal_for_unfinished() {
     wal.iter().for_each(|path| env.remove_file(path).unwrap());
     env.remove_file(Path::new("/data/catalog.redb")).unwrap();
     let engine = open(&env);
-    assert_eq!(shown(&engine), numbers(&[50..80]));
+    assert_eq!(shown(&engine), span(50..80));
     assert_eq!(engine.config("short").ttl_days, 1);
     assert!(engine.troubles().iter().any(|trouble| trouble.contains("short")), "{:?}", engine.troubles());
 }
@@ -202,7 +206,7 @@ fn a_clock_that_jumps_deletes_nothing() {
             env.advance(HOUR);
         }
         env.set_now(right + 23 * 3_600_000_000_000);
-        let mut all = numbers(&[0..60]);
+        let mut all = span(0..60);
         all.extend([100, 105, 110, 115, 120]);
         assert_eq!(shown(&engine), all, "{jump}");
         engine.retain(false).unwrap();
@@ -304,7 +308,7 @@ fn a_changed_policy_moves_rows_at_the_next_compaction() {
     env.advance(3 * DAY);
     let report = engine.retain(false).unwrap();
     assert_eq!((report.segments_removed, report.segments_rewritten), (1, 0));
-    assert_eq!(shown(&engine), numbers(&[50..100]));
+    assert_eq!(shown(&engine), span(50..100));
     assert_eq!(on_disk(&env), 50);
 }
 
@@ -321,14 +325,14 @@ fn a_segment_is_written_anew_once_a_quarter_of_it_is_gone() {
     engine.seal().unwrap();
     assert!(env.now() < now + DAY_NANOS);
     env.advance(2 * DAY - HOUR / 2);
-    assert_eq!(shown(&engine), numbers(&[20..100]));
+    assert_eq!(shown(&engine), span(20..100));
     engine.compact().unwrap();
     assert_eq!(on_disk(&env), 100);
     let report = engine.retain(false).unwrap();
     assert_eq!(report.segments_rewritten, 0);
     put(&engine, &env, "a", 100..200);
     engine.set_config("a", ttl(1)).unwrap();
-    assert_eq!(shown(&engine), numbers(&[100..200]));
+    assert_eq!(shown(&engine), span(100..200));
     let report = engine.retain(false).unwrap();
     assert_eq!((report.services["a"].rows, report.segments_removed), (100, 1));
     engine.set_config("a", ttl(2)).unwrap();
@@ -344,7 +348,7 @@ fn a_segment_is_written_anew_once_a_quarter_of_it_is_gone() {
     let report = engine.retain(false).unwrap();
     assert_eq!((report.services["b"].rows, report.segments_rewritten), (60, 1));
     assert_eq!(on_disk(&env), 100);
-    assert_eq!(shown(&engine), numbers(&[100..200]));
+    assert_eq!(shown(&engine), span(100..200));
 }
 
 #[test]
@@ -392,13 +396,13 @@ fn a_full_disk_refuses_appends_and_nothing_else() {
     env.advance(2 * Duration::from_secs(1));
     let refused = engine.append(rows("web", 50..51, |_| 0)).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::DiskFull);
-    assert_eq!(shown(&engine), numbers(&[0..50]));
+    assert_eq!(shown(&engine), span(0..50));
     drop(engine);
     let engine = open_with(&env, budget);
     assert!(engine.append(rows("web", 50..51, |_| 0)).is_err());
     env.set_capacity(None);
     put(&engine, &env, "web", 50..60);
-    assert_eq!(shown(&engine), numbers(&[0..60]));
+    assert_eq!(shown(&engine), span(0..60));
 }
 
 #[test]
@@ -539,7 +543,7 @@ fn a_damaged_block_is_named_and_the_rest_is_served() {
     let found = engine.scrub().unwrap();
     assert_eq!(found.damaged.len(), 1);
     assert!(engine.troubles().iter().any(|t| t.contains("records") && t.contains("lost")), "{:?}", engine.troubles());
-    assert_eq!(shown(&engine), numbers(&[50..100]));
+    assert_eq!(shown(&engine), span(50..100));
     engine.compact().unwrap();
     engine.delete(&kind("red"), false).unwrap();
     engine.compact().unwrap();
@@ -570,7 +574,7 @@ fn a_query_that_meets_damage_serves_the_rest() {
     drop(engine);
     env.flip_bit(&segment_files(&env)[0], 20, 1).unwrap();
     let engine = open(&env);
-    assert_eq!(shown(&engine), numbers(&[50..100]));
+    assert_eq!(shown(&engine), span(50..100));
     assert_eq!(engine.troubles().len(), 1, "{:?}", engine.troubles());
 }
 
@@ -626,7 +630,7 @@ fn every_cut_in_the_middle_of_maintenance_loses_nothing() {
     let base = SimEnv::new(17);
     drop(busy_store(&base));
     let snapshot = base.snapshot();
-    let alive = numbers(&[30..110]);
+    let alive = span(30..110);
     let left: Vec<u32> = alive.iter().copied().filter(|n| n % 3 != 0).collect();
     let mut cuts = 0;
     for n in 1.. {
@@ -666,12 +670,43 @@ fn every_cut_in_the_middle_of_maintenance_loses_nothing() {
 }
 
 #[test]
+fn every_cut_of_a_seal_or_a_split_and_then_a_lost_catalog_leaves_each_row_once() {
+    let base = SimEnv::new(19);
+    let engine = open(&base);
+    put(&engine, &base, "a", 0..20);
+    put(&engine, &base, "b", 20..40);
+    engine.seal().unwrap();
+    engine.set_config("a", ttl(2)).unwrap();
+    put(&engine, &base, "a", 40..50);
+    put(&engine, &base, "b", 50..60);
+    drop(engine);
+    let snapshot = base.snapshot();
+    for n in 1.. {
+        let env = SimEnv::from_snapshot(&snapshot, n);
+        let engine = open(&env);
+        env.cut_at_io(n);
+        let _cut = engine.compact().and_then(|()| engine.seal());
+        env.cancel_cut();
+        let whole = env.is_powered();
+        drop(engine);
+        env.power_cut();
+        env.power_on();
+        env.remove_file(Path::new("/data/catalog.redb")).unwrap();
+        let engine = open(&env);
+        assert_eq!(shown(&engine), span(0..60), "{n}: {:?}", engine.troubles());
+        if whole {
+            break;
+        }
+    }
+}
+
+#[test]
 fn every_call_that_fails_is_an_error_or_harmless() {
     use crate::env::sim::Fault;
     let base = SimEnv::new(18);
     drop(busy_store(&base));
     let snapshot = base.snapshot();
-    let alive = numbers(&[30..110]);
+    let alive = span(30..110);
     let left: Vec<u32> = alive.iter().copied().filter(|n| n % 3 != 0).collect();
     for n in (1..).step_by(3) {
         let env = SimEnv::from_snapshot(&snapshot, n);
