@@ -1,12 +1,12 @@
 //! Verifies every checksum of a directory that no process has open, and says what is lost.
 //!
 //! Invariants
-//! * Without `repair` nothing on disk changes, but for the lock file.
+//! * Without `repair` nothing that is stored changes: only the lock file is made, and the catalog notes that it was opened.
 use super::is_live;
 use super::recovery::{set_aside, take_lock};
 use crate::catalog::{Catalog, Change};
 use crate::env::Env;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::payload;
 use crate::segment::Segment;
@@ -28,9 +28,15 @@ pub fn check(env: &Arc<dyn Env>, data: &Path, repair: bool) -> Result<CheckRepor
     let layout = Layout::new(data);
     let _lock = take_lock(&**env, &layout)?;
     let mut report = CheckReport { ok: true, lines: Vec::new() };
-    let catalog = match Catalog::open(Arc::clone(env), &layout.catalog()) {
-        Ok(opened) => Some(opened.catalog),
-        Err(e) => {
+    let path = layout.catalog();
+    let is_there = env.exists(&path).map_err(|e| Error::io("look for", &path, e))?;
+    let catalog = match is_there.then(|| Catalog::open(Arc::clone(env), &path)) {
+        Some(Ok(opened)) => Some(opened.catalog),
+        None => {
+            report.wrong(format!("there is no {}; the next start makes it from the segments", path.display()));
+            None
+        }
+        Some(Err(e)) => {
             report.wrong(format!("catalog: {e}; the next start sets it aside and rebuilds it"));
             None
         }
@@ -59,9 +65,14 @@ pub fn check(env: &Arc<dyn Env>, data: &Path, repair: bool) -> Result<CheckRepor
         }
         report.lines.push(format!("catalog: {} segments, {} effects", found.segments.len(), found.effects.len()));
     }
+    let log = layout.wal();
+    if !env.exists(&log).map_err(|e| Error::io("look for", &log, e))? {
+        report.wrong(format!("there is no {}: this is no data directory, or its log is lost", log.display()));
+        return Ok(report);
+    }
     let (mut frames, mut rows) = (0u64, 0u64);
     let mut undecodable = Vec::new();
-    let replayed = wal::replay(env, &layout.wal(), sealed_seq, &mut |frame| {
+    let replayed = wal::replay(env, &log, sealed_seq, &mut |frame| {
         frames += 1;
         rows += u64::from(frame.rows);
         if let Err(e) = payload::decode(frame.payload) {

@@ -88,10 +88,16 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     let mut meta = found.meta.unwrap_or_else(|| Meta::new(env.random()));
     let mut change = Change::new();
     let mut records = found.segments;
-    if is_new {
+    let segments_in_doubt =
+        is_new || found.meta.is_none() || found.damaged.iter().any(|damage| damage.table == Table::Segments);
+    let repaired = repair(&found.damaged, &mut change);
+    if segments_in_doubt {
+        // What the catalog says of segments is not whole: their own footers say it all again.
+        for record in std::mem::take(&mut records) {
+            change.remove_segment(record.id);
+        }
         adopt_segments(env, &layout, &cache, &mut records, &mut meta, &mut change, &mut troubles)?;
     }
-    let repaired = repair(&[Table::Services, Table::Deletions], &found.damaged, &mut change);
     let in_doubt = |table| is_new || repaired.contains(&table);
     let (services, doubt) = (found.services, in_doubt(Table::Services));
     let configs = reconcile(&**env, &layout, services, doubt, &mut change, &mut troubles)?;
@@ -106,6 +112,7 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     let wal_options =
         wal::Options { file_bytes: options.wal_file_bytes, ..wal::Options::new(layout.wal(), layout.quarantine()) };
     let mut replayed = wal::replay(env, &layout.wal(), meta.sealed_seq, &mut |frame| hot.take(&frame))?;
+    set_aside_frames(&**env, &layout, std::mem::take(&mut hot.unreadable), &mut troubles)?;
     for damage in replayed.damaged.iter().filter(|d| !d.sealed) {
         let end = damage.lost.end_seq.map_or_else(|| "the end".into(), |end| end.to_string());
         let (file, from) = (damage.file.display(), damage.lost.first_seq);
@@ -124,7 +131,7 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     let retained_day = last.map_or(0, |last| last.retained_day);
     change.put(Table::Meta, CLOCK_KEY, &clock.row(env.now(), env.monotonic(), retained_day))?;
     catalog.commit(&change)?;
-    sweep(&**env, &layout, &segments, &mut troubles);
+    sweep(&**env, &layout, &segments, segments_in_doubt, &mut troubles);
     let writer = Writer::create(Arc::clone(&files), Start { next_seq, ..Start::from(&replayed) })?;
     let next_segment =
         segments.iter().map(|live| live.record.id).chain(records.iter().map(|r| r.id)).max().unwrap_or(0) + 1;
@@ -161,15 +168,37 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     Ok(Recovered { shared, writer, next_seq, lock })
 }
 
-/// Removes damaged rows from tables whose content has copies, and says which tables had any.
-fn repair(tables: &[Table], damaged: &[Damage], change: &mut Change) -> Vec<Table> {
-    let is_damaged = |table: &&Table| damaged.iter().any(|damage| damage.table == **table);
-    for damage in damaged.iter().filter(|damage| tables.contains(&damage.table)) {
+/// Removes damaged rows, which were named, and says which tables had any: a table takes no changes before that.
+fn repair(damaged: &[Damage], change: &mut Change) -> Vec<Table> {
+    for damage in damaged {
         if let Some(key) = &damage.key {
             change.remove(damage.table, key);
         }
     }
-    tables.iter().filter(is_damaged).copied().collect()
+    Table::ALL.into_iter().filter(|table| damaged.iter().any(|damage| damage.table == *table)).collect()
+}
+
+/// A frame whose checksums hold and whose content does not: an error of ours, kept for whoever looks into it.
+struct Unreadable {
+    first_seq: u64,
+    rows: u32,
+    why: Error,
+    payload: Vec<u8>,
+}
+
+/// Puts frames that cannot be read beside what else is set aside, and names the records that were in them.
+fn set_aside_frames(env: &dyn Env, layout: &Layout, frames: Vec<Unreadable>, troubles: &mut Vec<String>) -> Result<()> {
+    for frame in frames {
+        let path = layout.quarantine().join(format!("frame-{:016x}.bin", frame.first_seq));
+        crate::env::write_file_atomic(env, &path, &frame.payload).map_err(|e| Error::io("set aside", &path, e))?;
+        let end = frame.first_seq + u64::from(frame.rows);
+        let (from, why) = (frame.first_seq, &frame.why);
+        troubles.push(format!(
+            "records {from} to {end} of the log cannot be read and are kept in {}: {why}",
+            path.display()
+        ));
+    }
+    Ok(())
 }
 
 /// What was written down of the time last; where that is lost, when the last segment was made.
@@ -186,15 +215,23 @@ struct Replay<'a> {
     generations: Vec<Arc<Generation>>,
     effects: BTreeMap<Vec<u8>, EffectRow>,
     bytes: usize,
+    unreadable: Vec<Unreadable>,
 }
 
 impl<'a> Replay<'a> {
     fn new(options: &'a Options, now: std::time::Duration, effects: BTreeMap<Vec<u8>, EffectRow>) -> Self {
-        Self { options, now, generations: vec![Arc::default()], effects, bytes: 0 }
+        Self { options, now, generations: vec![Arc::default()], effects, bytes: 0, unreadable: Vec::new() }
     }
 
     fn take(&mut self, frame: &wal::ReplayedFrame<'_>) -> Result<()> {
-        let (effects, batch) = payload::decode(frame.payload)?;
+        let (effects, batch) = match payload::decode(frame.payload) {
+            Ok(decoded) => decoded,
+            Err(why) => {
+                let (first_seq, rows, payload) = (frame.first_seq, frame.rows, frame.payload.to_vec());
+                self.unreadable.push(Unreadable { first_seq, rows, why, payload });
+                return Ok(());
+            }
+        };
         for effect in &effects {
             match &effect.value {
                 Some(value) => {
@@ -240,7 +277,11 @@ fn open_segments(
             Ok(segment) if segment.footer.id == record.id => {
                 live.push(LiveSegment { record: record.clone(), segment: Arc::new(segment) });
             }
-            Ok(_) => troubles.push(lost(record, &format!("{} is another segment", path.display()))),
+            Ok(_) => {
+                troubles.push(lost(record, &format!("{} is another segment", path.display())));
+                set_aside(env, layout, &path, troubles);
+                change.remove_segment(record.id);
+            }
             Err(e) if matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
                 troubles.push(lost(record, &e.to_string()));
                 set_aside(env, layout, &path, troubles);
@@ -376,17 +417,20 @@ fn is_logged(env: &Arc<dyn Env>, layout: &Layout, seq: u64) -> bool {
     found || read.is_err()
 }
 
-/// Removes what a crash left behind: unfinished files, and segments that the catalog never named.
-fn sweep(env: &dyn Env, layout: &Layout, live: &[LiveSegment], troubles: &mut Vec<String>) {
+/// Removes what a crash left behind: unfinished files, and segments that the catalog never named. Where the catalog was
+/// not whole, a segment that nothing names is set aside instead.
+fn sweep(env: &dyn Env, layout: &Layout, live: &[LiveSegment], in_doubt: bool, troubles: &mut Vec<String>) {
     let named: BTreeSet<PathBuf> = live.iter().map(|live| live.segment.path().to_path_buf()).collect();
     let Ok(files) = segment_files(env, layout) else { return };
-    for path in files {
-        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        if (extension == TEMPORARY || extension == "seg")
-            && !named.contains(&path)
-            && let Err(e) = env.remove_file(&path)
-        {
-            troubles.push(format!("{} could not be removed: {e}", path.display()));
+    for path in files.into_iter().filter(|path| !named.contains(path)) {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("seg") if in_doubt => set_aside(env, layout, &path, troubles),
+            Some("seg" | TEMPORARY) => {
+                if let Err(e) = env.remove_file(&path) {
+                    troubles.push(format!("{} could not be removed: {e}", path.display()));
+                }
+            }
+            _ => {}
         }
     }
 }

@@ -204,3 +204,66 @@ fn a_lost_catalog_is_rebuilt_from_segments_and_log() {
     assert!(engine.troubles()[0].contains("catalog"), "{:?}", engine.troubles());
     assert_eq!(lines(&engine), before);
 }
+
+#[test]
+fn a_damaged_row_of_the_catalog_costs_no_segment() {
+    let env = SimEnv::new(5);
+    let engine = open(&env);
+    engine.append(rows(0, 300)).unwrap();
+    engine.seal().unwrap();
+    engine.append(rows(300, 400)).unwrap();
+    engine.seal().unwrap();
+    engine.append(rows(400, 420)).unwrap();
+    let before = shown(&engine);
+    drop(engine);
+    {
+        let machine: Arc<dyn Env> = Arc::new(env.process());
+        let catalog = Catalog::open(machine, Path::new("/data/catalog.redb")).unwrap().catalog;
+        let mut change = Change::new();
+        change.put(crate::catalog::Table::Segments, &SegmentRecord::key(1), &"no segment").unwrap();
+        catalog.commit(&change).unwrap();
+    }
+    let engine = open(&env);
+    assert!(engine.troubles().iter().any(|trouble| trouble.contains("segments")), "{:?}", engine.troubles());
+    assert_eq!(shown(&engine), before);
+    engine.append(rows(420, 430)).unwrap();
+    engine.seal().unwrap();
+    let after = shown(&engine);
+    drop(engine);
+    let engine = open(&env);
+    assert_eq!(shown(&engine), after);
+    assert_eq!(engine.troubles(), Vec::<String>::new());
+}
+
+#[test]
+fn a_frame_that_cannot_be_read_is_set_aside_and_named() {
+    let env = SimEnv::new(6);
+    let engine = open(&env);
+    engine.append(rows(0, 50)).unwrap();
+    let before = shown(&engine);
+    drop(engine);
+    {
+        let machine: Arc<dyn Env> = Arc::new(env.process());
+        let wal_options = wal::Options { file_bytes: 256 << 10, ..wal::Options::new("/data/wal", "/data/quarantine") };
+        let mut replayed = wal::replay(&machine, Path::new("/data/wal"), 0, &mut |_| Ok(())).unwrap();
+        wal::rewrite_tail(&machine, &wal_options, &mut replayed).unwrap();
+        let files = wal::Files::open(machine, wal_options, &replayed).unwrap();
+        let first_seq = replayed.next_seq;
+        let mut writer = wal::Writer::create(files, wal::Start::from(&replayed)).unwrap();
+        writer
+            .append(&[wal::Frame { first_seq, rows: 7, arrival: 1, parts: &[b"\x01\xFFnot a batch"] }], true)
+            .unwrap();
+        writer.close().unwrap();
+    }
+    for _ in 0..2 {
+        let engine = open(&env);
+        assert!(engine.troubles()[0].contains("records 50 to 57"), "{:?}", engine.troubles());
+        assert_eq!(shown(&engine), before);
+    }
+    assert!(env.files().iter().any(|(path, _)| path.ends_with("quarantine/frame-0000000000000032.bin")));
+    let engine = open(&env);
+    let appended = engine.append(rows(50, 60)).unwrap();
+    assert!(appended.first_seq >= 57);
+    engine.seal().unwrap();
+    assert_eq!(shown(&engine).len(), 60);
+}
