@@ -64,7 +64,7 @@ impl Options {
     pub fn new(data: impl Into<PathBuf>) -> Self {
         Self {
             data: data.into(),
-            hot_bytes_max: 256 * MIB,
+            hot_bytes_max: 224 * MIB,
             append_wait: Duration::from_secs(30),
             seal_rows: 1_000_000,
             seal_bytes: 128 * MIB,
