@@ -21,6 +21,8 @@ pub(crate) struct Block {
     times: IntHead,
     pub(crate) arrivals: Arrivals,
     streams: IntHead,
+    /// How many streams the segment has.
+    stream_count: usize,
     pub(crate) lanes: Vec<BlockLane>,
     pages: Pages,
 }
@@ -68,8 +70,7 @@ impl Block {
         if r.remaining() != 0 || pages.stored_bytes() != meta.pages_len {
             return Err(damaged());
         }
-        let _ = streams;
-        Ok(Self { rows, epoch, seqs, times, arrivals, streams: stream_column, lanes, pages })
+        Ok(Self { rows, epoch, seqs, times, arrivals, streams: stream_column, stream_count: streams, lanes, pages })
     }
 
     pub(crate) fn seqs(&self, source: &dyn Source) -> Result<Vec<i64>> {
@@ -82,7 +83,11 @@ impl Block {
 
     /// Each row's stream, by the footer's numbers.
     pub(crate) fn streams(&self, source: &dyn Source) -> Result<Vec<i64>> {
-        self.streams.load(self.rows, &self.pages, source)
+        let streams = self.streams.load(self.rows, &self.pages, source)?;
+        if streams.iter().any(|stream| usize::try_from(*stream).map_or(true, |stream| stream >= self.stream_count)) {
+            return Err(damaged());
+        }
+        Ok(streams)
     }
 
     /// The rows that have a value in a lane; nothing where all have.
