@@ -6,7 +6,7 @@
 //!   does. A damaged file is set aside in quarantine and never reused.
 //! * `state` is never locked during I/O: whoever does I/O has taken its files out first.
 use super::frame::FILE_HEADER_BYTES;
-use super::replay::Replayed;
+use super::replay::{Replayed, is_empty};
 use crate::env::{DirEntry, Env, OpenMode};
 use crate::error::{Error, Result};
 use crate::layout::TEMPORARY;
@@ -275,7 +275,7 @@ impl Files {
     /// Removes what was copied to a later file before a crash could.
     fn remove_superseded(&self, replayed: &Replayed) -> Result<()> {
         for path in &replayed.superseded {
-            if replayed.damaged.is_empty() {
+            if replayed.damaged.is_empty() || is_empty(&*self.env, path)? {
                 remove(&*self.env, path)?;
             } else {
                 set_aside(&*self.env, path, &self.options.quarantine)?;

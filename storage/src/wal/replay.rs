@@ -6,7 +6,7 @@
 //! * It changes nothing on disk.
 use super::files::{FileInfo, WAL_SUFFIX, numbered, wal_path};
 use super::frame::{FILE_HEADER_BYTES, FileHeader, Kind, Previous};
-use super::scan::{End, Known, Lost, Scanned, scan};
+use super::scan::{End, Known, Lost, Scanned, scan, scan_bytes};
 use crate::env::{Env, File, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{MIB, WAL_FILE_BYTES};
@@ -295,6 +295,15 @@ fn read_lossy(env: &dyn Env, found: &Found, bytes: &mut Vec<u8>) -> Result<bool>
         }
     }
     Ok(unreadable)
+}
+
+/// Whether a file holds nothing that was appended.
+pub(super) fn is_empty(env: &dyn Env, path: &Path) -> Result<bool> {
+    let found = Found { id: 0, path: path.to_path_buf(), len: 0, header: None };
+    let mut bytes = Vec::new();
+    let unreadable = read_lossy(env, &found, &mut bytes)?;
+    let held = scan_bytes(&bytes);
+    Ok(!unreadable && held.is_ok_and(|held| held.batches == 0 && held.lost.is_empty()))
 }
 
 /// Scans the last file again, as [`replay`] did.

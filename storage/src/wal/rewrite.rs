@@ -11,8 +11,8 @@
 //! the old one's place in the chain of files. Gaps in the batch numbers are kept: damage is reported at every start
 //! until what it touches is sealed.
 //!
-//! A last file without batches is not copied but removed, so that a process that starts again and again does not fill
-//! the disk.
+//! A last file without batches is not copied: its successor, which begins with the same batch, takes its place, so that a
+//! process that starts again and again does not fill the disk.
 //!
 //! Invariants
 //! * At every moment each batch that replay gave is in a file that the next replay reads, and counts once.
@@ -41,7 +41,8 @@ pub fn rewrite_tail(env: &Arc<dyn Env>, options: &Options, replayed: &mut Replay
     // A later file whose header is damaged also followed this one: then it was synced.
     let Some(info) = replayed.files.last().filter(|file| file.id == tail.header.id).cloned() else { return Ok(()) };
     if tail.batches == 0 && !info.damaged {
-        return drop_empty(&**env, options, replayed, &tail);
+        end_before_empty(replayed, &tail);
+        return Ok(());
     }
     if replayed.clean_shutdown || planted::on("wal-no-tail-rewrite") {
         return Ok(());
@@ -65,15 +66,13 @@ pub fn rewrite_tail(env: &Arc<dyn Env>, options: &Options, replayed: &mut Replay
     sync_dir(&**env, &options.dir)
 }
 
-/// Removes a last file without batches: the log ends where the file before it did. Should it stay, it is void as soon
-/// as there is a later one.
-fn drop_empty(env: &dyn Env, options: &Options, replayed: &mut Replayed, tail: &Tail) -> Result<()> {
+/// Lets the log end before a last file without batches. The file stays until the ones before it retire: its header may
+/// void frames of theirs that were refused, and removed before its successor has a name it would bring them back. The
+/// successor has the same first batch, so it is given up at the next start at the latest.
+fn end_before_empty(replayed: &mut Replayed, tail: &Tail) {
     replayed.tail = None;
     replayed.batch_no = tail.header.base_batch;
     replayed.previous = tail.header.previous;
-    let Some(info) = replayed.files.pop() else { return Ok(()) };
-    remove(env, &info.path)?;
-    sync_dir(env, &options.dir)
 }
 
 struct Copied {

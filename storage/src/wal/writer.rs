@@ -221,14 +221,19 @@ impl Writer {
     }
 
     /// A full disk can show inside a file that has all its bytes, where the file system copies on write. What was
-    /// written before is sound, but this file may now hold part of frames that are refused: the next append goes
-    /// to a new file, whose header voids them.
+    /// written before is sound, but this file may now hold part of frames that are refused. The next append goes to a
+    /// new file, whose header voids them; for a crash before that, the first of them is made unreadable, as far as the
+    /// disk lets us: frames count only up to the first that does not.
     fn refuse_write(&mut self, e: std::io::Error) -> Error {
         let Some(current) = &mut self.current else { return Error::invalid("BUG: no WAL file to write to") };
         let error = Error::io("write", &current.path, e);
         if error.kind() == ErrorKind::DiskFull {
             current.full = true;
-            return error;
+            let _refused_again = current.file.write_all_at(&[0; FRAME_HEADER_BYTES], current.offset);
+            return match current.file.sync_data() {
+                Ok(()) => error,
+                Err(e) => self.poison("sync", &e),
+            };
         }
         let path = current.path.clone();
         self.poison_as(format!("cannot append to the log, {}: {error}", path.display()))
