@@ -17,6 +17,7 @@ use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::limits::KIB;
+use crate::planted;
 use crate::scan::filter::{Filter, Test};
 use crate::scan::{Deletion, Tally};
 use serde::{Deserialize, Serialize};
@@ -288,7 +289,9 @@ impl Shared {
             change.put(Table::Deletions, &id.to_be_bytes(), &stored)?;
             let mut undo = Change::new();
             undo.remove(Table::Deletions, &id.to_be_bytes());
-            self.commit_catalog(&change, &undo)?;
+            if !planted::on("deletion-not-kept") {
+                self.commit_catalog(&change, &undo)?;
+            }
             self.set_deletions(pending.iter().cloned().chain([Arc::new(deletion)]).collect());
             if let Err(e) = write_copy(&*self.env, &self.layout, id, &stored) {
                 self.trouble(format!("deletion {id} holds, but its copy is not written: {e}"));
@@ -314,7 +317,7 @@ impl Shared {
                 if self.lost.touches(live.record.id) {
                     // It cannot be read as a whole, so it is not rewritten: its rows stay hidden.
                     left = true;
-                } else if !has_rows(deletion, &live)? {
+                } else if planted::on("deletion-not-carried-out") || !has_rows(deletion, &live)? {
                     self.census.set_clear(deletion.id, live.record.id);
                 } else if rewritten < most {
                     self.rewrite(&[live], &Leaving::now(self))?;

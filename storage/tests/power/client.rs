@@ -5,7 +5,7 @@ use logyard_storage::engine::{Appended, Engine};
 use logyard_storage::env::sim::Oracle;
 use logyard_storage::error::ErrorKind;
 use logyard_storage::record::{Record, RecordId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// The key of the effect that is set again and again, by one appender only.
@@ -47,11 +47,38 @@ pub(crate) struct Client {
     soft: Vec<Sent>,
     /// Which key was given which number, for every answer there ever was.
     numbers: BTreeMap<(u32, u64), u64>,
+    /// Rows that expired, or whose deletion was asked for: the appends that they came with are known without them.
+    leaving: BTreeSet<u64>,
 }
 
 impl Client {
     pub(crate) fn keys(&self) -> u64 {
         self.next_key
+    }
+
+    /// The keys so far whose rows pass.
+    pub(crate) fn keys_where(&self, passes: impl Fn(&Record) -> bool) -> Vec<u64> {
+        (0..self.next_key).filter(|key| passes(&rows::row(*key))).collect()
+    }
+
+    /// Rows are to be deleted: from here on they may be gone.
+    pub(crate) fn going(&mut self, keys: &[u64]) {
+        for key in keys {
+            if self.leaving.insert(*key) {
+                self.oracle.may_be_gone(*key);
+            }
+        }
+    }
+
+    /// Rows are gone for good.
+    pub(crate) fn gone(&mut self, keys: &[u64]) {
+        self.leaving.extend(keys);
+        keys.iter().for_each(|key| self.oracle.must_be_gone(*key));
+    }
+
+    /// The keys of an append that its rows, and the append itself, are held to.
+    fn staying(&self, sent: &Sent) -> Vec<u64> {
+        sent.oracle_keys().filter(|key| !self.leaving.contains(key)).collect()
     }
 
     /// Takes note of an append that is about to be sent.
@@ -84,7 +111,7 @@ impl Client {
             self.number(appended.epoch, seq, key)?;
         }
         if durable {
-            sent.oracle_keys().for_each(|key| self.oracle.acked(key));
+            self.staying(sent).into_iter().for_each(|key| self.oracle.acked(key));
             self.harden(covers);
         } else {
             self.soft.push(sent.clone());
@@ -94,7 +121,12 @@ impl Client {
 
     /// Appends that were answered are durable by now.
     pub(crate) fn harden(&mut self, covers: &[Sent]) {
-        covers.iter().flat_map(Sent::oracle_keys).for_each(|key| self.oracle.acked(key));
+        covers
+            .iter()
+            .flat_map(|sent| self.staying(sent))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .for_each(|key| self.oracle.acked(key));
         self.soft.retain(|soft| !covers.iter().any(|covered| covered.number == soft.number));
     }
 
@@ -126,8 +158,9 @@ impl Client {
         }
         for sent in &self.sent {
             let marked = engine.effect(&sent.mark()).is_some();
-            let there = sent.keys.clone().filter(|key| stored.contains_key(key)).count();
-            if there != if marked { sent.keys.clone().count() } else { 0 } {
+            let staying = || sent.keys.clone().filter(|key| !self.leaving.contains(key));
+            let there = staying().filter(|key| stored.contains_key(key)).count();
+            if there != if marked { staying().count() } else { 0 } {
                 return Err(format!("{there} rows of {sent:?} are stored, its effect is: {marked}"));
             }
             if marked {

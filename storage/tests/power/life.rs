@@ -8,14 +8,19 @@ use crate::chance::Rng;
 use crate::rows;
 use logyard_storage::Effect;
 use logyard_storage::batch::BatchBuilder;
-use logyard_storage::engine::{Ack, Append, Engine, Options};
+use logyard_storage::catalog::ServiceConfig;
+use logyard_storage::engine::{Ack, Append, Engine, Options, Search};
 use logyard_storage::env::Env;
 use logyard_storage::env::sim::{Fault, IoKind, SimEnv};
 use logyard_storage::error::{Error, ErrorKind};
+use logyard_storage::retention::DAY_NANOS;
+use logyard_storage::scan::filter::{Filter, Test};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// The service whose rows expire, in runs that let them.
+const EXPIRING: &str = "cron-7";
 /// Steps of one run.
 const STEPS: u64 = 220;
 /// What a run may take before it is stopped as one that does not end.
@@ -27,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     /// Whether power fails again while the engine recovers.
     pub(crate) chains: bool,
+    /// Whether rows of one service expire; otherwise the clock jumps.
+    pub(crate) expires: bool,
 }
 
 /// What a run came to.
@@ -38,6 +45,38 @@ pub(crate) struct Outcome {
     pub(crate) hits: Hits,
 }
 
+/// When power is to fail: while something rare is done, in any of its calls or in one of a kind, the nth or an earlier one.
+#[derive(Clone, Copy, Debug)]
+struct Aim(Doing, Option<(IoKind, &'static str, u64)>);
+
+const AIMS: [Aim; 25] = [
+    Aim(Doing::Seal, None),
+    Aim(Doing::Compact, None),
+    Aim(Doing::Compact, Some((IoKind::Sync, "segments/", 1))),
+    Aim(Doing::Compact, Some((IoKind::Rename, "segments/", 1))),
+    Aim(Doing::Compact, Some((IoKind::SyncDir, "segments/", 2))),
+    Aim(Doing::Compact, Some((IoKind::Remove, ".seg", 3))),
+    Aim(Doing::Compact, Some((IoKind::Sync, "catalog", 2))),
+    Aim(Doing::Close, None),
+    Aim(Doing::Close, Some((IoKind::Write, "/wal", 2))),
+    Aim(Doing::Close, Some((IoKind::Sync, "/wal", 2))),
+    Aim(Doing::Close, Some((IoKind::Sync, "/wal", 2))),
+    Aim(Doing::Close, Some((IoKind::Sync, "catalog", 3))),
+    Aim(Doing::Retain, None),
+    Aim(Doing::Retain, Some((IoKind::Remove, ".seg", 2))),
+    Aim(Doing::Retain, Some((IoKind::Write, "segments/", 4))),
+    Aim(Doing::Retain, Some((IoKind::Rename, "segments/", 1))),
+    Aim(Doing::Retain, Some((IoKind::Sync, "segments/", 1))),
+    Aim(Doing::Retain, Some((IoKind::Sync, "catalog", 2))),
+    Aim(Doing::Delete, Some((IoKind::Sync, "catalog", 2))),
+    Aim(Doing::Delete, None),
+    Aim(Doing::Delete, Some((IoKind::Write, "config-copy", 1))),
+    Aim(Doing::Delete, Some((IoKind::Rename, "config-copy", 1))),
+    Aim(Doing::Configure, None),
+    Aim(Doing::Configure, Some((IoKind::Sync, "catalog", 2))),
+    Aim(Doing::Configure, Some((IoKind::Rename, "config-copy", 1))),
+];
+
 /// A run in progress.
 struct Life {
     env: SimEnv,
@@ -46,7 +85,10 @@ struct Life {
     engine: Option<Arc<Engine>>,
     doing: Doing,
     /// Power is to fail the next time that this is done.
-    aim: Option<Doing>,
+    aim: Option<Aim>,
+    expires: bool,
+    /// Whether the lives of rows were set for good.
+    configured: bool,
     /// After a failed write or sync: nothing may be acknowledged until the next start.
     poisoned: bool,
     outcome: Outcome,
@@ -73,9 +115,15 @@ pub(crate) fn run(plan: Plan) -> Result<Outcome, String> {
         engine: None,
         doing: Doing::Open,
         aim: None,
+        expires: plan.expires,
+        configured: false,
         poisoned: false,
         outcome: Outcome::default(),
     };
+    if plan.expires {
+        // All rows arrive after their own time.
+        life.env.set_now(rows::STARTED + DAY_NANOS);
+    }
     if life.rng.one_in(4) {
         life.env.set_short_writes(0.1);
         life.env.set_short_reads(0.1);
@@ -97,7 +145,10 @@ fn last_calls(env: &SimEnv) -> String {
 
 impl Life {
     fn run(&mut self, chains: bool) -> Result<(), String> {
-        self.plan_cut();
+        match self.rng.one_in(2) {
+            true => self.env.cut_at_io(1 + self.rng.below(40)),
+            false => self.plan_cut(),
+        }
         let mut steps = 0;
         for _ in 0..STARTS_MAX {
             self.start()?;
@@ -112,13 +163,28 @@ impl Life {
             if chains {
                 self.chain()?;
             }
+            self.recover()?;
+        }
+        Err("it does not end".into())
+    }
+
+    /// Starts until power stays on, and checks what is there: nothing is asked of the engine before.
+    fn recover(&mut self) -> Result<(), String> {
+        for _ in 0..STARTS_MAX {
+            if self.rng.one_in(4) {
+                self.env.cut_at(Fault::nth(1).of(IoKind::Remove).under("segments/"));
+            }
             self.start()?;
             if self.env.is_powered() {
                 self.check()?;
-                self.plan_cut();
             }
+            if self.env.is_powered() {
+                self.plan_cut();
+                return Ok(());
+            }
+            self.cut_was();
         }
-        Err("it does not end".into())
+        Err("it does not start".into())
     }
 
     /// The last cut comes when all is quiet; then nothing may be missing, however often it is started.
@@ -146,7 +212,9 @@ impl Life {
         match rng.below(4) {
             0 => return self.env.cut_at_io(1 + rng.below(150)),
             1 => {
-                self.aim = Some(*rng.pick(&[Doing::Compact, Doing::Compact, Doing::Seal, Doing::Close]));
+                let (first, second) = (*rng.pick(&AIMS), *rng.pick(&AIMS));
+                // Where nothing else expires, retention has little to do.
+                self.aim = Some(if (second.0 == Doing::Retain) == self.expires { second } else { first });
                 return;
             }
             _ => {}
@@ -176,10 +244,24 @@ impl Life {
     /// Begins something at which power may be meant to fail.
     fn begin(&mut self, doing: Doing) {
         self.doing = doing;
-        if self.aim == Some(doing) {
-            self.aim = None;
-            self.env.cut_at_io(1 + self.rng.below(if doing == Doing::Close { 20 } else { 80 }));
+        let Some(Aim(_, call)) = self.aim.take_if(|aim| aim.0 == doing) else { return };
+        let Some((kind, under, among)) = call else {
+            return self.env.cut_at_io(1 + self.rng.below(if doing == Doing::Close { 20 } else { 80 }));
+        };
+        self.env.cut_at(Fault::nth(1 + self.rng.below(among)).of(kind).under(under));
+        // Where that call never comes.
+        self.env.cut_at_io(200 + self.rng.below(400));
+    }
+
+    /// What was begun is over, unless power failed in it.
+    fn did(&mut self) {
+        if self.env.is_powered() {
+            self.doing = Doing::Append;
         }
+    }
+
+    fn aims_at(&self, doing: Doing) -> bool {
+        self.aim.is_some_and(|aim| aim.0 == doing)
     }
 
     /// Counts the step in which power failed.
@@ -238,11 +320,36 @@ impl Life {
                 let troubles = engine.troubles();
                 self.engine = Some(engine);
                 let fine = troubles.is_empty() || !self.env.is_powered();
-                if fine { Ok(()) } else { Err(format!("a start found damage: {troubles:?}")) }
+                if fine { self.configure() } else { Err(format!("a start found damage: {troubles:?}")) }
             }
             Err(_) if !self.env.is_powered() => Ok(()),
             Err(e) => Err(format!("cannot start: {e}")),
         }
+    }
+
+    /// Lets the rows of one service expire after a day. Once that was answered it stays so.
+    fn configure(&mut self) -> Result<(), String> {
+        let Some(engine) = self.engine.clone().filter(|_| self.expires) else { return Ok(()) };
+        if engine.config(EXPIRING).ttl_days == 1 {
+            self.configured = true;
+            return Ok(());
+        }
+        if self.configured {
+            return Err("the configuration of a service is lost".into());
+        }
+        self.doing = Doing::Configure;
+        let set = engine.set_config(EXPIRING, ServiceConfig { ttl_days: 1, ..ServiceConfig::default() });
+        self.did();
+        self.configured = set.is_ok();
+        self.expect(set, "configure")
+    }
+
+    /// Says of another service that its rows stay for ever, as they do anyway.
+    fn configure_another(&mut self, engine: &Engine) -> Result<(), String> {
+        self.begin(Doing::Configure);
+        let set = engine.set_config("web", ServiceConfig { ttl_days: -1, ..ServiceConfig::default() });
+        self.did();
+        self.expect(set, "configure")
     }
 
     fn check(&mut self) -> Result<(), String> {
@@ -257,25 +364,47 @@ impl Life {
             drop(engine);
             return self.reopen(false);
         }
+        if let Some(Aim(doing, _)) = self.aim
+            && self.rng.one_in(5)
+        {
+            return self.pursue(doing, engine);
+        }
         match self.rng.below(100) {
-            0..=57 => self.append(&engine),
-            58..=61 => self.append_beside_each_other(&engine),
-            62..=69 => self.seal(&engine),
-            70..=74 => self.compact(&engine),
-            75..=85 => self.ask(&engine),
-            number @ 86..=89 => {
+            0..=55 => self.append(&engine),
+            56..=59 => self.append_beside_each_other(&engine),
+            60..=67 => self.seal(&engine),
+            68..=72 => self.compact(&engine),
+            73..=82 => self.ask(&engine),
+            number @ 83..=86 => {
                 drop(engine);
-                self.reopen(number < 88)
+                self.reopen(number < 85)
             }
-            90..=91 => self.fill_the_disk(&engine),
-            92 => self.fail_a_sync(&engine),
-            93 => {
+            87..=88 => self.fill_the_disk(&engine),
+            89 => self.fail_a_sync(&engine),
+            90 if !self.expires => {
                 self.env.set_now(rows::STARTED + self.rng.below(1 << 60) as i64);
                 Ok(())
             }
+            91..=92 => self.retain(&engine),
+            93..=94 => self.delete(&engine),
             _ => {
                 self.env.advance(Duration::from_millis(self.rng.below(3)));
                 Ok(())
+            }
+        }
+    }
+
+    /// Does what power is meant to fail in.
+    fn pursue(&mut self, doing: Doing, engine: Arc<Engine>) -> Result<(), String> {
+        match doing {
+            Doing::Seal => self.seal(&engine),
+            Doing::Compact => self.compact(&engine),
+            Doing::Retain => self.retain(&engine),
+            Doing::Delete => self.delete(&engine),
+            Doing::Configure => self.configure_another(&engine),
+            Doing::Open | Doing::Append | Doing::Close => {
+                drop(engine);
+                self.reopen(true)
             }
         }
     }
@@ -290,8 +419,12 @@ impl Life {
     }
 
     fn append(&mut self, engine: &Engine) -> Result<(), String> {
-        self.doing = Doing::Append;
         let rows = if self.rng.one_in(12) { 0 } else { Self::sizes(&mut self.rng) };
+        self.append_rows(engine, rows)
+    }
+
+    fn append_rows(&mut self, engine: &Engine, rows: u64) -> Result<(), String> {
+        self.doing = Doing::Append;
         let ack = if self.rng.one_in(3) { Ack::Memory } else { Ack::Wal };
         let moves = self.rng.one_in(3);
         let error = append(engine, &self.client, rows, ack, moves)?;
@@ -339,7 +472,7 @@ impl Life {
         self.begin(Doing::Seal);
         let covered = self.client.lock().unwrap().soft();
         let sealed = engine.seal();
-        self.doing = Doing::Append;
+        self.did();
         self.expect(sealed, "seal")?;
         if self.env.is_powered() {
             self.client.lock().unwrap().harden(&covered);
@@ -348,7 +481,7 @@ impl Life {
     }
 
     fn compact(&mut self, engine: &Engine) -> Result<(), String> {
-        if self.aim == Some(Doing::Compact) {
+        if self.aims_at(Doing::Compact) {
             // So that there is something to merge.
             for _ in 0..2 {
                 self.append(engine)?;
@@ -357,8 +490,67 @@ impl Life {
         }
         self.begin(Doing::Compact);
         let compacted = engine.compact();
-        self.doing = Doing::Append;
+        self.did();
         self.expect(compacted, "compact")
+    }
+
+    /// Two days pass.
+    fn expire(&mut self) {
+        if self.env.is_powered() && self.configured {
+            self.env.advance(Duration::from_secs(2 * 86_400));
+            let mut client = self.client.lock().unwrap();
+            let keys = client.keys_where(|row| row.get("service_name") == EXPIRING);
+            client.gone(&keys);
+        }
+    }
+
+    /// What one service has so far expires, and leaves.
+    fn retain(&mut self, engine: &Engine) -> Result<(), String> {
+        if self.expires && (self.aims_at(Doing::Retain) || self.rng.one_in(3)) {
+            let whole = self.rng.one_in(2);
+            self.append_rows(engine, 20)?;
+            if whole {
+                self.seal(engine)?;
+            }
+            self.expire();
+            if !whole {
+                // One segment has what is expired and what is not.
+                self.append_rows(engine, 20)?;
+                self.seal(engine)?;
+            }
+        }
+        if !self.env.is_powered() {
+            return Ok(());
+        }
+        self.begin(Doing::Retain);
+        let retained = engine.retain(self.rng.one_in(8));
+        self.did();
+        self.expect(retained, "retain")
+    }
+
+    /// Deletes the rows of a level and service with some digit in their key; sometimes it is only asked what would go.
+    fn delete(&mut self, engine: &Engine) -> Result<(), String> {
+        let service = *self.rng.pick(&rows::SERVICES);
+        let digit = self.rng.below(10).to_string();
+        let part = Filter::Field("key".into(), Test::Substring(digit.clone()));
+        let filter = Filter::And(vec![Filter::Field("level".into(), Test::exact("ERROR")), part]);
+        let search = Search { services: vec![service.into()], filter, ..Search::default() };
+        let keys = self.client.lock().unwrap().keys_where(|row| rows::passes(&search, row));
+        let dry_run = self.rng.one_in(8);
+        if !dry_run {
+            self.client.lock().unwrap().going(&keys);
+        }
+        self.begin(Doing::Delete);
+        let deleted = engine.delete(&search, dry_run);
+        self.did();
+        if deleted.is_ok() && !dry_run {
+            self.client.lock().unwrap().gone(&keys);
+        }
+        match deleted {
+            // Carrying them out is what makes room again.
+            Err(e) if e.kind() == ErrorKind::Busy => Ok(()),
+            deleted => self.expect(deleted, "delete"),
+        }
     }
 
     /// Something that has to succeed, unless power failed.

@@ -6,9 +6,12 @@ use std::process::Command;
 const PLANT: &str = "LOGYARD_PLANT";
 
 /// What each breaks is told where it is planted.
-const PLANTS: [&str; 18] = [
+const PLANTS: [&str; 21] = [
     "ack-before-sync",
+    "configuration-not-kept",
     "copy-not-synced",
+    "deletion-not-carried-out",
+    "deletion-not-kept",
     "effects-lost",
     "effects-not-sealed",
     "failure-acknowledged",

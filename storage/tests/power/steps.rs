@@ -10,18 +10,26 @@ pub(crate) enum Doing {
     Append,
     Seal,
     Compact,
+    Retain,
+    Delete,
+    Configure,
     Close,
 }
 
 /// Every step that a cut is counted under.
-pub(crate) const STEPS: [&str; 23] = [
+pub(crate) const STEPS: [&str; 30] = [
     "directories",
     "catalog: made",
     "catalog: opened or repaired",
     "catalog: numbers reserved",
     "catalog: seal committed",
     "catalog: merge committed",
+    "catalog: retention committed",
+    "catalog: deletion committed",
+    "catalog: configured",
     "catalog: closed",
+    "configuration: copied",
+    "deletion: copied",
     "wal: append",
     "wal: sync",
     "wal: file made",
@@ -37,6 +45,8 @@ pub(crate) const STEPS: [&str; 23] = [
     "merge: file synced",
     "merge: file named",
     "merge: inputs removed",
+    "retention: rewritten",
+    "retention: files removed",
     "segments: swept at a start",
 ];
 
@@ -75,7 +85,11 @@ pub(crate) fn step(doing: Doing, kind: IoKind, path: &Path, offset: u64, trace: 
     if path.starts_with("/data/segments/") {
         return of_segment(doing, kind);
     }
-    "directories"
+    match doing {
+        Doing::Configure if path.starts_with("/data/config-copy") => "configuration: copied",
+        Doing::Delete if path.starts_with("/data/config-copy") => "deletion: copied",
+        _ => "directories",
+    }
 }
 
 fn of_catalog(doing: Doing, name: &str) -> &'static str {
@@ -85,6 +99,9 @@ fn of_catalog(doing: Doing, name: &str) -> &'static str {
         Doing::Append => "catalog: numbers reserved",
         Doing::Seal => "catalog: seal committed",
         Doing::Compact => "catalog: merge committed",
+        Doing::Retain => "catalog: retention committed",
+        Doing::Delete => "catalog: deletion committed",
+        Doing::Configure => "catalog: configured",
         Doing::Close => "catalog: closed",
     }
 }
@@ -127,6 +144,8 @@ fn of_segment(doing: Doing, kind: IoKind) -> &'static str {
         (Doing::Compact, IoKind::Sync) => "merge: file synced",
         (Doing::Compact, IoKind::Rename | IoKind::SyncDir) => "merge: file named",
         (Doing::Compact, _) => "merge: file written",
+        (Doing::Retain, IoKind::Remove) => "retention: files removed",
+        (Doing::Retain, _) => "retention: rewritten",
         (_, IoKind::Sync) => "seal: file synced",
         (_, IoKind::Rename | IoKind::SyncDir | IoKind::CreateDir) => "seal: file named",
         _ => "seal: file written",

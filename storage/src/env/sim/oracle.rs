@@ -63,8 +63,11 @@ impl Oracle {
         self.change(key, State::Refused, &[State::Sent, State::Refused]);
     }
 
-    /// Its expiry or deletion was begun.
+    /// Its expiry or deletion was begun. What is not stored stays so.
     pub fn may_be_gone(&mut self, key: u64) {
+        if self.records.get(&key).is_some_and(|entry| matches!(entry.state, State::Refused | State::MustBeGone)) {
+            return;
+        }
         self.change(key, State::MayBeGone, &[State::Sent, State::Acked, State::MayBeGone]);
     }
 
