@@ -37,6 +37,8 @@ pub struct Options {
     pub seal_bytes: usize,
     /// Age after which a generation is sealed.
     pub seal_age: Duration,
+    /// Rows from which a block is copied as it is when its segment is written anew; smaller ones are encoded again.
+    pub copy_rows_min: usize,
     /// How long rows accepted with `ack=memory` may stay unwritten.
     pub flush_interval: Duration,
     /// Bytes of one WAL file.
@@ -69,6 +71,7 @@ impl Options {
             seal_rows: 1_000_000,
             seal_bytes: 128 * MIB,
             seal_age: Duration::from_secs(300),
+            copy_rows_min: 16_384,
             flush_interval: Duration::from_secs(1),
             wal_file_bytes: crate::limits::WAL_FILE_BYTES,
             default_ttl_days: Some(30),

@@ -10,12 +10,14 @@
 //! * Local shape 0 is [`shape::WHOLE`](crate::text::shape::WHOLE) and is not listed.
 mod absorb;
 mod builder;
+mod columns;
 mod fit;
 mod lane;
 #[cfg(test)]
 mod tests;
 
 pub use builder::BatchBuilder;
+pub(crate) use columns::{Column, Columns};
 pub use lane::{LaneKind, canonical_int, hex_or_uuid, push_int};
 
 use crate::codec::Reader;

@@ -1,26 +1,21 @@
-//! Merges small segments of one day and class into larger ones, and writes segments anew from which rows leave.
+//! Which segments are merged: small ones of one day and class. And which rows leave when segments are written anew.
 //!
-//! What to merge is chosen by [`choose`], which only looks; the rest does it. The class of a segment is the one that its
-//! services have now: where a changed policy gave them different ones, the segment is split.
+//! The class of a segment is the one that its services have now: where a changed policy gave them different ones, the
+//! segment is split.
 //!
 //! Invariants
-//! * The rows of the new segments are those of the old ones but for [`Leaving`], with their numbers, arrivals and epochs.
-//! * The catalog takes the new and forgets the old in one commit; files go after it.
+//! * Segments are merged only where one segment can have all of their rows and shapes.
 use super::retain::{is_thin, take_out_cut};
-use super::{seal, with_block};
-use crate::batch::{Batch, BatchBuilder, Stream};
-use crate::catalog::Change;
+use super::with_block;
 use crate::engine::{LiveSegment, Shared, locked};
 use crate::error::Result;
-use crate::limits::SEGMENT_ROWS_MAX;
-use crate::planted;
+use crate::limits::{SEGMENT_ROWS_MAX, SEGMENT_SHAPE_BYTES_MAX, SEGMENT_SHAPES_MAX};
 use crate::retention::RetentionClass;
-use crate::scan::{Hidden, Part, RowSet, Tally, materialise};
-use crate::segment::{Arrivals, Input, Seqs, Tables};
+use crate::scan::{Hidden, Part, RowSet, Tally};
+use crate::segment::BlockMeta;
 use crate::text::table::ShapeInterner;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Rows from which a segment is left alone.
 const LARGE_ROWS: u64 = 500_000;
@@ -43,32 +38,61 @@ struct Candidate {
     class: Option<RetentionClass>,
 }
 
-/// The segments to write anew next: one whose services no longer belong together, or the small ones of a day and class,
-/// as far as they fit into one.
-fn choose(candidates: &[Candidate], effort: Effort) -> Option<Vec<LiveSegment>> {
+/// The segments of which some may be written anew next as one: those whose services no longer belong together, each on
+/// its own, or the small ones of each day and class.
+fn groups(candidates: &[Candidate], effort: Effort) -> Vec<Vec<LiveSegment>> {
     if let Some(torn) = candidates.iter().find(|candidate| candidate.class.is_none()) {
-        return Some(vec![torn.live.clone()]);
+        return vec![vec![torn.live.clone()]];
     }
     let mut groups: BTreeMap<_, Vec<LiveSegment>> = BTreeMap::new();
     for candidate in candidates.iter().filter(|candidate| candidate.live.record.rows < LARGE_ROWS) {
         let live = &candidate.live;
         groups.entry((candidate.class, live.record.day.clone())).or_default().push(live.clone());
     }
-    groups.into_values().find_map(|mut group| {
+    let mut groups: Vec<Vec<LiveSegment>> = groups.into_values().collect();
+    for group in &mut groups {
         if effort == Effort::Worthwhile {
-            leave_out_large(&mut group);
+            leave_out_large(group);
         }
         group.sort_by_key(|live| live.record.first_seq);
-        let mut rows = 0;
-        let fits = group.iter().take_while(|live| {
-            rows += live.record.rows;
-            rows <= SEGMENT_ROWS_MAX as u64
-        });
-        let fits = fits.count();
-        group.truncate(fits);
-        let least = if effort == Effort::All { 2 } else { WORTH };
-        (group.len() >= least).then_some(group)
-    })
+    }
+    groups
+}
+
+/// What segments would be as one.
+#[derive(Default)]
+struct Union {
+    rows: u64,
+    shapes: ShapeInterner,
+    /// Upper bounds, by which most unions need no look at the shapes.
+    shape_count: usize,
+    shape_bytes: u64,
+    /// Segments whose shapes were not looked at.
+    unread: Vec<LiveSegment>,
+}
+
+impl Union {
+    /// Adds a segment and says whether all of them still fit into one.
+    fn take(&mut self, live: &LiveSegment) -> Result<bool> {
+        let footer = &live.segment.footer;
+        self.rows += live.record.rows;
+        self.shape_count += footer.shape_count as usize;
+        self.shape_bytes += footer.shapes.raw;
+        self.unread.push(live.clone());
+        if self.rows > SEGMENT_ROWS_MAX as u64 {
+            return Ok(false);
+        }
+        if self.shape_count <= SEGMENT_SHAPES_MAX && self.shape_bytes <= SEGMENT_SHAPE_BYTES_MAX as u64 {
+            return Ok(true);
+        }
+        for live in self.unread.drain(..) {
+            let table = live.segment.shapes()?;
+            for shape in 1..table.len() as u32 {
+                self.shapes.intern(table.key(shape))?;
+            }
+        }
+        Ok(self.shapes.fits_segment())
+    }
 }
 
 /// Leaves out what is larger than all that is smaller.
@@ -101,8 +125,14 @@ impl Leaving {
         Self { hidden: Hidden { now, ..shared.hidden() }, cuts }
     }
 
+    /// Whether rows of a block may leave, by its entry alone.
+    pub(super) fn may_take(&self, part: &Part<'_>, meta: &BlockMeta) -> bool {
+        self.hidden.may_take(part, meta.first_seq, (meta.time_min, meta.time_max))
+            || self.cuts.values().any(|before| meta.time_min < *before)
+    }
+
     /// The rows of a part that stay.
-    fn stay(&self, part: &Part<'_>) -> Result<RowSet> {
+    pub(super) fn stay(&self, part: &Part<'_>) -> Result<RowSet> {
         let mut set = RowSet::all(part.rows());
         let times = part.times()?;
         self.hidden.take_out(part, &times, &mut set)?;
@@ -131,15 +161,6 @@ impl Leaving {
         }
         Ok(tally)
     }
-}
-
-/// Rows out of a block, on their way into another.
-struct Source {
-    batch: Batch,
-    epoch: u32,
-    seqs: Seqs,
-    arrivals: Arrivals,
-    shape_map: Vec<u32>,
 }
 
 impl Shared {
@@ -178,108 +199,35 @@ impl Shared {
             }
             candidates.push(Candidate { live, class });
         }
-        let Some(group) = choose(&candidates, effort) else { return Ok(false) };
-        self.rewrite(&group, &Leaving::now(self))?;
-        Ok(true)
-    }
-
-    /// Writes segments anew, as one where they fit together, without the rows that leave.
-    pub(super) fn rewrite(&self, group: &[LiveSegment], leaving: &Leaving) -> Result<()> {
-        let mut table = ShapeInterner::default();
-        let mut sources = Vec::new();
-        for live in group {
-            for block in 0..live.segment.block_count() {
-                let source = read_block(live, block, leaving, &mut table).inspect_err(|e| {
-                    if e.kind() == crate::error::ErrorKind::Corrupt {
-                        self.find_losses(live);
-                    }
-                })?;
-                sources.extend(source);
-            }
-        }
-        if planted::on("merge-drops-a-block") {
-            sources.pop();
-        }
-        sources.sort_by_key(|source| (source.epoch, first_seq(&source.seqs)));
-        let table = table.snapshot();
-        let used = seal::count_shapes(sources.iter().map(|s| (&s.batch, s.shape_map.as_slice())), table.len());
-        let (selection, shapes) = seal::select_shapes(&table, &used)?;
-        let mut tables = Tables::default();
-        let inputs: Vec<Input<'_>> = sources
-            .iter()
-            .map(|s| Input::new(&s.batch, s.epoch, &s.seqs, &s.arrivals, &s.shape_map, &selection, &mut tables))
-            .collect();
-        let lineage = seal::Lineage {
-            sealed_seq: group.iter().map(|live| live.segment.footer.sealed_seq).max().unwrap_or(0),
-            replaces: group.iter().map(|live| live.record.id).collect(),
+        let torn = candidates.iter().any(|candidate| candidate.class.is_none());
+        let least = match effort {
+            _ if torn => 1,
+            Effort::All => 2,
+            Effort::Worthwhile => WORTH,
         };
-        let material = seal::Material { inputs: &inputs, kept: &[], tables: &tables, shapes: &shapes };
-        let sealed =
-            seal::write_segments(&self.place(), &material, &lineage, &|service| self.class_of(service), &mut || {
-                self.next_segment.fetch_add(1, Ordering::SeqCst)
-            })?;
-        let (mut change, mut undo) = (Change::new(), Change::new());
-        for sealed in &sealed {
-            change.put_segment(&sealed.record)?;
-            undo.remove_segment(sealed.record.id);
-        }
-        for live in group {
-            undo.put_segment(&live.record)?;
-        }
-        for live in group.iter().filter(|_| !planted::on("merge-keeps-inputs")) {
-            change.remove_segment(live.record.id);
-        }
-        if planted::on("inputs-removed-before-commit") {
-            self.unlink(group);
-        }
-        self.commit_catalog(&change, &undo)?;
-        self.replace(&lineage.replaces, sealed, None);
-        if !planted::on("inputs-removed-before-commit") {
-            self.unlink(group);
-        }
-        Ok(())
-    }
-}
-
-fn first_seq(seqs: &Seqs) -> u64 {
-    match seqs {
-        Seqs::From(first) => *first,
-        Seqs::Listed(seqs) => seqs.first().copied().unwrap_or(0),
-    }
-}
-
-/// What stays of a block, as a batch whose shapes are in `table`; nothing where no row does.
-fn read_block(
-    live: &LiveSegment,
-    index: usize,
-    leaving: &Leaving,
-    table: &mut ShapeInterner,
-) -> Result<Option<Source>> {
-    with_block(&live.segment, index, |part| {
-        let stay = leaving.stay(part)?;
-        if stay.is_empty() {
-            return Ok(None);
-        }
-        let streams = part.streams()?;
-        let mut seqs = Vec::with_capacity(stay.len());
-        let mut builder = BatchBuilder::new();
-        for (record, row) in materialise(part, &stay)?.iter().zip(stay.iter()) {
-            builder.begin_row();
-            builder.time(record.time);
-            for (field, value) in &record.fields {
-                builder.push_value(field, value.kind, &value.text);
+        for group in groups(&candidates, effort) {
+            if let Some(run) = self.run(group, least)? {
+                self.rewrite(&run, &Leaving::now(self))?;
+                return Ok(true);
             }
-            let stream = streams.get(row).copied().unwrap_or(0);
-            let (service, tags) = live.segment.footer.streams.get(stream as usize).cloned().unwrap_or_default();
-            builder.commit_row_in(&Stream { service: service.into(), tags: tags.into() });
-            seqs.push(record.seq);
         }
-        let batch = builder.finish()?;
-        let mut shape_map = vec![0];
-        for key in batch.shape_keys() {
-            shape_map.push(table.intern(key?)?);
+        Ok(false)
+    }
+
+    /// The first neighbours of a group that are at least so many and fit into one segment.
+    fn run(&self, group: Vec<LiveSegment>, least: usize) -> Result<Option<Vec<LiveSegment>>> {
+        let (mut run, mut union) = (Vec::new(), Union::default());
+        for live in group {
+            let Some(fits) = self.known(&live, union.take(&live))? else { return Ok(None) };
+            if !fits {
+                if run.len() >= least {
+                    break;
+                }
+                (run, union) = (Vec::new(), Union::default());
+                union.take(&live)?;
+            }
+            run.push(live);
         }
-        let (epoch, arrivals) = (part.epoch(), part.arrivals());
-        Ok(Some(Source { batch, epoch, seqs: Seqs::Listed(seqs), arrivals, shape_map }))
-    })
+        Ok((run.len() >= least).then_some(run))
+    }
 }

@@ -10,6 +10,7 @@ mod compact;
 mod delete;
 mod disk;
 mod retain;
+mod rewrite;
 mod scrub;
 mod seal;
 mod spares;

@@ -21,7 +21,7 @@ use std::sync::Arc;
 const FILES_PER_CLASS_MAX: usize = 8;
 
 /// Rows that go into one file: (input, row), in the order of their sequence numbers.
-type Rows = Vec<(u32, u16)>;
+pub(super) type Rows = Vec<(u32, u16)>;
 
 /// Where segments are written, and as what.
 pub(crate) struct Place<'a> {
@@ -66,7 +66,7 @@ pub(crate) fn write_segments(
     let classes: Vec<RetentionClass> = tables.streams.iter().map(|(service, _)| class_of(service)).collect();
     let files: Vec<(RetentionClass, i64, Rows)> = by_class_and_day(inputs, kept, &classes)
         .into_iter()
-        .flat_map(|(class, days)| group_days(days).into_iter().map(move |(day, rows)| (class, day, rows)))
+        .flat_map(|(class, days)| files_of(days).into_iter().map(move |(day, rows)| (class, day, rows)))
         .collect();
     let parts = files.len() as u32;
     let mut sealed = Vec::new();
@@ -80,7 +80,11 @@ pub(crate) fn write_segments(
             parts,
             replaces: lineage.replaces.clone(),
         };
-        sealed.push(write_segment(place, inputs, tables, shapes, identity, &rows)?);
+        let mut writer = begin(place, &identity)?;
+        for block in blocks(inputs, &rows, tables.streams.len()) {
+            writer.add_block(inputs, &block, tables, shapes.slots())?;
+        }
+        sealed.push(finish(place, writer, identity, tables, shapes)?);
     }
     Ok(sealed)
 }
@@ -102,29 +106,34 @@ fn by_class_and_day(
     groups
 }
 
-/// The days with most rows apart, the others together under the latest of them.
-fn group_days(days: BTreeMap<i64, Rows>) -> Vec<(i64, Rows)> {
-    let mut days: Vec<(i64, Rows)> = days.into_iter().collect();
-    if days.len() <= FILES_PER_CLASS_MAX {
-        return days;
+fn files_of(mut days: BTreeMap<i64, Rows>) -> Vec<(i64, Rows)> {
+    let sizes: Vec<(i64, usize)> = days.iter().map(|(day, rows)| (*day, rows.len())).collect();
+    let mut files = Vec::new();
+    for (day, together) in group_days(sizes) {
+        let mut rows: Rows = together.iter().filter_map(|day| days.remove(day)).flatten().collect();
+        if together.len() > 1 {
+            rows.sort_unstable();
+        }
+        files.push((day, rows));
     }
-    days.sort_by_key(|(_, rows)| Reverse(rows.len()));
-    let rest = days.split_off(FILES_PER_CLASS_MAX - 1);
-    let day = rest.iter().map(|(day, _)| *day).max().unwrap_or(0);
-    let mut mixed: Rows = rest.into_iter().flat_map(|(_, rows)| rows).collect();
-    mixed.sort_unstable();
-    days.push((day, mixed));
-    days
+    files
 }
 
-fn write_segment(
-    place: &Place<'_>,
-    inputs: &[Input<'_>],
-    tables: &Tables,
-    shapes: &ShapeTable,
-    identity: Identity,
-    rows: &Rows,
-) -> Result<Sealed> {
+/// Which days go into one file: those with most rows apart, the others together under the latest of them.
+pub(super) fn group_days(mut days: Vec<(i64, usize)>) -> Vec<(i64, Vec<i64>)> {
+    let mut rest = Vec::new();
+    if days.len() > FILES_PER_CLASS_MAX {
+        days.sort_by_key(|(_, rows)| Reverse(*rows));
+        rest = days.split_off(FILES_PER_CLASS_MAX - 1);
+    }
+    let mut files: Vec<(i64, Vec<i64>)> = days.into_iter().map(|(day, _)| (day, vec![day])).collect();
+    let rest: Vec<i64> = rest.into_iter().map(|(day, _)| day).collect();
+    files.extend(rest.iter().max().copied().map(|latest| (latest, rest)));
+    files
+}
+
+/// Begins the file of a segment, in its folder.
+pub(super) fn begin(place: &Place<'_>, identity: &Identity) -> Result<SegmentWriter> {
     let path = place.layout.segment(&identity.day, identity.id);
     let directory = path.parent().unwrap_or(place.layout.root());
     if !place.env.exists(directory).map_err(|e| Error::io("look for", directory, e))? {
@@ -132,13 +141,21 @@ fn write_segment(
         let parent = place.layout.segments();
         place.env.sync_dir(&parent).map_err(|e| Error::io("sync", &parent, e))?;
     }
-    let mut writer = SegmentWriter::create(Arc::clone(place.env), &path)?;
-    for block in blocks(inputs, rows, tables.streams.len()) {
-        writer.add_block(inputs, &block, tables, shapes.slots())?;
-    }
+    SegmentWriter::create(Arc::clone(place.env), &path)
+}
+
+/// Ends the file of a segment and opens it.
+pub(super) fn finish(
+    place: &Place<'_>,
+    writer: SegmentWriter,
+    identity: Identity,
+    tables: &Tables,
+    shapes: &ShapeTable,
+) -> Result<Sealed> {
+    let path = place.layout.segment(&identity.day, identity.id);
     let written = writer.finish(identity, tables, shapes)?;
     let segment = Arc::new(Segment::open(&**place.env, &path, place.cache)?);
-    let record = record(&segment.footer, written.bytes, written.crc, services(inputs, rows, tables));
+    let record = record(&segment.footer, written.bytes, written.crc, services(&written.stream_rows, tables));
     Ok(Sealed { record, segment })
 }
 
@@ -163,18 +180,16 @@ pub(crate) fn record(footer: &Footer, bytes: u64, crc: u32, services: SegmentSer
     }
 }
 
-fn services(inputs: &[Input<'_>], rows: &Rows, tables: &Tables) -> SegmentServices {
+fn services(stream_rows: &[u64], tables: &Tables) -> SegmentServices {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-    for (input, row) in rows {
-        let stream = inputs.get(*input as usize).map_or(0, |input| input.stream(usize::from(*row)));
-        let service = tables.streams.get(stream as usize).map_or("", |(service, _)| service.as_str());
-        *counts.entry(service).or_default() += 1;
+    for (rows, (service, _)) in stream_rows.iter().zip(&tables.streams).filter(|(rows, _)| **rows > 0) {
+        *counts.entry(service).or_default() += rows;
     }
     SegmentServices::new(counts.into_iter().map(|(name, rows)| ServiceCount { name: name.into(), rows }).collect())
 }
 
 /// Rows as blocks: streams that fill half a block on their own, the others together in arrival order.
-fn blocks(inputs: &[Input<'_>], rows: &Rows, streams: usize) -> Vec<Rows> {
+pub(super) fn blocks(inputs: &[Input<'_>], rows: &Rows, streams: usize) -> Vec<Rows> {
     let epoch = |input: u32| inputs.get(input as usize).map_or(0, Input::epoch);
     let key = |(input, row): &(u32, u16)| {
         inputs.get(*input as usize).map_or((0, 0), |i| (i.epoch(), i.seq(usize::from(*row))))
@@ -197,15 +212,21 @@ fn blocks(inputs: &[Input<'_>], rows: &Rows, streams: usize) -> Vec<Rows> {
             if rows.len() < BLOCK_ROWS_MAX / 2 {
                 mixed.extend(rows);
             } else {
-                // Even blocks: no small one at the end that compaction would have to encode again.
-                let each = rows.len().div_ceil(rows.len().div_ceil(BLOCK_ROWS_MAX));
-                done.extend(rows.chunks(each).map(<[_]>::to_vec));
+                cut(&rows, &mut done);
             }
         }
         mixed.sort_by_key(key);
-        done.extend(mixed.chunks(BLOCK_ROWS_MAX).map(<[_]>::to_vec));
+        cut(&mixed, &mut done);
     }
     done
+}
+
+/// Cuts rows into even blocks: no small one at the end that compaction would have to encode again.
+fn cut(rows: &[(u32, u16)], done: &mut Vec<Rows>) {
+    if !rows.is_empty() {
+        let each = rows.len().div_ceil(rows.len().div_ceil(BLOCK_ROWS_MAX));
+        done.extend(rows.chunks(each).map(<[_]>::to_vec));
+    }
 }
 
 /// The shapes that segments of these batches keep: all that are used, or the most used where the limits are passed.

@@ -20,7 +20,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 const YEAR_NANOS: i64 = 365 * DAY_NANOS;
 
 fn options() -> Options {
-    Options { background: false, wal_file_bytes: 256 << 10, ..Options::new("/data") }
+    // Of the blocks here some are copied and some encoded again.
+    Options { background: false, wal_file_bytes: 256 << 10, copy_rows_min: 40, ..Options::new("/data") }
 }
 
 fn open(env: &SimEnv) -> Arc<Engine> {

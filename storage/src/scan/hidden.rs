@@ -91,6 +91,13 @@ pub(crate) struct Hidden {
 }
 
 impl Hidden {
+    /// Whether rows of a part may not be shown, by its first number and its event times. Reads nothing.
+    pub(crate) fn may_take(&self, part: &Part<'_>, first_seq: u64, times: (i64, i64)) -> bool {
+        let alive_from = self.lives.alive_from(self.now);
+        let ages = times.0 < alive_from && earliest(&part.arrivals()) < alive_from;
+        ages || self.deletions.iter().any(|deletion| deletion.may_mean(part.epoch(), first_seq, times))
+    }
+
     /// Takes rows that are not shown out of `set`. `times` are the part's.
     pub(crate) fn take_out(&self, part: &Part<'_>, times: &[i64], set: &mut RowSet) -> Result<()> {
         self.take_out_expired(part, times, set)?;
@@ -222,11 +229,7 @@ impl Snapshot {
                 block.map(|block| (block.first_seq, block.time_min, block.time_max))
             }
         };
-        let Some((first_seq, time_min, time_max)) = known else { return true };
-        let alive_from = self.hidden.lives.alive_from(self.hidden.now);
-        let ages = time_min < alive_from && earliest(&part.arrivals()) < alive_from;
-        let deletions = &self.hidden.deletions;
-        ages || deletions.iter().any(|deletion| deletion.may_mean(part.epoch(), first_seq, (time_min, time_max)))
+        known.is_none_or(|(first_seq, time_min, time_max)| self.hidden.may_take(part, first_seq, (time_min, time_max)))
     }
 
     /// Takes rows that are not shown out of `set`.

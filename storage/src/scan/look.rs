@@ -79,7 +79,7 @@ pub(crate) fn settle(
     test: &Test,
     answer: &Answer,
 ) -> Result<(Vec<Says>, Vec<u32>)> {
-    let list = part.list(number, lane)?;
+    let list = part.list(lane)?;
     let mut looks = Vec::new();
     let mut says: Vec<Says> = Vec::with_capacity(list.listed.len());
     for (local, shape) in (0u32..).zip(&list.listed) {
@@ -103,7 +103,7 @@ pub(crate) fn settle(
             let looker = match &mut open {
                 Some(looker) => looker,
                 none => {
-                    let directory = part.block.directory(lane, &list, part.shapes.slots(), &source)?;
+                    let directory = part.block.directory(lane, part.shapes.slots(), &source)?;
                     let words = part.block.words(lane, &directory, &source)?;
                     none.insert(Looker { test, directory, words, part })
                 }

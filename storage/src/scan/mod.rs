@@ -165,7 +165,11 @@ impl Snapshot {
             let wanted = |row: usize| times.get(row).is_some_and(|time| search.wants_times(*time, *time));
             chosen = Some(RowSet::where_true(part.rows(), wanted));
         }
-        if search.names_services() && !self.is_served(search, place) {
+        let served = served(search, part);
+        if served == Some(0) {
+            return Ok(Some(RowSet::none(part.rows())));
+        }
+        if served != Some(part.rows() as u64) {
             let streams = part.streams()?;
             let wanted =
                 |row: usize| streams.get(row).is_some_and(|stream| search.wants_service(part.service(*stream)));
@@ -191,18 +195,6 @@ impl Snapshot {
             }
         };
         times.is_some_and(|(min, max)| search.wants_times(min, min) && search.wants_times(max, max))
-    }
-
-    /// Whether all services of a part are known and wanted.
-    fn is_served(&self, search: &Search, place: Place) -> bool {
-        let Place::Sealed(s, b) = place else { return false };
-        let Some(segment) = self.segments.get(s) else { return false };
-        let Some(block) = segment.footer.blocks.get(b) else { return false };
-        let wanted = |stream: &u32| {
-            let stream = segment.footer.streams.get(*stream as usize);
-            stream.is_some_and(|(service, _)| search.wants_service(service))
-        };
-        !block.streams.is_empty() && block.streams.iter().all(wanted)
     }
 
     /// The rows of a part that are wanted.
@@ -263,11 +255,16 @@ impl Snapshot {
         add(&counters.blocks_considered, places.len() as u64);
         for (_, place) in places {
             let counted = self.with_part(place, counters, |part| {
-                let is_whole = self.is_within(search, place)
-                    && (!search.names_services() || self.is_served(search, place))
-                    && !self.may_hide(place, part);
-                if is_whole && let Some(counted) = count(part, &search.filter, tables.of(place))? {
-                    return Ok(counted);
+                if self.is_within(search, place) && !self.may_hide(place, part) {
+                    let served = served(search, part);
+                    if let Some(served) = served.filter(|n| *n == 0 || matches!(search.filter, Filter::All)) {
+                        return Ok(served);
+                    }
+                    if served == Some(part.rows() as u64)
+                        && let Some(counted) = count(part, &search.filter, tables.of(place))?
+                    {
+                        return Ok(counted);
+                    }
                 }
                 add(&counters.blocks_read, 1);
                 Ok(self.select(search, place, part, tables.of(place))?.len() as u64)
@@ -347,6 +344,15 @@ impl Snapshot {
         }
         Ok(records.into_iter().flatten().collect())
     }
+}
+
+/// How many rows of a part are of wanted services, where that is known without reading a column.
+fn served(search: &Search, part: &Part<'_>) -> Option<u64> {
+    if !search.names_services() {
+        return Some(part.rows() as u64);
+    }
+    let wanted = part.stream_rows()?.iter().filter(|(stream, _)| search.wants_service(part.service(*stream)));
+    Some(wanted.map(|(_, rows)| u64::from(*rows)).sum())
 }
 
 /// Verdicts by shape table: one for each generation and each segment.

@@ -11,7 +11,6 @@ use crate::record::FieldPath;
 use crate::segment::{Arrivals, Block, BlockLane, Counters, Kind, Metered, Segment, Shapes};
 use crate::text::shape::{Shape, WHOLE};
 use crate::text::table::ShapeTable;
-use std::sync::Arc;
 
 /// Rows that lie together.
 pub(crate) enum Part<'a> {
@@ -44,8 +43,8 @@ impl<'a> SealedPart<'a> {
     }
 
     /// The shapes of a lane, and how often each occurs.
-    pub(crate) fn list(&self, number: usize, lane: &BlockLane) -> Result<Arc<Shapes>> {
-        self.segment.list(self.index, self.block, number, lane, &self.source(Kind::Heads))
+    pub(crate) fn list<'l>(&self, lane: &'l BlockLane) -> Result<&'l Shapes> {
+        self.block.shapes(lane)
     }
 }
 
@@ -155,10 +154,15 @@ impl<'a> Part<'a> {
     pub(crate) fn streams(&self) -> Result<Vec<u32>> {
         match self {
             Self::Hot(hot) => Ok((0..self.rows()).map(|row| hot.batch.batch.stream_of(row) as u32).collect()),
-            Self::Sealed(sealed) => {
-                let streams = sealed.block.streams(&sealed.source(Kind::Rows))?;
-                Ok(streams.into_iter().map(|stream| stream as u32).collect())
-            }
+            Self::Sealed(sealed) => sealed.block.streams(&sealed.source(Kind::Rows)),
+        }
+    }
+
+    /// The streams of a sealed part, and how many rows each has. Reads nothing.
+    pub(crate) fn stream_rows(&self) -> Option<&'a [(u32, u32)]> {
+        match self {
+            Self::Hot(_) => None,
+            Self::Sealed(sealed) => Some(sealed.block.stream_rows()),
         }
     }
 
@@ -234,10 +238,10 @@ impl<'a> Part<'a> {
                 hot_texts(hot, view, wanted, found);
                 Ok(())
             }
-            (Self::Sealed(sealed), PartLane::Sealed { number, lane, .. }) if lane.kind.is_text() => {
+            (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) if lane.kind.is_text() => {
                 match wanted.filter(|wanted| wanted.len() < FEW.min(lane.count / 4)) {
-                    Some(wanted) => few_texts(sealed, number, lane, wanted, found),
-                    None => all_texts(sealed, number, lane, wanted, found),
+                    Some(wanted) => few_texts(sealed, lane, wanted, found),
+                    None => all_texts(sealed, lane, wanted, found),
                 }
             }
             _ => self.fixed_texts(lane, wanted, found),
@@ -364,24 +368,22 @@ fn rebuild(shape: Shape<'_>, text: &mut Vec<u8>, mut push: impl FnMut(usize, &mu
 /// Reads the variables of a few values alone.
 fn few_texts(
     sealed: &SealedPart<'_>,
-    number: usize,
     lane: &BlockLane,
     wanted: &[usize],
     found: &mut dyn FnMut(usize, &[u8]),
 ) -> Result<()> {
-    let list = sealed.list(number, lane)?;
+    let list = sealed.list(lane)?;
     let codes = sealed.block.codes(lane, &sealed.source(Kind::Codes))?;
     let placed = ranks(&codes, list.listed.len(), wanted);
     let source = sealed.source(Kind::Values);
     let is_whole = |code: u32| list.listed.get(code as usize).is_none_or(|shape| *shape == WHOLE);
     let mut whole = None;
     if placed.iter().any(|(_, code, _)| is_whole(*code)) {
-        let count = list.counts.first().map_or(0, |count| *count as usize);
-        whole = Some(sealed.block.whole_texts(lane, count, &source)?);
+        whole = Some(sealed.block.whole_texts(lane, list.whole(), &source)?);
     }
     let mut slotted = None;
     if placed.iter().any(|(_, code, _)| !is_whole(*code)) {
-        let directory = sealed.block.directory(lane, &list, sealed.shapes.slots(), &source)?;
+        let directory = sealed.block.directory(lane, sealed.shapes.slots(), &source)?;
         let words = sealed.block.words(lane, &directory, &source)?;
         slotted = Some((directory, words));
     }
@@ -431,15 +433,14 @@ fn ranks(codes: &[u32], shapes: usize, wanted: &[usize]) -> Vec<(usize, u32, usi
 /// Reads the whole lane.
 fn all_texts(
     sealed: &SealedPart<'_>,
-    number: usize,
     lane: &BlockLane,
     wanted: Option<&[usize]>,
     found: &mut dyn FnMut(usize, &[u8]),
 ) -> Result<()> {
     let mut wanted = Wanted::new(wanted);
-    let list = sealed.list(number, lane)?;
+    let list = sealed.list(lane)?;
     let codes = sealed.block.codes(lane, &sealed.source(Kind::Codes))?;
-    let variables = sealed.block.variables(lane, &list, sealed.shapes.slots(), &sealed.source(Kind::Values))?;
+    let variables = sealed.block.variables(lane, sealed.shapes.slots(), &sealed.source(Kind::Values))?;
     let mut ranks = vec![0usize; list.listed.len()];
     let mut text = Vec::new();
     for (value, code) in codes.iter().enumerate() {

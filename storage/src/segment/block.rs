@@ -1,12 +1,15 @@
 //! Writes one block: rows of any batches, regrouped into columns.
 //!
-//! Head: `| rows | epoch | seqs | times | arrivals | streams | lanes | page directory |`; the pages come before it in the
-//! file. A lane is `| field | kind 2 | presence | values |`, its presence 0 for every row, or 1 and the listed rows.
+//! Head: `| numbers | rows | epoch | seqs | times | arrivals | streams | lanes | page directory |`; the pages come before it
+//! in the file. A lane is `| kind 2 | presence | values |`, its presence 0 for every row, or 1 and the listed rows. Only the
+//! numbers (`numbers.rs`) mean something in one segment alone, so that a block is copied by writing them anew.
 //!
 //! Invariants
 //! * Rows keep their order: sequence numbers rise within a block.
 //! * A block has rows of one epoch.
+use super::head;
 use super::ints;
+use super::numbers::Numbers;
 use super::pages::{PageWriter, Space};
 use super::rowindex;
 use super::text_lane::{self, Scratch, Values};
@@ -24,6 +27,9 @@ pub(crate) struct BlockMeta {
     pub(crate) offset: u64,
     pub(crate) pages_len: u64,
     pub(crate) head_len: u32,
+    /// Length of the head once decompressed; the same where it is not compressed.
+    pub(crate) head_raw: u32,
+    /// Of the head as it is stored.
     pub(crate) head_crc: u32,
     pub(crate) rows: u32,
     pub(crate) epoch: u32,
@@ -41,6 +47,11 @@ pub(crate) struct BlockMeta {
 
 /// Streams of a block that the footer lists.
 const META_STREAMS_MAX: usize = 8;
+
+/// The streams as the footer lists them.
+pub(super) fn meta_streams(streams: &[u32]) -> Vec<u32> {
+    if streams.len() <= META_STREAMS_MAX { streams.to_vec() } else { Vec::new() }
+}
 
 /// Where the rows of a batch have their sequence numbers from.
 #[derive(Clone, Debug)]
@@ -343,6 +354,8 @@ pub(crate) struct EncodedBlock {
     pub(crate) meta: BlockMeta,
     /// Hash and row of each hex value and UUID.
     pub(crate) hashes: Vec<(u64, u32)>,
+    /// The segment's streams that it has, each with its rows.
+    pub(crate) streams: Vec<(u32, u32)>,
 }
 
 /// Encodes the given rows, as (input, row), as one block.
@@ -353,35 +366,39 @@ pub(crate) fn encode(
     slots_of: &[u8],
     scratch: &mut Scratch,
 ) -> EncodedBlock {
-    let (mut pages, mut head) = (PageWriter::default(), Vec::new());
+    let (mut pages, mut body) = (PageWriter::default(), Vec::new());
     let input = |i: u32| inputs.get(i as usize);
     let each = || rows.iter().filter_map(|(i, row)| input(*i).map(|input| (input, usize::from(*row))));
     let epoch = each().next().map_or(0, |(input, _)| input.epoch);
     let seqs: Vec<i64> = each().map(|(input, row)| input.seq(row) as i64).collect();
     let times: Vec<i64> = each().map(|(input, row)| input.time(row)).collect();
     let arrivals = arrival_runs(each().map(|(input, row)| (input.seq(row), input.arrival(row))));
-    put_varint(&mut head, rows.len() as u64);
-    put_varint(&mut head, u64::from(epoch));
-    ints::put(&seqs, &mut pages, &mut head);
-    ints::put(&times, &mut pages, &mut head);
-    put_varint(&mut head, arrivals.len() as u64);
+    put_varint(&mut body, rows.len() as u64);
+    put_varint(&mut body, u64::from(epoch));
+    ints::put(&seqs, &mut pages, &mut body);
+    ints::put(&times, &mut pages, &mut body);
+    put_varint(&mut body, arrivals.len() as u64);
     let (mut last_seq, mut last_at) = (0u64, 0i64);
     for (seq, at) in &arrivals {
-        put_varint(&mut head, seq - last_seq);
-        put_varint(&mut head, zigzag(at.wrapping_sub(last_at)));
+        put_varint(&mut body, seq - last_seq);
+        put_varint(&mut body, zigzag(at.wrapping_sub(last_at)));
         (last_seq, last_at) = (*seq, *at);
     }
-    let streams = put_streams(each().map(|(input, row)| input.stream(row)).collect(), &mut pages, &mut head);
-    let hashes = put_lanes(inputs, rows, tables, slots_of, scratch, &mut pages, &mut head);
+    let of_rows: Vec<u32> = each().map(|(input, row)| input.stream(row)).collect();
+    let streams = put_streams(&of_rows, &mut pages, &mut body);
+    let mut numbers = Numbers { streams: streams.iter().map(|(stream, _)| *stream).collect(), ..Numbers::default() };
+    let hashes = put_lanes(inputs, rows, tables, slots_of, scratch, &mut numbers, &mut pages, &mut body);
     let mut directory = Vec::new();
     let mut bytes = pages.finish(&mut directory);
-    head.extend_from_slice(&directory);
+    body.extend_from_slice(&directory);
+    let stored = head::store(&numbers, &body);
     let largest = |a: i64, b: i64| a.max(b);
     let meta = BlockMeta {
         offset: 0,
         pages_len: bytes.len() as u64,
-        head_len: head.len() as u32,
-        head_crc: crc32fast::hash(&head),
+        head_len: stored.bytes.len() as u32,
+        head_raw: stored.raw,
+        head_crc: crc32fast::hash(&stored.bytes),
         rows: rows.len() as u32,
         epoch,
         first_seq: seqs.first().map_or(0, |s| *s as u64),
@@ -389,11 +406,11 @@ pub(crate) fn encode(
         time_min: times.iter().copied().min().unwrap_or(0),
         time_max: times.iter().copied().fold(i64::MIN, largest),
         expire_from: each().map(|(input, row)| input.time(row).max(input.arrival(row))).fold(i64::MIN, largest),
-        streams: if streams.len() <= META_STREAMS_MAX { streams } else { Vec::new() },
+        streams: meta_streams(&numbers.streams),
         groups: Vec::new(),
     };
-    bytes.extend_from_slice(&head);
-    EncodedBlock { bytes, meta, hashes }
+    bytes.extend_from_slice(&stored.bytes);
+    EncodedBlock { bytes, meta, hashes, streams }
 }
 
 fn arrival_runs(rows: impl Iterator<Item = (u64, i64)>) -> Vec<(u64, i64)> {
@@ -406,30 +423,40 @@ fn arrival_runs(rows: impl Iterator<Item = (u64, i64)>) -> Vec<(u64, i64)> {
     runs
 }
 
-/// Appends the stream of each row and gives the streams that occur.
-fn put_streams(of_rows: Vec<u32>, pages: &mut PageWriter, head: &mut Vec<u8>) -> Vec<u32> {
-    let column: Vec<i64> = of_rows.iter().map(|s| i64::from(*s)).collect();
-    ints::put(&column, pages, head);
-    let mut listed = of_rows;
-    listed.sort_unstable();
-    listed.dedup();
-    listed
+/// Appends the stream of each row, by its place among those that occur, and gives these, ascending, with their rows.
+fn put_streams(of_rows: &[u32], pages: &mut PageWriter, body: &mut Vec<u8>) -> Vec<(u32, u32)> {
+    let mut sorted = of_rows.to_vec();
+    sorted.sort_unstable();
+    let streams: Vec<(u32, u32)> =
+        sorted.chunk_by(|a, b| a == b).filter_map(|run| Some((*run.first()?, run.len() as u32))).collect();
+    let place = |stream: &u32| streams.binary_search_by_key(stream, |(number, _)| *number).unwrap_or(0) as u32;
+    let codes: Vec<u32> = match streams.len() {
+        1 => vec![0; of_rows.len()],
+        _ => of_rows.iter().map(place).collect(),
+    };
+    let counts: Vec<usize> = streams.iter().map(|(_, rows)| *rows as usize).collect();
+    counts.iter().for_each(|rows| put_varint(body, *rows as u64));
+    let as_bytes = ints::prefer_bytes_of(&counts);
+    body.push(u8::from(as_bytes));
+    ints::put_codes(&codes, counts.len(), as_bytes, pages, body);
+    streams
 }
 
+#[expect(clippy::too_many_arguments, reason = "the parts of one block, of which each is written to or read from here")]
 fn put_lanes(
     inputs: &[Input<'_>],
     rows: &[(u32, u16)],
     tables: &Tables,
     slots_of: &[u8],
     scratch: &mut Scratch,
+    numbers: &mut Numbers,
     pages: &mut PageWriter,
-    head: &mut Vec<u8>,
+    body: &mut Vec<u8>,
 ) -> Vec<(u64, u32)> {
     let mut hashes = Vec::new();
     // In the order of the fields, so that records come back in the order in which fields were first seen.
     let mut order: Vec<usize> = (0..tables.lanes.len()).collect();
     order.sort_by_key(|number| tables.lanes.get(*number).copied());
-    let (mut heads, mut count) = (Vec::new(), 0);
     // One lane at a time: of a wide record all lanes together would take more memory than the rest of sealing.
     let mut lane = Gathered::default();
     for number in order {
@@ -438,33 +465,30 @@ fn put_lanes(
         if lane.rows.is_empty() {
             continue;
         }
-        count += 1;
-        put_varint(&mut heads, u64::from(field));
-        heads.extend_from_slice(&kind.code());
+        numbers.fields.push(field);
+        body.extend_from_slice(&kind.code());
         if lane.rows.len() == rows.len() {
-            heads.push(0);
+            body.push(0);
         } else {
-            heads.push(1);
-            put_varint(&mut heads, lane.rows.len() as u64);
+            body.push(1);
+            put_varint(body, lane.rows.len() as u64);
             let listed: Vec<i64> = lane.rows.iter().map(|row| i64::from(*row)).collect();
-            ints::put(&listed, pages, &mut heads);
+            ints::put(&listed, pages, body);
         }
         match kind {
             LaneKind::String | LaneKind::Number | LaneKind::Json => {
-                text_lane::put(&mut lane.text, slots_of, scratch, pages, &mut heads);
+                numbers.shapes.push(text_lane::put(&mut lane.text, slots_of, scratch, pages, body));
             }
-            LaneKind::Int | LaneKind::Bool => ints::put(&lane.ints, pages, &mut heads),
+            LaneKind::Int | LaneKind::Bool => ints::put(&lane.ints, pages, body),
             LaneKind::Null => {}
             LaneKind::Hex { .. } | LaneKind::Uuid { .. } => {
                 let name = tables.fields.get(field as usize).map_or("", |path| &path.name);
                 let values = lane.fixed.chunks_exact(kind.width().unwrap_or(1));
                 hashes.extend(values.zip(&lane.rows).map(|(value, row)| (rowindex::hash(name, value), *row)));
-                pages.put(Space::Dense, &lane.fixed).put(&mut heads);
+                pages.put(Space::Dense, &lane.fixed).put(body);
             }
         }
     }
-    put_varint(head, count);
-    head.extend_from_slice(&heads);
     hashes
 }
 

@@ -4,8 +4,10 @@
 //! * The head's crc is checked before any of it is believed, each page's before it is used.
 //! * A block that is damaged gives an error, never another row's value.
 use super::block::{Arrivals, BlockMeta};
-use super::ints::IntHead;
+use super::head;
+use super::ints::{IntHead, read_codes};
 use super::look::{Directory, WholeTexts, Words};
+use super::numbers::{Numbers, Totals};
 use super::pages::{Pages, Source, Stream};
 use super::text_lane::{Shapes, TextHead, Variables};
 use crate::batch::LaneKind;
@@ -20,11 +22,17 @@ pub(crate) struct Block {
     seqs: IntHead,
     times: IntHead,
     pub(crate) arrivals: Arrivals,
-    streams: IntHead,
-    /// How many streams the segment has.
-    stream_count: usize,
+    streams: Streams,
     pub(crate) lanes: Vec<BlockLane>,
     pages: Pages,
+}
+
+/// The streams of a block's rows.
+struct Streams {
+    /// The footer's number of each, and how many rows are of it.
+    listed: Vec<(u32, u32)>,
+    as_bytes: bool,
+    codes: Stream,
 }
 
 /// A lane as the head has it.
@@ -47,14 +55,16 @@ enum LaneValues {
 }
 
 impl Block {
-    /// Reads and checks the head of a block of a segment with `fields` fields and `streams` streams.
-    pub(crate) fn read(meta: &BlockMeta, fields: usize, streams: usize, source: &dyn Source) -> Result<Self> {
-        let mut bytes = vec![0; meta.head_len as usize];
-        source.read(meta.offset + meta.pages_len, &mut bytes)?;
-        if crc32fast::hash(&bytes) != meta.head_crc {
-            return Err(Error::corrupt(format!("the head of the block at byte {} fails its checksum", meta.offset)));
-        }
+    /// Reads and checks the head of a block of a segment that has so many fields, streams and shapes.
+    pub(crate) fn read(meta: &BlockMeta, totals: Totals, source: &dyn Source) -> Result<Self> {
+        let bytes = head::load(meta, source)?;
         let r = &mut Reader::new(&bytes);
+        let numbers = Numbers::read(r, totals)?;
+        Self::read_body(meta, numbers, r)
+    }
+
+    /// Reads what comes behind a head's numbers.
+    pub(super) fn read_body(meta: &BlockMeta, numbers: Numbers, r: &mut Reader<'_>) -> Result<Self> {
         let rows = r.varint()? as usize;
         if rows != meta.rows as usize || rows > BLOCK_ROWS_MAX {
             return Err(damaged());
@@ -63,14 +73,17 @@ impl Block {
         let seqs = IntHead::read(r)?;
         let times = IntHead::read(r)?;
         let arrivals = read_arrivals(r)?;
-        let stream_column = IntHead::read(r)?;
-        let n = r.count(5)?;
-        let lanes = (0..n).map(|_| read_lane(r, rows, fields)).collect::<Result<_>>()?;
+        let streams = Streams::read(r, numbers.streams, rows)?;
+        let mut lists = numbers.shapes.into_iter();
+        let mut lanes = Vec::with_capacity(numbers.fields.len());
+        for field in numbers.fields {
+            lanes.push(read_lane(r, field, &mut lists, rows)?);
+        }
         let pages = Pages::read(r, meta.offset)?;
-        if r.remaining() != 0 || pages.stored_bytes() != meta.pages_len {
+        if lists.next().is_some() || r.remaining() != 0 || pages.stored_bytes() != meta.pages_len {
             return Err(damaged());
         }
-        Ok(Self { rows, epoch, seqs, times, arrivals, streams: stream_column, stream_count: streams, lanes, pages })
+        Ok(Self { rows, epoch, seqs, times, arrivals, streams, lanes, pages })
     }
 
     pub(crate) fn seqs(&self, source: &dyn Source) -> Result<Vec<i64>> {
@@ -82,12 +95,15 @@ impl Block {
     }
 
     /// Each row's stream, by the footer's numbers.
-    pub(crate) fn streams(&self, source: &dyn Source) -> Result<Vec<i64>> {
-        let streams = self.streams.load(self.rows, &self.pages, source)?;
-        if streams.iter().any(|stream| usize::try_from(*stream).map_or(true, |stream| stream >= self.stream_count)) {
-            return Err(damaged());
-        }
-        Ok(streams)
+    pub(crate) fn streams(&self, source: &dyn Source) -> Result<Vec<u32>> {
+        let Streams { listed, as_bytes, codes } = &self.streams;
+        let codes = read_codes(self.rows, listed.len(), *as_bytes, *codes, &self.pages, source)?;
+        Ok(codes.iter().map(|code| listed.get(*code as usize).map_or(0, |(stream, _)| *stream)).collect())
+    }
+
+    /// The streams that rows are of, by the footer's numbers, and how many rows each has. Reads nothing.
+    pub(crate) fn stream_rows(&self) -> &[(u32, u32)] {
+        &self.streams.listed
     }
 
     /// The rows that have a value in a lane; nothing where all have.
@@ -103,45 +119,24 @@ impl Block {
         Ok(Some(rows.iter().map(|row| *row as u32).collect()))
     }
 
-    /// Which shapes a text lane has, of a segment with `total` shapes, without reading any row.
-    pub(crate) fn shapes(&self, lane: &BlockLane, total: usize, source: &dyn Source) -> Result<Shapes> {
-        match &lane.values {
-            LaneValues::Text(head) => head.shapes(lane.count, total, &self.pages, source),
-            _ => Err(damaged()),
-        }
+    /// Which shapes a text lane has. Reads nothing.
+    pub(crate) fn shapes<'a>(&self, lane: &'a BlockLane) -> Result<&'a Shapes> {
+        Ok(&self.text_head(lane)?.shapes)
     }
 
     /// The shape of each value of a text lane.
     pub(crate) fn codes(&self, lane: &BlockLane, source: &dyn Source) -> Result<Vec<u32>> {
-        match &lane.values {
-            LaneValues::Text(head) => head.codes(lane.count, &self.pages, source),
-            _ => Err(damaged()),
-        }
+        self.text_head(lane)?.codes(lane.count, &self.pages, source)
     }
 
     /// The variables of a text lane.
-    pub(crate) fn variables(
-        &self,
-        lane: &BlockLane,
-        shapes: &Shapes,
-        slots_of: &[u8],
-        source: &dyn Source,
-    ) -> Result<Variables> {
-        match &lane.values {
-            LaneValues::Text(head) => head.variables(shapes, slots_of, &self.pages, source),
-            _ => Err(damaged()),
-        }
+    pub(crate) fn variables(&self, lane: &BlockLane, slots_of: &[u8], source: &dyn Source) -> Result<Variables> {
+        self.text_head(lane)?.variables(slots_of, &self.pages, source)
     }
 
     /// The slots of a text lane.
-    pub(crate) fn directory(
-        &self,
-        lane: &BlockLane,
-        shapes: &Shapes,
-        slots_of: &[u8],
-        source: &dyn Source,
-    ) -> Result<Directory> {
-        self.text_head(lane)?.directory(shapes, slots_of, &self.pages, source)
+    pub(crate) fn directory(&self, lane: &BlockLane, slots_of: &[u8], source: &dyn Source) -> Result<Directory> {
+        self.text_head(lane)?.directory(slots_of, &self.pages, source)
     }
 
     /// The variables of a text lane, to be read one by one.
@@ -199,7 +194,13 @@ impl Block {
 
     /// About the bytes that the head takes in memory.
     pub(crate) fn memory(&self) -> usize {
-        size_of::<Self>() + self.lanes.len() * size_of::<BlockLane>() + self.pages.memory()
+        let lists = self.lanes.iter().filter_map(|lane| self.text_head(lane).ok()).map(|head| head.shapes.memory());
+        let streams = self.streams.listed.len() * size_of::<(u32, u32)>();
+        size_of::<Self>()
+            + self.lanes.len() * size_of::<BlockLane>()
+            + lists.sum::<usize>()
+            + streams
+            + self.pages.memory()
     }
 
     /// The values of a lane of integers or booleans.
@@ -216,6 +217,11 @@ impl Block {
             LaneValues::Fixed(stream) => self.pages.stream(source, *stream),
             _ => Err(damaged()),
         }
+    }
+
+    /// Checks the stored bytes of every page, which begin where the block does in `source`.
+    pub(super) fn check_pages(&self, source: &dyn Source) -> Result<()> {
+        self.pages.check(source)
     }
 
     /// Reads and checks every page.
@@ -236,8 +242,26 @@ fn read_arrivals(r: &mut Reader<'_>) -> Result<Arrivals> {
     Ok(Arrivals::Runs(runs))
 }
 
-fn read_lane(r: &mut Reader<'_>, rows: usize, fields: usize) -> Result<BlockLane> {
-    let field = u32::try_from(r.varint()?).map_err(|_| damaged())?;
+impl Streams {
+    fn read(r: &mut Reader<'_>, numbers: Vec<u32>, rows: usize) -> Result<Self> {
+        let mut listed = Vec::with_capacity(numbers.len());
+        for stream in numbers {
+            listed.push((stream, u32::try_from(r.varint()?).map_err(|_| damaged())?));
+        }
+        if listed.iter().map(|(_, rows)| u64::from(*rows)).sum::<u64>() != rows as u64 {
+            return Err(damaged());
+        }
+        Ok(Self { listed, as_bytes: r.u8()? == 1, codes: Stream::read(r)? })
+    }
+}
+
+/// Reads a lane of a block of `rows` rows; a text lane's shapes are the next of `lists`.
+fn read_lane(
+    r: &mut Reader<'_>,
+    field: u32,
+    lists: &mut impl Iterator<Item = Vec<u32>>,
+    rows: usize,
+) -> Result<BlockLane> {
     let kind = LaneKind::from_code(r.array()?).ok_or_else(damaged)?;
     let (presence, count) = match r.u8()? {
         0 => (None, rows),
@@ -246,11 +270,13 @@ fn read_lane(r: &mut Reader<'_>, rows: usize, fields: usize) -> Result<BlockLane
             (Some(IntHead::read(r)?), count)
         }
     };
-    if field as usize >= fields || count > rows {
+    if count > rows {
         return Err(damaged());
     }
     let values = match kind {
-        LaneKind::String | LaneKind::Number | LaneKind::Json => LaneValues::Text(TextHead::read(r)?),
+        LaneKind::String | LaneKind::Number | LaneKind::Json => {
+            LaneValues::Text(TextHead::read(r, lists.next().ok_or_else(damaged)?, count)?)
+        }
         LaneKind::Int | LaneKind::Bool => LaneValues::Ints(IntHead::read(r)?),
         LaneKind::Null => LaneValues::None,
         LaneKind::Hex { .. } | LaneKind::Uuid { .. } => {

@@ -9,6 +9,8 @@ use super::block::BlockMeta;
 use super::block_reader::Block;
 use super::cache::ReadCache;
 use super::footer::Footer;
+use super::head;
+use super::numbers::Totals;
 use super::pages::{PageWriter, Pages, Source, Space, Stream};
 use super::reader::Segment;
 use crate::batch::{BatchBuilder, LaneKind};
@@ -88,6 +90,7 @@ pub fn open_block(parts: &BlockParts) -> Result<u64> {
         offset: 0,
         pages_len: file.len() as u64,
         head_len: head.len() as u32,
+        head_raw: head.len() as u32,
         head_crc: crc32fast::hash(&head),
         rows: parts.rows,
         epoch: 0,
@@ -100,7 +103,8 @@ pub fn open_block(parts: &BlockParts) -> Result<u64> {
         groups: Vec::new(),
     };
     file.extend_from_slice(&head);
-    let block = Block::read(&meta, FIELDS, FIELDS, &file)?;
+    let totals = Totals { fields: FIELDS, streams: FIELDS, shapes: shapes.len() };
+    let block = Block::read(&meta, totals, &file)?;
     read_block(&block, &shapes, &file)
 }
 
@@ -118,9 +122,9 @@ fn read_block(block: &Block, shapes: &ShapeTable, source: &dyn Source) -> Result
         block.presence(lane, source)?;
         match lane.kind {
             LaneKind::String | LaneKind::Number | LaneKind::Json => {
-                let listed = block.shapes(lane, shapes.len(), source)?;
+                let listed = block.shapes(lane)?;
                 let codes = block.codes(lane, source)?;
-                let variables = block.variables(lane, &listed, shapes.slots(), source)?;
+                let variables = block.variables(lane, shapes.slots(), source)?;
                 let mut next = vec![0usize; listed.listed.len()];
                 for local in codes {
                     let index = next.get_mut(local as usize).map_or(0, |next| std::mem::replace(next, *next + 1));
@@ -197,8 +201,7 @@ pub fn sample_block() -> Result<BlockParts> {
     let segment = Segment::open(&env, path, &cache())?;
     let none = || Error::invalid("the sample has no block");
     let meta = segment.footer.blocks.first().ok_or_else(none)?;
-    let mut head = vec![0; meta.head_len as usize];
-    segment.source().read(meta.offset + meta.pages_len, &mut head)?;
+    let mut head = head::load(meta, segment.source())?;
     // The directory is what is left of the head once all else was read; it is found by what it has to add up to.
     let directory = (0..head.len()).find_map(|at| {
         let r = &mut Reader::new(head.get(at..)?);

@@ -8,12 +8,10 @@
 //!
 //! Invariants
 //! * The texts are read back from the encoded block, whoever encoded it.
-use super::block::{EncodedBlock, Tables};
 use super::block_reader::{Block, BlockLane};
 use super::index::{GROUP_ROWS, IndexBuilder};
 use crate::error::Result;
 use crate::limits::KIB;
-use crate::text::shape::WHOLE;
 
 /// Texts of one group.
 pub(crate) const GROUP_TEXTS: usize = GROUP_ROWS;
@@ -22,18 +20,12 @@ const LANE_BYTES_MIN: usize = 16 * KIB;
 /// Mean length of whole texts from which a lane has groups: ids and names are one word.
 const TEXT_BYTES_MIN: usize = 24;
 
-/// Adds the groups of a block, and gives how many each of its lanes has.
-pub(super) fn add(
-    block: &EncodedBlock,
-    shapes: usize,
-    tables: &Tables,
-    index: &mut IndexBuilder,
-) -> Result<Vec<(u32, u32)>> {
-    let read = Block::read(&block.meta, tables.fields.len(), tables.streams.len(), &block.bytes)?;
+/// Adds the groups of a block, whose bytes are `bytes`, and gives how many each of its lanes has.
+pub(super) fn add(block: &Block, bytes: &Vec<u8>, index: &mut IndexBuilder) -> Result<Vec<(u32, u32)>> {
     let mut groups = Vec::new();
-    for (number, lane) in read.lanes.iter().enumerate() {
-        if lane.kind.is_text() && read.whole_bytes(lane) >= LANE_BYTES_MIN {
-            let n = add_lane(&read, lane, shapes, &block.bytes, index)?;
+    for (number, lane) in block.lanes.iter().enumerate() {
+        if lane.kind.is_text() && block.whole_bytes(lane) >= LANE_BYTES_MIN {
+            let n = add_lane(block, lane, bytes, index)?;
             if n > 0 {
                 groups.push((number as u32, n));
             }
@@ -42,12 +34,8 @@ pub(super) fn add(
     Ok(groups)
 }
 
-fn add_lane(block: &Block, lane: &BlockLane, shapes: usize, bytes: &Vec<u8>, index: &mut IndexBuilder) -> Result<u32> {
-    let list = block.shapes(lane, shapes, bytes)?;
-    let count = match (list.listed.first(), list.counts.first()) {
-        (Some(&WHOLE), Some(count)) => *count as usize,
-        _ => 0,
-    };
+fn add_lane(block: &Block, lane: &BlockLane, bytes: &Vec<u8>, index: &mut IndexBuilder) -> Result<u32> {
+    let count = block.shapes(lane)?.whole();
     if count == 0 || block.whole_bytes(lane) / count < TEXT_BYTES_MIN {
         return Ok(0);
     }

@@ -189,6 +189,12 @@ pub(crate) fn prefer_bytes(counts: &[usize], packed: usize) -> bool {
     counts.len() <= 256 && likely < packed as f64 * 0.9
 }
 
+/// The same for codes that occur this often, against packing them.
+pub(crate) fn prefer_bytes_of(counts: &[usize]) -> bool {
+    let width = bits_of(counts.len().saturating_sub(1) as u64);
+    prefer_bytes(counts, packed_bytes(counts.iter().sum(), width))
+}
+
 /// Appends codes below `n`: as bytes for the compressor, or packed.
 pub(crate) fn put_codes(codes: &[u32], n: usize, as_bytes: bool, pages: &mut PageWriter, head: &mut Vec<u8>) {
     if as_bytes {

@@ -3,23 +3,27 @@ mod bits;
 mod block;
 mod block_reader;
 mod cache;
+mod copy;
 mod footer;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod groups;
+mod head;
 mod index;
 mod ints;
 mod look;
 mod meter;
+mod numbers;
 mod pages;
 mod planes;
 mod reader;
 mod rowindex;
 mod slots;
 mod text_lane;
+mod thaw;
 mod writer;
 
-pub(crate) use block::{Arrivals, DROPPED, Input, Selection, Seqs, Tables};
+pub(crate) use block::{Arrivals, BlockMeta, DROPPED, Input, Selection, Seqs, Tables};
 pub(crate) use block_reader::{Block, BlockLane};
 pub(crate) use cache::ReadCache;
 pub(crate) use footer::Footer;
@@ -31,6 +35,7 @@ pub(crate) use meter::{Counters, Kind, Metered, add};
 pub(crate) use reader::Segment;
 pub(crate) use slots::{Run, Slot};
 pub(crate) use text_lane::Shapes;
+pub(crate) use thaw::Thawed;
 pub(crate) use writer::{Identity, SegmentWriter};
 
 /// An index of shapes alone, as the bytes of its bundle.

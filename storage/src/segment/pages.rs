@@ -282,6 +282,12 @@ impl Pages {
         self.pages.len() * size_of::<PageEntry>()
     }
 
+    /// Checks the stored bytes of every page.
+    pub(crate) fn check(&self, source: &dyn Source) -> Result<()> {
+        let mut stored = Vec::new();
+        self.pages.iter().try_for_each(|page| page.read(source, &mut stored))
+    }
+
     /// Reads every page and checks it.
     pub(crate) fn verify(&self, source: &dyn Source) -> Result<()> {
         let mut stored = Vec::new();
@@ -309,14 +315,19 @@ impl Partial {
 }
 
 impl PageEntry {
-    /// The raw bytes; nothing where they are the stored ones, which are in `stored` in any case.
-    fn load(&self, source: &dyn Source, stored: &mut Vec<u8>) -> Result<Option<Vec<u8>>> {
+    fn read(&self, source: &dyn Source, stored: &mut Vec<u8>) -> Result<()> {
         stored.clear();
         stored.resize(self.stored, 0);
         source.read(self.offset, stored)?;
         if crc32fast::hash(stored) != self.crc {
             return Err(Error::corrupt(format!("the page at byte {} fails its checksum", self.offset)));
         }
+        Ok(())
+    }
+
+    /// The raw bytes; nothing where they are the stored ones, which are in `stored` in any case.
+    fn load(&self, source: &dyn Source, stored: &mut Vec<u8>) -> Result<Option<Vec<u8>>> {
+        self.read(source, stored)?;
         if !self.compressed {
             return Ok(None);
         }

@@ -1,15 +1,15 @@
-//! Opens a segment and hands out its parts: footer at once; shapes, index, block heads and shape lists through the cache.
+//! Opens a segment and hands out its parts: footer at once; shapes, index and block heads through the cache.
 //!
 //! Invariants
 //! * A segment is immutable: what was read once stays right for as long as the file is named by the catalog.
 //! * Damage is an error that names the file.
-use super::block_reader::{Block, BlockLane};
+use super::block_reader::Block;
 use super::cache::{Item, ReadCache};
 use super::footer::{Footer, HEAD_BYTES, Piece, TAIL_BYTES};
 use super::index::ShapeIndex;
+use super::numbers::Totals;
 use super::pages::Source;
 use super::rowindex::{self, RowIndex};
-use super::text_lane::Shapes;
 use crate::env::{Env, File, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::SEGMENT_MAGIC;
@@ -221,24 +221,16 @@ impl Segment {
         let Some(meta) = self.footer.blocks.get(index) else {
             return Err(Error::corrupt(format!("{} has no block {index}", self.path().display())));
         };
-        Block::read(meta, self.fields.len(), self.footer.streams.len(), source)
-            .map_err(|e| e.context(self.path().display()))
+        Block::read(meta, self.totals(), source).map_err(|e| e.context(self.path().display()))
     }
 
-    /// The shapes of lane `number` of a block.
-    pub(crate) fn list(
-        &self,
-        index: usize,
-        block: &Block,
-        number: usize,
-        lane: &BlockLane,
-        source: &dyn Source,
-    ) -> Result<Arc<Shapes>> {
-        self.cache.get((self.number, Item::List(index as u32, number as u32)), || {
-            let shapes = block.shapes(lane, self.footer.shape_count as usize, source)?;
-            let bytes = shapes.listed.len() * 8 + size_of::<Shapes>();
-            Ok((shapes, bytes))
-        })
+    /// How many there are of what blocks name by number.
+    pub(super) fn totals(&self) -> Totals {
+        Totals {
+            fields: self.fields.len(),
+            streams: self.footer.streams.len(),
+            shapes: self.footer.shape_count as usize,
+        }
     }
 
     /// Reads and checks every byte.

@@ -44,20 +44,29 @@ pub(crate) fn hash(field: &str, value: &[u8]) -> u64 {
     h ^ (h >> 32)
 }
 
-/// The index of these entries, each a hash and the row's number in the segment, and how long its front is.
-pub(crate) fn build(mut entries: Vec<(u64, u32)>) -> (Vec<u8>, usize) {
+/// Rows that a segment can have for its index to number them.
+pub(crate) const ROWS_MAX: u32 = 1 << 28;
+const ROW_MASK: u64 = ROWS_MAX as u64 - 1;
+
+/// A hash and the row's number in the segment as one number: the lowest bits of a hash are used by no index.
+pub(crate) fn entry(hash: u64, row: u32) -> u64 {
+    hash & !ROW_MASK | u64::from(row) & ROW_MASK
+}
+
+/// The index of these entries, and how long its front is.
+pub(crate) fn build(mut entries: Vec<u64>) -> (Vec<u8>, usize) {
     if entries.is_empty() {
         return (Vec::new(), 0);
     }
     entries.sort_unstable();
-    let row_bits = bits_of(entries.iter().map(|(_, row)| u64::from(*row)).max().unwrap_or(0));
+    let row_bits = bits_of(entries.iter().map(|entry| entry & ROW_MASK).max().unwrap_or(0));
     let shard_bits = bits_of((entries.len() / SHARD_ENTRIES) as u64).min(SHARD_BITS_MAX);
     let per_shard = entries.len() >> shard_bits;
     let bucket_bits = bits_of((per_shard / BUCKET_ENTRIES) as u64);
     let mut shards: Vec<Vec<u8>> = Vec::with_capacity(1 << shard_bits);
     let mut rest = entries.as_slice();
     for shard in 0..1u64 << shard_bits {
-        let (own, later) = rest.split_at(rest.partition_point(|(hash, _)| top(*hash, shard_bits) <= shard));
+        let (own, later) = rest.split_at(rest.partition_point(|entry| top(*entry, shard_bits) <= shard));
         rest = later;
         shards.push(build_shard(own, row_bits, shard_bits, bucket_bits));
     }
@@ -84,21 +93,21 @@ fn place(hash: u64, shard_bits: u32, bucket_bits: u32) -> (u64, u64) {
     (top(below_shard, bucket_bits), top(below_bucket, CHECK_BITS))
 }
 
-fn build_shard(entries: &[(u64, u32)], row_bits: u32, shard_bits: u32, bucket_bits: u32) -> Vec<u8> {
+fn build_shard(entries: &[u64], row_bits: u32, shard_bits: u32, bucket_bits: u32) -> Vec<u8> {
     let mut out = Vec::new();
     put_varint(&mut out, entries.len() as u64);
     let (mut starts, mut packed) = (BitWriter::default(), BitWriter::default());
     let start_bits = bits_of(entries.len() as u64);
     let mut at = 0usize;
     for bucket in 0..1u64 << bucket_bits {
-        while entries.get(at).is_some_and(|(hash, _)| place(*hash, shard_bits, bucket_bits).0 < bucket) {
+        while entries.get(at).is_some_and(|entry| place(*entry, shard_bits, bucket_bits).0 < bucket) {
             at += 1;
         }
         starts.push(at as u64, start_bits);
     }
-    for (hash, row) in entries {
-        let (_, check) = place(*hash, shard_bits, bucket_bits);
-        packed.push(check | u64::from(*row) << CHECK_BITS, CHECK_BITS + row_bits);
+    for entry in entries {
+        let (_, check) = place(*entry, shard_bits, bucket_bits);
+        packed.push(check | (entry & ROW_MASK) << CHECK_BITS, CHECK_BITS + row_bits);
     }
     out.extend(starts.finish());
     out.extend(packed.finish());
@@ -214,7 +223,7 @@ mod tests {
     #[test]
     fn every_row_is_found_and_few_others_are_proposed() {
         for rows in [1u32, 7, 1_000, 100_000] {
-            let entries = (0..rows).map(|row| (hash("trace", &value(row / 3)), row)).collect();
+            let entries = (0..rows).map(|row| entry(hash("trace", &value(row / 3)), row)).collect();
             let built = build(entries);
             let (index, bytes) = (open(&built), built.0);
             index.verify(&bytes).unwrap();
@@ -232,13 +241,13 @@ mod tests {
 
     #[test]
     fn many_rows_of_one_value_are_all_found() {
-        let built = build((0..50_000).map(|row| (hash("f", &[7; 8]), row)).collect());
+        let built = build((0..50_000).map(|row| entry(hash("f", &[7; 8]), row)).collect());
         assert_eq!(open(&built).candidates(&built.0, hash("f", &[7; 8])).unwrap().len(), 50_000);
     }
 
     #[test]
     fn every_flipped_byte_is_refused() {
-        let built = build((0..300).map(|row| (hash("f", &value(row)), row)).collect());
+        let built = build((0..300).map(|row| entry(hash("f", &value(row)), row)).collect());
         let (bytes, front) = &built;
         let piece =
             Piece { offset: 0, len: bytes.len() as u64, raw: *front as u64, crc: crc32fast::hash(&bytes[..*front]) };

@@ -1,13 +1,14 @@
 //! A lane of shaped text in a block: which shape each value has, and the variables of each shape's slots.
 //!
-//! Head: `| shapes n | as_bytes u8 | streams |`, where the streams are, in order: shape list and counts, shape number of
-//! each value, slot directory, text pool lengths, text pool, packed numbers, whole-text lengths, whole texts, and the
-//! pools of digits that are named by a bit mask.
+//! Which shapes there are stands among the block's numbers (`numbers.rs`). Head: `| counts | as_bytes u8 | streams |`, where
+//! the counts say how many values each of these shapes has, and the streams are, in order: local shape of each value, slot
+//! directory, text pool lengths, text pool, packed numbers, whole-text lengths, whole texts, and the pools of digits that are
+//! named by a bit mask.
 //!
 //! Invariants
-//! * Local shape numbers rise with the segment's numbers, so that the list is gaps.
-//! * The counts of the list add up to the number of values: counts by shape read no column.
-use super::ints::{prefer_bytes, put_codes, read_codes};
+//! * Nothing here is numbered by the segment: values have the places of their shapes in the list.
+//! * The counts add up to the number of values: counts by shape read no column.
+use super::ints::{prefer_bytes_of, put_codes, read_codes};
 use super::look::Directory;
 use super::pages::{PageWriter, Pages, Source, Space, Stream};
 use super::slots::{Slot, SlotCursor, SlotData, SlotWriter};
@@ -46,14 +47,14 @@ pub(crate) struct Scratch {
     local_of: Vec<u32>,
 }
 
-/// Appends a lane. `slots_of` says how many slots each shape of the segment has.
+/// Appends a lane and gives the segment's shapes that it has. `slots_of` says how many slots each of the segment has.
 pub(crate) fn put(
     values: &mut Values<'_>,
     slots_of: &[u8],
     scratch: &mut Scratch,
     pages: &mut PageWriter,
     head: &mut Vec<u8>,
-) {
+) -> Vec<u32> {
     let Values { shapes, variables } = values;
     let (listed, codes) = number_locally(shapes, slots_of.len(), scratch);
     let mut counts = vec![0usize; listed.len()];
@@ -89,13 +90,9 @@ pub(crate) fn put(
             slots.put(&words);
         }
     }
-    let as_bytes = prefer_bytes(
-        &counts,
-        super::bits::packed_bytes(codes.len(), super::bits::bits_of(listed.len().saturating_sub(1) as u64)),
-    );
-    put_varint(head, listed.len() as u64);
+    let as_bytes = prefer_bytes_of(&counts);
+    counts.iter().for_each(|count| put_varint(head, *count as u64));
     head.push(u8::from(as_bytes));
-    pages.put(Space::Codes, &shape_list(&listed, &counts)).put(head);
     put_codes(&codes, listed.len(), as_bytes, pages, head);
     let parts = slots.finish();
     for (space, bytes) in [
@@ -113,6 +110,7 @@ pub(crate) fn put(
     for (_, pool) in used {
         pages.put(Space::Dense, pool).put(head);
     }
+    listed
 }
 
 /// The segment's shapes that occur, ascending, and each value's place among them.
@@ -166,24 +164,10 @@ fn by_shape(codes: &[u32], counts: &[usize]) -> Vec<u32> {
     order
 }
 
-fn shape_list(listed: &[u32], counts: &[usize]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(listed.len() * 3);
-    let mut last = 0;
-    for shape in listed {
-        put_varint(&mut out, u64::from(shape - last));
-        last = *shape;
-    }
-    for count in counts {
-        put_varint(&mut out, *count as u64);
-    }
-    out
-}
-
 /// How a lane is read, before any of it is.
 pub(crate) struct TextHead {
-    shapes: usize,
+    pub(super) shapes: Shapes,
     as_bytes: bool,
-    list: Stream,
     codes: Stream,
     directory: Stream,
     pub(super) lengths: Stream,
@@ -195,13 +179,14 @@ pub(crate) struct TextHead {
 }
 
 impl TextHead {
-    pub(crate) fn read(r: &mut Reader<'_>) -> Result<Self> {
-        let shapes = usize::try_from(r.varint()?).map_err(|_| damaged())?;
-        let as_bytes = r.u8()? == 1;
-        let list = Stream::read(r)?;
-        if shapes > list.len {
+    /// Reads the head of a lane of `count` values that has these shapes.
+    pub(crate) fn read(r: &mut Reader<'_>, listed: Vec<u32>, count: usize) -> Result<Self> {
+        let counts =
+            listed.iter().map(|_| u32::try_from(r.varint()?).map_err(|_| damaged())).collect::<Result<Vec<u32>>>()?;
+        if counts.iter().map(|n| u64::from(*n)).sum::<u64>() != count as u64 {
             return Err(damaged());
         }
+        let as_bytes = r.u8()? == 1;
         let codes = Stream::read(r)?;
         let directory = Stream::read(r)?;
         let lengths = Stream::read(r)?;
@@ -211,42 +196,18 @@ impl TextHead {
         let whole = Stream::read(r)?;
         let mask = r.varint()?;
         let digits = (0..9).filter(|i| mask >> i & 1 == 1).map(|i| Ok((i, Stream::read(r)?))).collect::<Result<_>>()?;
-        Ok(Self { shapes, as_bytes, list, codes, directory, lengths, text, packed, whole_lengths, whole, digits })
-    }
-
-    /// Which shapes of the segment occur, ascending, and how often each does.
-    pub(crate) fn shapes(&self, count: usize, total: usize, pages: &Pages, source: &dyn Source) -> Result<Shapes> {
-        let bytes = pages.stream(source, self.list)?;
-        let r = &mut Reader::new(&bytes);
-        let (mut listed, mut last) = (Vec::with_capacity(self.shapes), 0u64);
-        for i in 0..self.shapes {
-            let gap = r.varint()?;
-            last = last.saturating_add(gap);
-            if last >= total as u64 || (i > 0 && gap == 0) {
-                return Err(damaged());
-            }
-            listed.push(last as u32);
-        }
-        let counts = (0..self.shapes).map(|_| Ok(r.varint()? as u32)).collect::<Result<Vec<_>>>()?;
-        if counts.iter().map(|n| u64::from(*n)).sum::<u64>() != count as u64 || r.remaining() != 0 {
-            return Err(damaged());
-        }
-        Ok(Shapes { listed, counts })
+        let shapes = Shapes { listed, counts };
+        Ok(Self { shapes, as_bytes, codes, directory, lengths, text, packed, whole_lengths, whole, digits })
     }
 
     /// The local shape of each value.
     pub(crate) fn codes(&self, count: usize, pages: &Pages, source: &dyn Source) -> Result<Vec<u32>> {
-        read_codes(count, self.shapes, self.as_bytes, self.codes, pages, source)
+        read_codes(count, self.shapes.listed.len(), self.as_bytes, self.codes, pages, source)
     }
 
     /// The slots of all shapes, checked against the streams that their values lie in.
-    pub(crate) fn directory(
-        &self,
-        shapes: &Shapes,
-        slots_of: &[u8],
-        pages: &Pages,
-        source: &dyn Source,
-    ) -> Result<Directory> {
+    pub(crate) fn directory(&self, slots_of: &[u8], pages: &Pages, source: &dyn Source) -> Result<Directory> {
+        let shapes = &self.shapes;
         let directory = pages.stream(source, self.directory)?;
         let (r, mut cursor) = (&mut Reader::new(&directory), SlotCursor::default());
         let (mut slots, mut first_slot) = (Vec::new(), Vec::with_capacity(shapes.listed.len() + 1));
@@ -276,14 +237,8 @@ impl TextHead {
     }
 
     /// The variables of all slots.
-    pub(crate) fn variables(
-        &self,
-        shapes: &Shapes,
-        slots_of: &[u8],
-        pages: &Pages,
-        source: &dyn Source,
-    ) -> Result<Variables> {
-        let directory = self.directory(shapes, slots_of, pages, source)?;
+    pub(crate) fn variables(&self, slots_of: &[u8], pages: &Pages, source: &dyn Source) -> Result<Variables> {
+        let directory = self.directory(slots_of, pages, source)?;
         let mut digits: [Vec<u8>; 9] = Default::default();
         for (i, stream) in &self.digits {
             if let Some(pool) = digits.get_mut(*i) {
@@ -326,10 +281,25 @@ pub(super) fn read_starts(
 
 /// Which shapes occur in a lane, and how often.
 pub(crate) struct Shapes {
-    /// The segment's numbers, ascending.
+    /// The segment's numbers, the whole text first, the others in no order.
     pub(crate) listed: Vec<u32>,
     /// How many values each has.
     pub(crate) counts: Vec<u32>,
+}
+
+impl Shapes {
+    /// How many texts are kept whole.
+    pub(crate) fn whole(&self) -> usize {
+        match (self.listed.first(), self.counts.first()) {
+            (Some(&WHOLE), Some(count)) => *count as usize,
+            _ => 0,
+        }
+    }
+
+    /// About the bytes that it takes in memory.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<Self>() + self.listed.len() * 8
+    }
 }
 
 /// The variables of a lane.

@@ -1,12 +1,17 @@
-//! Writes a segment: rows of any batches, in order, as blocks, shapes, index and footer of one file.
+//! Writes a segment: rows of any batches, or blocks of other segments, as blocks, shapes, index and footer of one file.
 //!
 //! Invariants
-//! * The file has its name only once all its bytes are durable; the directory is synced after the rename.
+//! * The file has its name only once all its bytes are durable; the directory is synced after the rename. One that is not
+//!   finished is removed.
 //! * Nothing of a segment is believed by others before the catalog names it.
 use super::block::{self, BlockMeta, Input, Tables};
+use super::block_reader::Block;
+use super::copy::Copied;
 use super::footer::{Footer, FooterField, HEAD_BYTES, Piece};
 use super::groups;
 use super::index::IndexBuilder;
+use super::numbers::Totals;
+use super::reader::Segment;
 use super::rowindex;
 use super::text_lane::Scratch;
 use crate::env::{Env, File, OpenMode};
@@ -14,16 +19,18 @@ use crate::error::{Error, Result};
 use crate::layout::{SEGMENT_MAGIC, TEMPORARY};
 use crate::planted;
 use crate::retention::RetentionClass;
-use crate::text::table::ShapeTable;
+use crate::text::table::{ShapeInterner, ShapeTable};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A finished file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Written {
     pub(crate) bytes: u64,
     /// Of the whole file.
     pub(crate) crc: u32,
+    /// Rows of each stream of the segment.
+    pub(crate) stream_rows: Vec<u64>,
 }
 
 /// What is known of a segment before its rows are.
@@ -47,9 +54,12 @@ pub(crate) struct SegmentWriter {
     crc: crc32fast::Hasher,
     blocks: Vec<BlockMeta>,
     scratch: Scratch,
-    hashes: Vec<(u64, u32)>,
+    /// Entries of the row index.
+    hashes: Vec<u64>,
     rows: u32,
+    stream_rows: Vec<u64>,
     index: IndexBuilder,
+    is_named: bool,
 }
 
 impl SegmentWriter {
@@ -69,7 +79,9 @@ impl SegmentWriter {
             scratch: Scratch::default(),
             hashes: Vec::new(),
             rows: 0,
+            stream_rows: Vec::new(),
             index: IndexBuilder::new()?,
+            is_named: false,
         };
         let mut head = SEGMENT_MAGIC.to_vec();
         head.extend_from_slice(&1u32.to_le_bytes());
@@ -94,12 +106,42 @@ impl SegmentWriter {
         slots_of: &[u8],
     ) -> Result<()> {
         let mut encoded = block::encode(inputs, rows, tables, slots_of, &mut self.scratch);
-        encoded.meta.groups = groups::add(&encoded, slots_of.len(), tables, &mut self.index)?;
-        encoded.meta.offset = self.at;
-        self.write(&encoded.bytes)?;
-        self.hashes.extend(encoded.hashes.into_iter().map(|(hash, row)| (hash, self.rows + row)));
-        self.rows += encoded.meta.rows;
-        self.blocks.push(encoded.meta);
+        let totals = Totals { fields: tables.fields.len(), streams: tables.streams.len(), shapes: slots_of.len() };
+        let read = Block::read(&encoded.meta, totals, &encoded.bytes)?;
+        encoded.meta.groups = groups::add(&read, &encoded.bytes, &mut self.index)?;
+        self.place(encoded.meta, &[&encoded.bytes], &encoded.hashes, &encoded.streams)
+    }
+
+    /// Adds a block of another segment, its pages as they are.
+    pub(crate) fn copy_block(
+        &mut self,
+        from: &Segment,
+        index: usize,
+        tables: &mut Tables,
+        shapes: &mut ShapeInterner,
+    ) -> Result<()> {
+        let mut copied = Copied::read(from, index)?;
+        let head = copied.renumber(from, tables, shapes)?;
+        copied.meta.groups = groups::add(&copied.block, &copied.bytes, &mut self.index)?;
+        let hashes = copied.hashes(from)?;
+        self.place(copied.meta, &[&copied.bytes, &head], &hashes, &copied.streams)
+    }
+
+    fn place(&mut self, meta: BlockMeta, parts: &[&[u8]], hashes: &[(u64, u32)], streams: &[(u32, u32)]) -> Result<()> {
+        let meta = BlockMeta { offset: self.at, ..meta };
+        let rows = self.rows.checked_add(meta.rows).filter(|rows| *rows <= rowindex::ROWS_MAX);
+        let rows = rows.ok_or_else(|| Error::invalid("a segment of more rows than it can number"))?;
+        parts.iter().try_for_each(|part| self.write(part))?;
+        self.hashes.extend(hashes.iter().map(|(hash, row)| rowindex::entry(*hash, self.rows + row)));
+        for (stream, rows) in streams {
+            let place = *stream as usize;
+            self.stream_rows.resize(self.stream_rows.len().max(place + 1), 0);
+            if let Some(sum) = self.stream_rows.get_mut(place) {
+                *sum += u64::from(*rows);
+            }
+        }
+        self.rows = rows;
+        self.blocks.push(meta);
         Ok(())
     }
 
@@ -138,16 +180,27 @@ impl SegmentWriter {
             self.file.sync_all().map_err(|e| Error::io("sync", &self.temporary, e))?;
         }
         self.env.rename(&self.temporary, &self.path).map_err(|e| Error::io("name", &self.path, e))?;
+        self.is_named = true;
         let directory = self.path.parent().unwrap_or(Path::new("."));
         if !planted::on("segment-name-not-synced") {
             self.env.sync_dir(directory).map_err(|e| Error::io("sync", directory, e))?;
         }
-        Ok(Written { bytes: self.at, crc: self.crc.finalize() })
+        let crc = std::mem::take(&mut self.crc).finalize();
+        Ok(Written { bytes: self.at, crc, stream_rows: std::mem::take(&mut self.stream_rows) })
     }
 
     fn piece(&mut self, bytes: &[u8], raw: usize) -> Result<Piece> {
         let piece = Piece { offset: self.at, len: bytes.len() as u64, raw: raw as u64, crc: crc32fast::hash(bytes) };
         self.write(bytes)?;
         Ok(piece)
+    }
+}
+
+impl Drop for SegmentWriter {
+    fn drop(&mut self) {
+        if !self.is_named {
+            // A start removes it where this does not.
+            let _left_behind = self.env.remove_file(&self.temporary);
+        }
     }
 }

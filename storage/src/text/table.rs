@@ -6,7 +6,7 @@
 use super::shape::{Shape, WHOLE_KEY};
 use crate::codec::{Reader, put_bytes};
 use crate::error::{Error, Result};
-use crate::limits::SEGMENT_SHAPES_MAX;
+use crate::limits::{SEGMENT_SHAPE_BYTES_MAX, SEGMENT_SHAPES_MAX};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ impl ShapeTable {
 pub(crate) struct ShapeInterner {
     table: Arc<ShapeTable>,
     numbers: FxHashMap<Arc<[u8]>, u32>,
-    bytes: usize,
+    key_bytes: usize,
 }
 
 impl ShapeInterner {
@@ -101,7 +101,7 @@ impl ShapeInterner {
         if let Some(key) = table.keys.last() {
             self.numbers.insert(Arc::clone(key), number);
         }
-        self.bytes += key.len() + 96;
+        self.key_bytes += key.len();
         Ok(number)
     }
 
@@ -112,7 +112,12 @@ impl ShapeInterner {
 
     /// About how much memory it takes.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.key_bytes + self.numbers.len() * 96
+    }
+
+    /// Whether a segment can have all of these shapes.
+    pub(crate) fn fits_segment(&self) -> bool {
+        self.table.len() <= SEGMENT_SHAPES_MAX && self.key_bytes <= SEGMENT_SHAPE_BYTES_MAX
     }
 }
 

@@ -100,6 +100,8 @@ pub(crate) fn options() -> Options {
         wal_file_bytes: 32 << 10,
         flush_interval: Duration::from_millis(1),
         default_ttl_days: None,
+        // Of the blocks here some are copied and some encoded again.
+        copy_rows_min: 24,
         ..Options::new("/data")
     }
 }

@@ -1,0 +1,294 @@
+//! Writes segments anew, as few as their rows belong together in, without the rows that leave.
+//!
+//! First a plan, by entries and heads of blocks: which rows of which block go into which file. Then file by file: a block
+//! that goes there whole is copied; small ones, and what is left of those from which rows leave, are encoded again, together
+//! with their neighbours.
+//!
+//! Invariants
+//! * The rows of the new segments are those of the old ones but for [`Leaving`], with their numbers, arrivals and epochs.
+//! * Memory holds a few blocks, whatever the segments have.
+//! * The catalog takes the new and forgets the old in one commit; files go after it.
+use super::compact::Leaving;
+use super::seal::{self, Lineage, Rows, Sealed};
+use super::with_block;
+use crate::catalog::Change;
+use crate::engine::{LiveSegment, Shared};
+use crate::error::{ErrorKind, Result};
+use crate::limits::{BLOCK_ROWS_MAX, MIB};
+use crate::planted;
+use crate::retention::{DAY_NANOS, RetentionClass, day_of};
+use crate::scan::{Part, RowSet};
+use crate::segment::{BlockMeta, Identity, Input, SegmentWriter, Selection, Tables, Thawed};
+use crate::text::table::ShapeInterner;
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+#[cfg(test)]
+mod tests;
+
+/// Stored bytes from which a block is copied, however few rows it has.
+const FULL_BYTES: u64 = 8 * MIB as u64;
+/// Rows and stored bytes that are encoded again at once.
+const WAITING_ROWS: usize = 2 * BLOCK_ROWS_MAX;
+const WAITING_BYTES: u64 = 16 * MIB as u64;
+
+/// Rows of a block that go into one file.
+struct Piece<'a> {
+    live: &'a LiveSegment,
+    block: usize,
+    meta: &'a BlockMeta,
+    /// Nothing where all rows of the block go there.
+    rows: Option<RowSet>,
+}
+
+impl<'a> Piece<'a> {
+    fn new(live: &'a LiveSegment, block: usize, meta: &'a BlockMeta, rows: RowSet) -> Self {
+        let is_whole = rows.len() == meta.rows as usize;
+        Self { live, block, meta, rows: (!is_whole).then_some(rows) }
+    }
+
+    fn len(&self) -> usize {
+        self.rows.as_ref().map_or(self.meta.rows as usize, RowSet::len)
+    }
+
+    /// About the stored bytes of its rows.
+    fn bytes(&self) -> u64 {
+        self.meta.pages_len * self.len() as u64 / u64::from(self.meta.rows.max(1))
+    }
+}
+
+/// What goes into one file.
+struct NewFile<'a> {
+    class: RetentionClass,
+    day: i64,
+    pieces: Vec<Piece<'a>>,
+}
+
+impl Shared {
+    /// Writes segments anew without the rows that leave.
+    pub(super) fn rewrite(&self, group: &[LiveSegment], leaving: &Leaving) -> Result<()> {
+        let mut files = self.plan(group, leaving)?;
+        if planted::on("merge-drops-a-block") {
+            files.iter_mut().for_each(|file| drop(file.pieces.pop()));
+            files.retain(|file| !file.pieces.is_empty());
+        }
+        let lineage = Lineage {
+            sealed_seq: group.iter().map(|live| live.segment.footer.sealed_seq).max().unwrap_or(0),
+            replaces: group.iter().map(|live| live.record.id).collect(),
+        };
+        let sealed = self.write_files(&files, &lineage)?;
+        let (mut change, mut undo) = (Change::new(), Change::new());
+        for sealed in &sealed {
+            change.put_segment(&sealed.record)?;
+            undo.remove_segment(sealed.record.id);
+        }
+        for live in group {
+            undo.put_segment(&live.record)?;
+        }
+        for live in group.iter().filter(|_| !planted::on("merge-keeps-inputs")) {
+            change.remove_segment(live.record.id);
+        }
+        if planted::on("inputs-removed-before-commit") {
+            self.unlink(group);
+        }
+        self.commit_catalog(&change, &undo)?;
+        self.replace(&lineage.replaces, sealed, None);
+        if !planted::on("inputs-removed-before-commit") {
+            self.unlink(group);
+        }
+        Ok(())
+    }
+
+    /// Which rows go into which file.
+    fn plan<'a>(&self, group: &'a [LiveSegment], leaving: &Leaving) -> Result<Vec<NewFile<'a>>> {
+        let mut classes: BTreeMap<RetentionClass, BTreeMap<i64, Vec<Piece<'a>>>> = BTreeMap::new();
+        for live in group {
+            for (block, meta) in live.segment.footer.blocks.iter().enumerate() {
+                let divided = with_block(&live.segment, block, |part| self.divide(part, meta, leaving));
+                for ((class, day), rows) in self.blaming(live, divided)? {
+                    let piece = Piece::new(live, block, meta, rows);
+                    classes.entry(class).or_default().entry(day).or_default().push(piece);
+                }
+            }
+        }
+        let mut files = Vec::new();
+        for (class, mut days) in classes {
+            let sizes = days.iter().map(|(day, pieces)| (*day, pieces.iter().map(Piece::len).sum())).collect();
+            for (day, together) in seal::group_days(sizes) {
+                let pieces = together.iter().filter_map(|day| days.remove(day)).flatten().collect();
+                files.push(NewFile { class, day, pieces: unite(pieces) });
+            }
+        }
+        Ok(files)
+    }
+
+    /// The rows of a block that stay, by the class and day that they belong to.
+    fn divide(
+        &self,
+        part: &Part<'_>,
+        meta: &BlockMeta,
+        leaving: &Leaving,
+    ) -> Result<BTreeMap<(RetentionClass, i64), RowSet>> {
+        let stay = if leaving.may_take(part, meta) { leaving.stay(part)? } else { RowSet::all(part.rows()) };
+        if stay.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let day = |time: i64| time.div_euclid(DAY_NANOS);
+        let streams = part.stream_rows().unwrap_or_default();
+        let class_of: BTreeMap<u32, RetentionClass> =
+            streams.iter().map(|(stream, _)| (*stream, self.class_of(part.service(*stream)))).collect();
+        let mut classes = class_of.values();
+        let first = classes.next().copied().unwrap_or_default();
+        if classes.all(|class| *class == first) && day(meta.time_min) == day(meta.time_max) {
+            return Ok([((first, day(meta.time_min)), stay)].into());
+        }
+        let (times, streams) = (part.times()?, part.streams()?);
+        let mut divided: BTreeMap<(RetentionClass, i64), RowSet> = BTreeMap::new();
+        for row in stay.iter() {
+            let (Some(time), Some(stream)) = (times.get(row), streams.get(row)) else { continue };
+            let class = class_of.get(stream).copied().unwrap_or_default();
+            divided.entry((class, day(*time))).or_insert_with(|| RowSet::none(part.rows())).insert(row);
+        }
+        Ok(divided)
+    }
+
+    /// What was read of a segment; where it is damaged, its lost blocks are found first.
+    fn blaming<T>(&self, live: &LiveSegment, read: Result<T>) -> Result<T> {
+        read.inspect_err(|e| {
+            if e.kind() == ErrorKind::Corrupt {
+                self.find_losses(live);
+            }
+        })
+    }
+
+    fn write_files(&self, files: &[NewFile<'_>], lineage: &Lineage) -> Result<Vec<Sealed>> {
+        let mut sealed: Vec<Sealed> = Vec::new();
+        for file in files {
+            let identity = Identity {
+                id: self.next_segment.fetch_add(1, Ordering::SeqCst),
+                day: day_of(file.day.saturating_mul(DAY_NANOS)),
+                class: file.class,
+                created: self.env.now(),
+                sealed_seq: lineage.sealed_seq,
+                parts: files.len() as u32,
+                replaces: lineage.replaces.clone(),
+            };
+            match self.write_file(file, identity) {
+                Ok(written) => sealed.push(written),
+                Err(e) => {
+                    for written in &sealed {
+                        // Nobody names it; a start removes it where this does not.
+                        let _left_behind = self.env.remove_file(written.segment.path());
+                    }
+                    return Err(e);
+                }
+            }
+        }
+        Ok(sealed)
+    }
+
+    fn write_file(&self, file: &NewFile<'_>, identity: Identity) -> Result<Sealed> {
+        let place = self.place();
+        let mut merge = Merge::new(seal::begin(&place, &identity)?);
+        let mut waiting = Waiting::default();
+        for piece in &file.pieces {
+            let is_full = piece.meta.rows as usize >= self.options.copy_rows_min || piece.meta.pages_len >= FULL_BYTES;
+            if piece.rows.is_none() && is_full {
+                self.blaming(piece.live, merge.copy(piece))?;
+                continue;
+            }
+            waiting.add(self.blaming(piece.live, merge.thaw(piece))?, piece);
+            if waiting.is_full() {
+                merge.encode(&std::mem::take(&mut waiting).pieces)?;
+            }
+        }
+        merge.encode(&waiting.pieces)?;
+        seal::finish(&place, merge.writer, identity, &merge.tables, &merge.shapes.snapshot())
+    }
+}
+
+/// Pieces in the order of their rows, with one for each block.
+fn unite(mut pieces: Vec<Piece<'_>>) -> Vec<Piece<'_>> {
+    pieces.sort_by_key(|piece| (piece.meta.epoch, piece.meta.first_seq, piece.live.record.id, piece.block));
+    let mut united: Vec<Piece<'_>> = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let last =
+            united.last_mut().filter(|last| (last.live.record.id, last.block) == (piece.live.record.id, piece.block));
+        match (last, &piece.rows) {
+            (Some(last), Some(more)) => {
+                let mut rows = last.rows.take().unwrap_or_else(|| RowSet::none(piece.meta.rows as usize));
+                rows.or(more);
+                *last = Piece::new(last.live, last.block, last.meta, rows);
+            }
+            _ => united.push(piece),
+        }
+    }
+    united
+}
+
+/// Rows that were decoded, and which of the new segment's shapes each of theirs is.
+type Decoded = (Thawed, Vec<u32>);
+
+/// Rows that wait for others to be encoded with.
+#[derive(Default)]
+struct Waiting {
+    pieces: Vec<Decoded>,
+    rows: usize,
+    bytes: u64,
+}
+
+impl Waiting {
+    fn add(&mut self, decoded: Decoded, piece: &Piece<'_>) {
+        self.pieces.push(decoded);
+        self.rows += piece.len();
+        self.bytes += piece.bytes();
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows >= WAITING_ROWS || self.bytes >= WAITING_BYTES
+    }
+}
+
+/// A file on its way.
+struct Merge {
+    writer: SegmentWriter,
+    tables: Tables,
+    shapes: ShapeInterner,
+}
+
+impl Merge {
+    fn new(writer: SegmentWriter) -> Self {
+        Self { writer, tables: Tables::default(), shapes: ShapeInterner::default() }
+    }
+
+    fn copy(&mut self, piece: &Piece<'_>) -> Result<()> {
+        self.writer.copy_block(&piece.live.segment, piece.block, &mut self.tables, &mut self.shapes)
+    }
+
+    fn thaw(&mut self, piece: &Piece<'_>) -> Result<Decoded> {
+        let segment = &piece.live.segment;
+        let rows: Option<Vec<u32>> = piece.rows.as_ref().map(|rows| rows.iter().map(|row| row as u32).collect());
+        let thawed = Thawed::read(segment, piece.block, rows.as_deref())?;
+        let table = segment.shapes()?;
+        let map = thawed.shapes.iter().map(|shape| self.shapes.intern(table.key(*shape))).collect::<Result<_>>()?;
+        Ok((thawed, map))
+    }
+
+    fn encode(&mut self, pieces: &[Decoded]) -> Result<()> {
+        let table = self.shapes.snapshot();
+        let selection = Selection { table: &table, numbers: (0..table.len() as u32).collect() };
+        let tables = &mut self.tables;
+        let inputs: Vec<Input<'_>> = pieces
+            .iter()
+            .map(|(rows, map)| Input::new(&rows.batch, rows.epoch, &rows.seqs, &rows.arrivals, map, &selection, tables))
+            .collect();
+        let rows: Rows = (0u32..)
+            .zip(&inputs)
+            .flat_map(|(number, input)| (0..input.rows()).map(move |row| (number, row as u16)))
+            .collect();
+        for block in seal::blocks(&inputs, &rows, self.tables.streams.len()) {
+            self.writer.add_block(&inputs, &block, &self.tables, table.slots())?;
+        }
+        Ok(())
+    }
+}
