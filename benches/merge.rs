@@ -1,7 +1,7 @@
 //! Merging small segments: processor seconds for a million rows, and bytes a row before and after.
 //!
 //! `cargo bench --bench merge [-- FILE | ROWS]`. A million rows are sealed as eight segments, then merged into one.
-#![allow(missing_docs, reason = "a program for people, which fails by panicking")]
+#![allow(missing_docs, clippy::indexing_slicing, reason = "a program for people, which fails by panicking")]
 #[allow(dead_code, reason = "each program uses a part")]
 mod support;
 #[allow(dead_code, reason = "each program uses a part")]

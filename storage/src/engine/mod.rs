@@ -18,6 +18,7 @@ pub use check::{CheckReport, check};
 pub(crate) use clock::{Clock, ClockRow};
 pub use commit::{Ack, Append, Appended};
 pub(crate) use config::Configs;
+pub(crate) use recovery::set_aside;
 
 use crate::catalog::{Catalog, Change, EffectRow, Meta, SegmentRecord, SegmentState, Table};
 use crate::env::{DirLock, Env};

@@ -299,7 +299,7 @@ fn lost(record: &SegmentRecord, why: &str) -> String {
 }
 
 /// Moves a damaged file to the quarantine.
-pub(super) fn set_aside(env: &dyn Env, layout: &Layout, path: &Path, troubles: &mut Vec<String>) {
+pub(crate) fn set_aside(env: &dyn Env, layout: &Layout, path: &Path, troubles: &mut Vec<String>) {
     let Some(name) = path.file_name() else { return };
     let to = layout.quarantine().join(name);
     let moved = env.rename(path, &to).and_then(|()| env.sync_dir(&layout.quarantine()));

@@ -11,6 +11,7 @@ mod delete;
 mod disk;
 mod retain;
 mod rewrite;
+mod salvage;
 mod scrub;
 mod seal;
 mod spares;

@@ -277,12 +277,17 @@ impl Shared {
         Ok(())
     }
 
+    /// Forgets what was found out about a segment that is gone.
+    pub(super) fn forget(&self, live: &LiveSegment) {
+        self.census.forget_segment(live.record.id);
+        self.lost.forget(live.record.id);
+    }
+
     /// Removes the files of segments that the catalog has forgotten. A file that stays is removed at the next start.
     pub(super) fn unlink(&self, gone: &[LiveSegment]) {
         let mut directories: BTreeSet<&Path> = BTreeSet::new();
         for live in gone {
-            self.census.forget_segment(live.record.id);
-            self.lost.forget(live.record.id);
+            self.forget(live);
             let path = live.segment.path();
             match self.env.remove_file(path) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => {

@@ -32,6 +32,15 @@ const FULL_BYTES: u64 = 8 * MIB as u64;
 const WAITING_ROWS: usize = 2 * BLOCK_ROWS_MAX;
 const WAITING_BYTES: u64 = 16 * MIB as u64;
 
+/// Which blocks of a segment are written anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blocks {
+    /// All: where one is damaged, nothing is.
+    All,
+    /// All that are not known to be damaged.
+    Sound,
+}
+
 /// Rows of a block that go into one file.
 struct Piece<'a> {
     live: &'a LiveSegment,
@@ -67,7 +76,16 @@ struct NewFile<'a> {
 impl Shared {
     /// Writes segments anew without the rows that leave.
     pub(super) fn rewrite(&self, group: &[LiveSegment], leaving: &Leaving) -> Result<()> {
-        let mut files = self.plan(group, leaving)?;
+        self.supersede(group, leaving, Blocks::All)?;
+        if !planted::on("inputs-removed-before-commit") {
+            self.unlink(group);
+        }
+        Ok(())
+    }
+
+    /// Writes segments anew and lets the catalog forget the old; their files stay.
+    pub(super) fn supersede(&self, group: &[LiveSegment], leaving: &Leaving, blocks: Blocks) -> Result<()> {
+        let mut files = self.plan(group, leaving, blocks)?;
         if planted::on("merge-drops-a-block") {
             files.iter_mut().for_each(|file| drop(file.pieces.pop()));
             files.retain(|file| !file.pieces.is_empty());
@@ -93,17 +111,17 @@ impl Shared {
         }
         self.commit_catalog(&change, &undo)?;
         self.replace(&lineage.replaces, sealed, None);
-        if !planted::on("inputs-removed-before-commit") {
-            self.unlink(group);
-        }
         Ok(())
     }
 
     /// Which rows go into which file.
-    fn plan<'a>(&self, group: &'a [LiveSegment], leaving: &Leaving) -> Result<Vec<NewFile<'a>>> {
+    fn plan<'a>(&self, group: &'a [LiveSegment], leaving: &Leaving, blocks: Blocks) -> Result<Vec<NewFile<'a>>> {
         let mut classes: BTreeMap<RetentionClass, BTreeMap<i64, Vec<Piece<'a>>>> = BTreeMap::new();
         for live in group {
             for (block, meta) in live.segment.footer.blocks.iter().enumerate() {
+                if blocks == Blocks::Sound && self.lost.contains(live.record.id, block) {
+                    continue;
+                }
                 let divided = with_block(&live.segment, block, |part| self.divide(part, meta, leaving));
                 for ((class, day), rows) in self.blaming(live, divided)? {
                     let piece = Piece::new(live, block, meta, rows);

@@ -116,10 +116,12 @@ impl Shared {
     }
 
     fn scrub_tables(&self, live: &LiveSegment, fresh: &Segment, report: &mut ScrubReport) {
-        if let Err(e) = fresh.verify_index() {
-            // An index only helps to find; every row is there without it.
-            report.damaged.push(e.to_string());
-            self.trouble(e.to_string());
+        // No row needs these: an index only helps to find.
+        for verified in [fresh.verify_head(), fresh.verify_index()] {
+            if let Err(e) = verified {
+                report.damaged.push(e.to_string());
+                self.trouble(e.to_string());
+            }
         }
         if let Err(e) = fresh.verify_shapes() {
             report.damaged.push(e.to_string());

@@ -17,6 +17,15 @@ use serde::{Deserialize, Serialize};
 const VERSION: u16 = 1;
 /// Bytes before the first block.
 pub(crate) const HEAD_BYTES: u64 = 8;
+
+/// The first bytes of a file: they name it for people and programs that look at its beginning.
+pub(crate) fn head() -> [u8; HEAD_BYTES as usize] {
+    let mut head = [0; HEAD_BYTES as usize];
+    let (magic, version) = head.split_at_mut(4);
+    magic.copy_from_slice(&SEGMENT_MAGIC);
+    version.copy_from_slice(&u32::from(VERSION).to_le_bytes());
+    head
+}
 /// Bytes after the footer.
 pub(crate) const TAIL_BYTES: u64 = 8;
 const FOOTER_MAGIC: [u8; 4] = *b"LYF1";

@@ -5,14 +5,13 @@
 //! * Damage is an error that names the file.
 use super::block_reader::Block;
 use super::cache::{Item, ReadCache};
-use super::footer::{Footer, HEAD_BYTES, Piece, TAIL_BYTES};
+use super::footer::{self, Footer, HEAD_BYTES, Piece, TAIL_BYTES};
 use super::index::ShapeIndex;
 use super::numbers::Totals;
 use super::pages::Source;
 use super::rowindex::{self, RowIndex};
 use crate::env::{Env, File, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::SEGMENT_MAGIC;
 use crate::record::FieldPath;
 use crate::text::table::ShapeTable;
 use std::path::{Path, PathBuf};
@@ -234,23 +233,27 @@ impl Segment {
     }
 
     /// Reads and checks every byte.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn verify(&self) -> Result<()> {
+        self.verify_head()?;
         self.verify_shapes()?;
         self.verify_index()?;
         (0..self.block_count()).try_for_each(|index| self.verify_block(index))
     }
 
-    /// Reads and checks the head of the file and the shapes, whatever was read before.
+    /// Reads and checks the first bytes of the file, which nothing else needs.
+    pub(crate) fn verify_head(&self) -> Result<()> {
+        let mut head = [0u8; HEAD_BYTES as usize];
+        self.source.read(0, &mut head)?;
+        if head == footer::head() {
+            return Ok(());
+        }
+        Err(Error::corrupt("the head is damaged").context(self.path().display()))
+    }
+
+    /// Reads and checks the shapes, whatever was read before.
     pub(crate) fn verify_shapes(&self) -> Result<()> {
-        let checked = || {
-            let mut head = [0u8; HEAD_BYTES as usize];
-            self.source.read(0, &mut head)?;
-            if head.get(..4) != Some(&SEGMENT_MAGIC[..]) {
-                return Err(Error::corrupt("the head is damaged"));
-            }
-            self.read_shapes(&self.source).map(drop)
-        };
-        checked().map_err(|e: Error| e.context(self.path().display()))
+        self.read_shapes(&self.source).map(drop).map_err(|e| e.context(self.path().display()))
     }
 
     /// Reads and checks the index, and that of rows.

@@ -7,7 +7,7 @@
 use super::block::{self, BlockMeta, Input, Tables};
 use super::block_reader::Block;
 use super::copy::Copied;
-use super::footer::{Footer, FooterField, HEAD_BYTES, Piece};
+use super::footer::{self, Footer, FooterField, HEAD_BYTES, Piece};
 use super::groups;
 use super::index::IndexBuilder;
 use super::numbers::Totals;
@@ -16,7 +16,7 @@ use super::rowindex;
 use super::text_lane::Scratch;
 use crate::env::{Env, File, OpenMode};
 use crate::error::{Error, Result};
-use crate::layout::{SEGMENT_MAGIC, TEMPORARY};
+use crate::layout::TEMPORARY;
 use crate::planted;
 use crate::retention::RetentionClass;
 use crate::text::table::{ShapeInterner, ShapeTable};
@@ -83,9 +83,7 @@ impl SegmentWriter {
             index: IndexBuilder::new()?,
             is_named: false,
         };
-        let mut head = SEGMENT_MAGIC.to_vec();
-        head.extend_from_slice(&1u32.to_le_bytes());
-        writer.write(&head)?;
+        writer.write(&footer::head())?;
         debug_assert_eq!(writer.at, HEAD_BYTES);
         Ok(writer)
     }

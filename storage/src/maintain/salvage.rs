@@ -1,0 +1,145 @@
+//! Saves what is sound of damaged segments, for whoever repairs a directory.
+//!
+//! A damaged block is lost; the other blocks of its segment are copied into a segment of their own, which takes the place
+//! of the damaged one. That file is kept in quarantine. Where only an index is damaged nothing is lost: the copy has a
+//! sound one.
+//!
+//! Invariants
+//! * Every row that a search would show before is shown after it.
+//! * Nothing is removed: a damaged file is set aside once the catalog names what was saved of it.
+use super::compact::Leaving;
+use super::rewrite::Blocks;
+use crate::engine::{LiveSegment, Shared, locked, set_aside};
+use crate::error::Result;
+use std::collections::BTreeMap;
+
+impl Shared {
+    /// Verifies every segment and writes those anew that are damaged, without what is lost. Says what it did.
+    pub(crate) fn salvage(&self) -> Result<Vec<String>> {
+        let _held = locked(&self.maintenance);
+        self.scrub_all()?;
+        let mut said = Vec::new();
+        for live in self.live_segments() {
+            let segment = &live.segment;
+            let helps = segment.verify_head().and_then(|()| segment.verify_index());
+            if self.lost.touches(live.record.id) || helps.is_err() {
+                self.salvage_segment(&live, &mut said)?;
+            }
+        }
+        Ok(said)
+    }
+
+    fn salvage_segment(&self, live: &LiveSegment, said: &mut Vec<String>) -> Result<()> {
+        let path = live.segment.path();
+        let is_lost = |block: &usize| self.lost.contains(live.record.id, *block);
+        let lost: u64 = (0..live.segment.block_count())
+            .filter(is_lost)
+            .filter_map(|block| live.segment.footer.blocks.get(block))
+            .map(|meta| u64::from(meta.rows))
+            .sum();
+        // Nothing expires by being repaired.
+        let leaving = Leaving::at(self, i64::MIN, BTreeMap::new());
+        self.supersede(std::slice::from_ref(live), &leaving, Blocks::Sound)?;
+        let kept = live.record.rows - lost;
+        said.push(format!("{}: {kept} records were saved, {lost} are lost", path.display()));
+        set_aside(&*self.env, &self.layout, path, said);
+        self.forget(live);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::batch::BatchBuilder;
+    use crate::engine::{Ack, Append, CheckReport, Engine, Options, check};
+    use crate::env::Env;
+    use crate::env::sim::SimEnv;
+    use crate::segment::Segment;
+    use std::collections::BTreeMap;
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+
+    fn open(env: &SimEnv, copy_rows_min: usize) -> Arc<Engine> {
+        let options = Options { background: false, wal_file_bytes: 64 << 10, copy_rows_min, ..Options::new("/data") };
+        Engine::open(Arc::new(env.process()), options).unwrap()
+    }
+
+    /// A closed directory with one segment of three blocks, sixty rows each.
+    fn store() -> SimEnv {
+        let env = SimEnv::new(5);
+        let engine = open(&env, 1);
+        for block in 0..3u64 {
+            let mut builder = BatchBuilder::new();
+            for number in block * 60..block * 60 + 60 {
+                builder.begin_row();
+                builder.string("_msg", &format!("row {number} of block{block} was read"));
+                builder.string("trace", &format!("{:032x}", u128::from(number) * 0x0123_4567_89AB_CDEF_0011));
+                builder.commit_row();
+            }
+            engine.append(Append::new(builder.finish().unwrap(), Ack::Wal)).unwrap();
+            engine.seal().unwrap();
+        }
+        engine.compact().unwrap();
+        engine.close().unwrap();
+        env
+    }
+
+    fn segment_file(env: &SimEnv) -> PathBuf {
+        let is_segment = |path: &PathBuf| path.starts_with("/data/segments");
+        env.files().into_iter().map(|(path, _)| path).find(is_segment).unwrap()
+    }
+
+    fn rows(env: &SimEnv) -> BTreeMap<u64, String> {
+        let engine = open(env, 1);
+        let mut rows = BTreeMap::new();
+        engine.for_each(|record| drop(rows.insert(record.seq, record.to_json(|_| true)))).unwrap();
+        assert_eq!(engine.troubles(), Vec::<String>::new());
+        engine.close().unwrap();
+        rows
+    }
+
+    fn checked(env: &SimEnv, repair: bool) -> CheckReport {
+        let env: Arc<dyn Env> = Arc::new(env.process());
+        check(&env, Path::new("/data"), repair).unwrap()
+    }
+
+    #[test]
+    fn a_repair_keeps_every_record_but_those_of_the_damaged_block() {
+        let env = store();
+        let (all, path) = (rows(&env), segment_file(&env));
+        let block = Segment::open(&env, &path, &Arc::default()).unwrap().footer.blocks[1].clone();
+        env.flip_bit(&path, block.offset + block.pages_len / 2, 3).unwrap();
+        let named = format!("records {} to {}, 60 of them", block.first_seq, block.last_seq);
+        let report = checked(&env, false);
+        assert!(!report.ok && report.lines.iter().any(|line| line.contains(&named)), "{:?}", report.lines);
+        assert_eq!(segment_file(&env), path, "without repair nothing changes");
+        let report = checked(&env, true);
+        assert!(report.lines.iter().any(|line| line.contains("120 records were saved, 60 are lost")), "{report:?}");
+        assert!(env.exists(&Path::new("/data/quarantine").join(path.file_name().unwrap())).unwrap());
+        assert!(checked(&env, false).ok);
+        let mut kept = all;
+        kept.retain(|seq, _| !(block.first_seq..=block.last_seq).contains(seq));
+        assert_eq!(rows(&env), kept);
+    }
+
+    #[test]
+    fn a_bit_flipped_anywhere_costs_what_is_named_and_nothing_else() {
+        let whole = store();
+        let (all, path, snapshot) = (rows(&whole), segment_file(&whole), whole.snapshot());
+        let bytes = whole.read_raw(&path).unwrap().len() as u64;
+        let mut lossless = 0;
+        for at in (0..bytes).step_by(41) {
+            let env = SimEnv::from_snapshot(&snapshot, at);
+            env.flip_bit(&path, at, (at % 8) as u8).unwrap();
+            if checked(&env, true).ok {
+                panic!("byte {at} is not found");
+            }
+            assert!(checked(&env, false).ok, "byte {at}");
+            let kept = rows(&env);
+            assert!(kept.iter().all(|row| all.get(row.0) == Some(row.1)), "byte {at}");
+            assert_eq!(kept.len() % 60, 0, "byte {at}");
+            lossless += usize::from(kept.len() == all.len());
+        }
+        assert!(lossless > 0, "damage to an index costs nothing");
+    }
+}
