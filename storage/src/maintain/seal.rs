@@ -23,6 +23,9 @@ const FILES_PER_CLASS_MAX: usize = 8;
 /// Rows that go into one file: (input, row), in the order of their sequence numbers.
 pub(super) type Rows = Vec<(u32, u16)>;
 
+/// Shapes of one text each that a segment keeps. More of them are free text, which is smaller without shapes.
+const SINGLE_SHAPES_MAX: usize = 4_096;
+
 /// Where segments are written, and as what.
 pub(crate) struct Place<'a> {
     pub(crate) env: &'a Arc<dyn Env>,
@@ -229,11 +232,16 @@ fn cut(rows: &[(u32, u16)], done: &mut Vec<Rows>) {
     }
 }
 
-/// The shapes that segments of these batches keep: all that are used, or the most used where the limits are passed.
+/// The shapes that segments of these batches keep: all that are used, or the most used where the limits are passed, and
+/// those of one text only where they are few or a small part.
 /// `used` says how often each shape of the table occurs.
 pub(crate) fn select_shapes<'a>(table: &'a ShapeTable, used: &[u64]) -> Result<(Selection<'a>, ShapeTable)> {
     let count = |shape: u32| used.get(shape as usize).copied().unwrap_or(0);
     let mut order: Vec<u32> = (1..table.len() as u32).filter(|shape| count(*shape) > 0).collect();
+    let singles = order.iter().filter(|shape| count(**shape) == 1).count();
+    if singles > SINGLE_SHAPES_MAX && singles > order.len() / 2 {
+        order.retain(|shape| count(*shape) > 1);
+    }
     let bytes: usize = order.iter().map(|shape| table.key(*shape).len()).sum();
     if order.len() >= SEGMENT_SHAPES_MAX || bytes > SEGMENT_SHAPE_BYTES_MAX {
         order.sort_by_key(|shape| Reverse(count(*shape)));

@@ -118,6 +118,15 @@ impl Test {
         }
     }
 
+    /// Words that the text of every row that passes has, each as a part of one word or all of it.
+    pub(crate) fn words(&self) -> Vec<Needle<'_>> {
+        let needle = match self {
+            Self::Exact(exact) => Some(Needle::closed(&exact.text, false)),
+            _ => self.needle(),
+        };
+        needle.into_iter().flat_map(Needle::words).collect()
+    }
+
     /// What the index is asked: words that the text of every row that passes has.
     pub(crate) fn index_query(&self) -> Option<WordQuery> {
         match self {

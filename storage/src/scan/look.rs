@@ -11,7 +11,7 @@ use super::filter::{Test, Verdict};
 use super::needle::{Class, Digits, Needle, Place, What};
 use super::part::SealedPart;
 use crate::error::Result;
-use crate::segment::{BlockLane, Directory, GROUP_TEXTS, Kind, Run, Slot, Words, add};
+use crate::segment::{BlockLane, Directory, Kind, Run, Slot, WholeTexts, Words, add, group_texts};
 use crate::text::shape::{Shape, WHOLE};
 
 /// Which values of a shape pass, counted in values of that shape.
@@ -126,7 +126,8 @@ fn whole_texts(
     answer: &Answer,
     count: usize,
 ) -> Result<Says> {
-    let groups = candidates(part, number, answer, count);
+    let each = group_texts(count, part.block.whole_bytes(lane));
+    let groups = candidates(part, number, answer, count.div_ceil(each));
     if groups.as_ref().is_some_and(Vec::is_empty) {
         return Ok(Says::No);
     }
@@ -134,10 +135,24 @@ fn whole_texts(
     let mut texts = part.block.whole_texts(lane, count, &source)?;
     let mut ranks = Vec::new();
     let ranges = match groups {
-        Some(groups) => groups.iter().map(|g| (g * GROUP_TEXTS, count.min((g + 1) * GROUP_TEXTS))).collect(),
+        Some(groups) => groups.iter().map(|g| (g * each, count.min((g + 1) * each))).collect(),
         None => vec![(0, count)],
     };
+    let words: Vec<Needle<'_>> = test.words().into_iter().take(8).collect();
+    let has = |word: &str| words.iter().rev().fold(0, |bits, needle| bits << 1 | u8::from(needle.is_in(word)));
+    let wanted = words.iter().fold(0u8, |bits, _| bits << 1 | 1);
+    let sieve = if words.is_empty() { None } else { texts.sieve(wanted, has) };
+    // A text that has a word with the whole needle in it needs no other look.
+    let is_all = test.needle().is_some_and(|needle| needle.is_in_one_word());
     for (from, to) in ranges {
+        if let Some(sieve) = &sieve {
+            for rank in texts.sift(sieve, from, to, has)? {
+                if is_all || passes_whole(&mut texts, rank as usize, test, part)? {
+                    ranks.push(rank);
+                }
+            }
+            continue;
+        }
         texts.load(from, to)?;
         add(&part.counters.texts_rebuilt, (to - from) as u64);
         let passes = |rank: &usize| std::str::from_utf8(texts.get(*rank)).is_ok_and(|text| test.matches(text));
@@ -146,11 +161,18 @@ fn whole_texts(
     Ok(Says::of(ranks, count))
 }
 
+/// Asks one whole text.
+fn passes_whole(texts: &mut WholeTexts<'_>, rank: usize, test: &Test, part: &SealedPart<'_>) -> Result<bool> {
+    texts.load(rank, rank + 1)?;
+    add(&part.counters.texts_rebuilt, 1);
+    Ok(std::str::from_utf8(texts.get(rank)).is_ok_and(|text| test.matches(text)))
+}
+
 /// The groups of a lane that can have texts that pass, counted in the lane; nothing where the index has none of it.
-fn candidates(part: &SealedPart<'_>, number: usize, answer: &Answer, count: usize) -> Option<Vec<usize>> {
+fn candidates(part: &SealedPart<'_>, number: usize, answer: &Answer, expected: usize) -> Option<Vec<usize>> {
     let found = answer.groups()?;
     let (first, n) = part.segment.groups(part.index, number)?;
-    if n as usize != count.div_ceil(GROUP_TEXTS) {
+    if n as usize != expected {
         return None;
     }
     let from = found.partition_point(|group| *group < first);

@@ -8,7 +8,7 @@
 //! * *No* and *yes* hold for every text of the layout; what is not known for certain is *look*.
 //! * Ends are closed only where the needle has a word character there.
 use super::filter::Verdict;
-use crate::text::words::{fold, is_word};
+use crate::text::words::{fold, is_word, words};
 use std::borrow::Cow;
 
 /// What is looked for.
@@ -39,6 +39,17 @@ impl<'a> Needle<'a> {
     /// The same, whatever follows it.
     pub(crate) fn with_open_end(self) -> Self {
         Self { closed_end: false, ..self }
+    }
+
+    /// Its words, each as it has to lie in a word of every text that has the needle.
+    pub(crate) fn words(self) -> impl Iterator<Item = Needle<'a>> {
+        let len = self.text.len();
+        words(self.text).map(move |word| Needle {
+            text: self.text.get(word.span.clone()).unwrap_or_default(),
+            any_case: self.any_case,
+            closed_start: self.closed_start || word.span.start > 0,
+            closed_end: self.closed_end || word.span.end < len,
+        })
     }
 
     /// Whether it is found by its bytes alone.

@@ -214,6 +214,47 @@ fn slots_of_every_class_are_compared_right() {
     compare_everywhere(&lines(1_500), &asked);
 }
 
+/// Texts with too many variables for a shape, out of words that come again and some that do not.
+fn long_texts(n: usize) -> Vec<String> {
+    let words = ["error", "Error", "err42", "connection", "a_b", "日本語", "Çelik", "çelik", "x7y", "failed"];
+    let between = [" ", " ", " ", ", ", ": ", "→", "\n\t", "  "];
+    let pick = |i: usize, k: usize| i.wrapping_mul(2_654_435_761).wrapping_add(k.wrapping_mul(40_503)) >> 7;
+    let text = |i: usize| {
+        let parts = (0..70 + i % 9).map(|k| {
+            let word = match pick(i, k) % 40 {
+                0 => format!("only{}x{k}", i * 31),
+                1 => format!("rest{}", "z".repeat(pick(k, i) % 300)),
+                _ => words[pick(k, i) % words.len()].to_string(),
+            };
+            format!("{}{word}{}", k % 10, between[pick(i, k + 1) % between.len()])
+        });
+        parts.collect()
+    };
+    (0..n).map(text).collect()
+}
+
+#[test]
+fn texts_that_are_kept_as_words_are_searched_right() {
+    let texts = long_texts(90);
+    let cut = |i: usize, from: usize, len: usize| -> String { texts[i].chars().skip(from).take(len).collect() };
+    let mut asked: Vec<String> = [
+        "error", "1error", "Err", "only31x0", "only", "x7y", "日本", "çelik", "zzz", "z", "→", ", ", "nowhere",
+        "err 2", "",
+    ]
+    .map(str::to_string)
+    .into();
+    asked.extend([cut(3, 0, 40), cut(9, 17, 5), cut(40, 200, 33), cut(77, 301, 12), texts[5].clone()]);
+    compare_everywhere(&texts, &asked);
+    // What lies in one word is found among words: no text is put together.
+    let engine = open(&SimEnv::new(7), usize::MAX, 1 << 24);
+    append(&engine, &texts);
+    engine.seal().unwrap();
+    let (found, stats) = count(&engine, "_msg", Test::Substring("zzz".into()));
+    assert!(found > 0 && stats.texts_rebuilt == 0, "{found} {stats:?}");
+    let (found, stats) = count(&engine, "_msg", Test::Substring("stz zz".into()));
+    assert!(found == 0 && stats.texts_rebuilt < texts.len() as u64, "{stats:?}");
+}
+
 /// Texts over the limit of a shape, each with one rare word.
 fn plain(n: usize) -> Vec<String> {
     let rare = |i: usize| ["alder", "birch", "cedar", "maple"][i * 4 / n.max(1)];

@@ -436,9 +436,9 @@ fn put_streams(of_rows: &[u32], pages: &mut PageWriter, body: &mut Vec<u8>) -> V
     };
     let counts: Vec<usize> = streams.iter().map(|(_, rows)| *rows as usize).collect();
     counts.iter().for_each(|rows| put_varint(body, *rows as u64));
-    let as_bytes = ints::prefer_bytes_of(&counts);
-    body.push(u8::from(as_bytes));
-    ints::put_codes(&codes, counts.len(), as_bytes, pages, body);
+    let (form, _) = ints::CodeForm::of(&counts);
+    body.push(form as u8);
+    ints::put_codes(&codes, counts.len(), form, pages, body);
     streams
 }
 

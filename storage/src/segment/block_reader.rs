@@ -5,11 +5,12 @@
 //! * A block that is damaged gives an error, never another row's value.
 use super::block::{Arrivals, BlockMeta};
 use super::head;
-use super::ints::{IntHead, read_codes};
-use super::look::{Directory, WholeTexts, Words};
+use super::ints::{CodeForm, IntHead, read_codes};
+use super::look::{Directory, Words};
 use super::numbers::{Numbers, Totals};
 use super::pages::{Pages, Source, Stream};
 use super::text_lane::{Shapes, TextHead, Variables};
+use super::whole::WholeTexts;
 use crate::batch::LaneKind;
 use crate::codec::{Reader, unzigzag};
 use crate::error::{Error, Result};
@@ -31,7 +32,7 @@ pub(crate) struct Block {
 struct Streams {
     /// The footer's number of each, and how many rows are of it.
     listed: Vec<(u32, u32)>,
-    as_bytes: bool,
+    form: CodeForm,
     codes: Stream,
 }
 
@@ -96,8 +97,8 @@ impl Block {
 
     /// Each row's stream, by the footer's numbers.
     pub(crate) fn streams(&self, source: &dyn Source) -> Result<Vec<u32>> {
-        let Streams { listed, as_bytes, codes } = &self.streams;
-        let codes = read_codes(self.rows, listed.len(), *as_bytes, *codes, &self.pages, source)?;
+        let Streams { listed, form, codes } = &self.streams;
+        let codes = read_codes(self.rows, listed.len(), *form, *codes, &self.pages, source)?;
         Ok(codes.iter().map(|code| listed.get(*code as usize).map_or(0, |(stream, _)| *stream)).collect())
     }
 
@@ -156,12 +157,12 @@ impl Block {
         count: usize,
         source: &'a dyn Source,
     ) -> Result<WholeTexts<'a>> {
-        WholeTexts::new(self.text_head(lane)?, &self.pages, source, count)
+        self.text_head(lane)?.whole.open(count, &self.pages, source)
     }
 
     /// Bytes of the texts of a lane that are kept whole.
     pub(crate) fn whole_bytes(&self, lane: &BlockLane) -> usize {
-        self.text_head(lane).map_or(0, |head| head.whole.len)
+        self.text_head(lane).map_or(0, |head| head.whole.bytes())
     }
 
     fn text_head<'a>(&self, lane: &'a BlockLane) -> Result<&'a TextHead> {
@@ -251,7 +252,7 @@ impl Streams {
         if listed.iter().map(|(_, rows)| u64::from(*rows)).sum::<u64>() != rows as u64 {
             return Err(damaged());
         }
-        Ok(Self { listed, as_bytes: r.u8()? == 1, codes: Stream::read(r)? })
+        Ok(Self { listed, form: CodeForm::read(r)?, codes: Stream::read(r)? })
     }
 }
 

@@ -130,7 +130,7 @@ impl Steps {
 struct Dictionary {
     values: Vec<i64>,
     codes: Vec<u8>,
-    as_bytes: bool,
+    form: CodeForm,
 }
 
 impl Dictionary {
@@ -153,14 +153,12 @@ impl Dictionary {
             }
             codes.push(code);
         }
-        let packed = packed_bytes(values.len(), bits_of(listed.len() as u64 - 1));
-        let as_bytes = prefer_bytes(&counts, packed);
-        let own = listed.len() * 4 + if as_bytes { entropy_bytes(&counts) as usize } else { packed };
-        (own < cost).then_some(Self { values: listed, codes, as_bytes })
+        let (form, codes_cost) = CodeForm::of(&counts);
+        (listed.len() * 4 + codes_cost < cost).then_some(Self { values: listed, codes, form })
     }
 
     fn put(&self, pages: &mut PageWriter, head: &mut Vec<u8>) {
-        head.push(if self.as_bytes { CODES_BYTES } else { CODES_PACKED });
+        head.push(if self.form == CodeForm::Bytes { CODES_BYTES } else { CODES_PACKED });
         put_varint(head, self.values.len() as u64);
         for value in &self.values {
             put_varint(head, zigzag(*value));
@@ -168,7 +166,7 @@ impl Dictionary {
         put_codes(
             &self.codes.iter().map(|c| u32::from(*c)).collect::<Vec<_>>(),
             self.values.len(),
-            self.as_bytes,
+            self.form,
             pages,
             head,
         );
@@ -182,53 +180,106 @@ pub(crate) fn entropy_bytes(counts: &[usize]) -> f64 {
     bits / 8.0
 }
 
-/// Whether codes are better kept as bytes for the compressor: its Huffman stage spends at least a bit a code.
-pub(crate) fn prefer_bytes(counts: &[usize], packed: usize) -> bool {
-    let total: usize = counts.iter().sum();
-    let likely = entropy_bytes(counts).max(total as f64 / 8.0) * 1.05;
-    counts.len() <= 256 && likely < packed as f64 * 0.9
+/// How codes are laid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CodeForm {
+    /// As many bits each as the largest needs.
+    Packed = 0,
+    /// A byte each, for the compressor.
+    Bytes = 1,
+    /// A varint each, for the compressor: where nearly all are small.
+    Varints = 2,
 }
 
-/// The same for codes that occur this often, against packing them.
-pub(crate) fn prefer_bytes_of(counts: &[usize]) -> bool {
-    let width = bits_of(counts.len().saturating_sub(1) as u64);
-    prefer_bytes(counts, packed_bytes(counts.iter().sum(), width))
+impl CodeForm {
+    /// The form of codes that occur this often, and about what they take in it.
+    pub(crate) fn of(counts: &[usize]) -> (Self, usize) {
+        let total: usize = counts.iter().sum();
+        let packed = packed_bytes(total, bits_of(counts.len().saturating_sub(1) as u64));
+        // The compressor's Huffman stage spends at least a bit a byte.
+        let choose = |form, entropy: f64, bytes: usize| {
+            let likely = entropy.max(bytes as f64 / 8.0) * 1.05;
+            if likely < packed as f64 * 0.9 { (form, likely as usize) } else { (Self::Packed, packed) }
+        };
+        if counts.len() <= 256 {
+            return choose(Self::Bytes, entropy_bytes(counts), total);
+        }
+        let (mut bytes, mut laid) = ([0usize; 256], Vec::new());
+        for (code, count) in counts.iter().enumerate() {
+            laid.clear();
+            put_varint(&mut laid, code as u64);
+            for byte in &laid {
+                if let Some(n) = bytes.get_mut(usize::from(*byte)) {
+                    *n += count;
+                }
+            }
+        }
+        choose(Self::Varints, entropy_bytes(&bytes), bytes.iter().sum())
+    }
+
+    pub(crate) fn read(r: &mut Reader<'_>) -> Result<Self> {
+        match r.u8()? {
+            0 => Ok(Self::Packed),
+            1 => Ok(Self::Bytes),
+            2 => Ok(Self::Varints),
+            other => Err(Error::corrupt(format!("codes of unknown form {other}"))),
+        }
+    }
 }
 
-/// Appends codes below `n`: as bytes for the compressor, or packed.
-pub(crate) fn put_codes(codes: &[u32], n: usize, as_bytes: bool, pages: &mut PageWriter, head: &mut Vec<u8>) {
-    if as_bytes {
-        let bytes: Vec<u8> = codes.iter().map(|c| *c as u8).collect();
-        pages.put(Space::Codes, &bytes).put(head);
-        return;
-    }
-    let width = bits_of(n.saturating_sub(1) as u64);
-    let mut bits = BitWriter::default();
-    for code in codes {
-        bits.push(u64::from(*code), width);
-    }
-    pages.put(Space::Dense, &bits.finish()).put(head);
+/// Appends codes below `n`.
+pub(crate) fn put_codes(codes: &[u32], n: usize, form: CodeForm, pages: &mut PageWriter, head: &mut Vec<u8>) {
+    let (space, bytes) = match form {
+        CodeForm::Packed => {
+            let width = bits_of(n.saturating_sub(1) as u64);
+            let mut bits = BitWriter::default();
+            for code in codes {
+                bits.push(u64::from(*code), width);
+            }
+            (Space::Dense, bits.finish())
+        }
+        CodeForm::Bytes => (Space::Codes, codes.iter().map(|c| *c as u8).collect()),
+        CodeForm::Varints => {
+            let mut bytes = Vec::with_capacity(codes.len() * 2);
+            codes.iter().for_each(|code| put_varint(&mut bytes, u64::from(*code)));
+            (Space::Codes, bytes)
+        }
+    };
+    pages.put(space, &bytes).put(head);
 }
 
 /// Reads codes of [`put_codes`]; one that is not below `n` is damage.
 pub(crate) fn read_codes(
     count: usize,
     n: usize,
-    as_bytes: bool,
+    form: CodeForm,
     stream: Stream,
     pages: &Pages,
     source: &dyn Source,
 ) -> Result<Vec<u32>> {
+    let bad = || Error::corrupt("a column of codes has another length than it says");
     let width = bits_of(n.saturating_sub(1) as u64);
-    let expected = if as_bytes { count } else { packed_bytes(count, width) };
-    if stream.len != expected {
-        return Err(Error::corrupt("a column of codes has another length than it says"));
+    let is_right = match form {
+        CodeForm::Packed => stream.len == packed_bytes(count, width),
+        CodeForm::Bytes => stream.len == count,
+        CodeForm::Varints => stream.len >= count,
+    };
+    if !is_right {
+        return Err(bad());
     }
     let bytes = pages.stream(source, stream)?;
-    let codes: Vec<u32> = if as_bytes {
-        bytes.iter().map(|b| u32::from(*b)).collect()
-    } else {
-        Packed::new(&bytes, width).iter(count).map(|c| c as u32).collect()
+    let codes: Vec<u32> = match form {
+        CodeForm::Packed => Packed::new(&bytes, width).iter(count).map(|c| c as u32).collect(),
+        CodeForm::Bytes => bytes.iter().map(|b| u32::from(*b)).collect(),
+        CodeForm::Varints => {
+            let r = &mut Reader::new(&bytes);
+            let code = |_| Ok(u32::try_from(r.varint()?).unwrap_or(u32::MAX));
+            let codes = (0..count).map(code).collect::<Result<_>>()?;
+            if r.remaining() != 0 {
+                return Err(bad());
+            }
+            codes
+        }
     };
     if codes.iter().any(|c| *c as usize >= n) {
         return Err(Error::corrupt("a code that its dictionary does not have"));
@@ -243,7 +294,7 @@ pub(crate) enum IntHead {
     Packed { scale: u64, low: i64, width: u32, data: Stream },
     Steps { scale: u64, first: i64, data: Stream },
     StepBytes { scale: u64, first: i64, signed: bool, data: Stream },
-    Codes { values: Vec<i64>, as_bytes: bool, data: Stream },
+    Codes { values: Vec<i64>, form: CodeForm, data: Stream },
 }
 
 impl IntHead {
@@ -267,7 +318,8 @@ impl IntHead {
             CODES_PACKED | CODES_BYTES => {
                 let n = r.count(1)?;
                 let values = (0..n).map(|_| Ok(unzigzag(r.varint()?))).collect::<Result<_>>()?;
-                Self::Codes { values, as_bytes: kind == CODES_BYTES, data: Stream::read(r)? }
+                let form = if kind == CODES_BYTES { CodeForm::Bytes } else { CodeForm::Packed };
+                Self::Codes { values, form, data: Stream::read(r)? }
             }
             other => return Err(Error::corrupt(format!("a column of unknown kind {other}"))),
         })
@@ -325,8 +377,8 @@ impl IntHead {
                 }
                 values
             }
-            Self::Codes { values, as_bytes, data } => {
-                let codes = read_codes(count, values.len(), *as_bytes, *data, pages, source)?;
+            Self::Codes { values, form, data } => {
+                let codes = read_codes(count, values.len(), *form, *data, pages, source)?;
                 codes.iter().map(|c| values.get(*c as usize).copied().unwrap_or_default()).collect()
             }
         })
@@ -336,8 +388,10 @@ impl IntHead {
     pub(crate) fn pick(&self, count: usize, wanted: &[usize], pages: &Pages, source: &dyn Source) -> Result<Vec<i64>> {
         let (data, bits) = match self {
             Self::Packed { width, data, .. } if data.len == packed_bytes(count, *width) => (data, *width),
-            Self::Codes { as_bytes: true, data, .. } if data.len == count => (data, 8),
-            Self::Codes { as_bytes: false, values, data } => (data, bits_of(values.len().saturating_sub(1) as u64)),
+            Self::Codes { form: CodeForm::Bytes, data, .. } if data.len == count => (data, 8),
+            Self::Codes { form: CodeForm::Packed, values, data } => {
+                (data, bits_of(values.len().saturating_sub(1) as u64))
+            }
             _ => {
                 let all = self.load(count, pages, source)?;
                 return Ok(wanted.iter().map(|value| all.get(*value).copied().unwrap_or_default()).collect());

@@ -1,11 +1,12 @@
-//! Looks at single variables and whole texts of a lane, reading only the pages that hold them.
+//! Looks at single variables of a lane, reading only the pages that hold them.
 //!
 //! Invariants
 //! * What it gives is what decoding the whole lane would give.
 //! * The directory, and the lengths of a pool that is asked for, are read as a whole: places follow from adding up.
 use super::pages::{Pages, Partial, Source};
 use super::slots::{Slot, SlotData};
-use super::text_lane::{TextHead, read_starts};
+use super::text_lane::TextHead;
+use super::whole::starts;
 use crate::error::Result;
 
 /// The slots of a lane in a block.
@@ -110,8 +111,8 @@ impl<'a> Words<'a> {
 
     fn load_starts(&mut self) -> Result<()> {
         if self.data.text_starts.is_empty() {
-            let (lengths, len) = (self.head.lengths, self.text.len());
-            self.data.text_starts = read_starts(lengths, self.texts, len, self.pages, self.source)?;
+            let (lengths, text) = (self.head.lengths, self.head.text);
+            self.data.text_starts = starts(lengths, self.texts, text, self.pages, self.source)?;
         }
         Ok(())
     }
@@ -144,33 +145,4 @@ fn run_range(run: &super::slots::Run, from: usize, to: usize) -> (usize, usize) 
 fn bit_range(at: usize, bits: u32, from: usize, to: usize) -> (usize, usize) {
     let bits = bits as usize;
     if from >= to { (0, 0) } else { (at + from * bits / 8, at + (to * bits).div_ceil(8)) }
-}
-
-/// Whole texts of a lane, read as they are asked for.
-pub(crate) struct WholeTexts<'a> {
-    pages: &'a Pages,
-    source: &'a dyn Source,
-    starts: Vec<u32>,
-    text: Partial,
-}
-
-impl<'a> WholeTexts<'a> {
-    pub(super) fn new(head: &TextHead, pages: &'a Pages, source: &'a dyn Source, count: usize) -> Result<Self> {
-        let text = pages.partial(head.whole)?;
-        let starts = read_starts(head.whole_lengths, count, text.len(), pages, source)?;
-        Ok(Self { pages, source, starts, text })
-    }
-
-    /// Reads the texts `from..to`.
-    pub(crate) fn load(&mut self, from: usize, to: usize) -> Result<()> {
-        let at = |i: usize| self.starts.get(i).map_or(0, |at| *at as usize);
-        let range = (at(from), at(to));
-        self.pages.fill(self.source, &mut self.text, range.0, range.1)
-    }
-
-    /// A text that was loaded.
-    pub(crate) fn get(&self, index: usize) -> &[u8] {
-        let at = |i: usize| self.starts.get(i).map_or(0, |at| *at as usize);
-        self.text.bytes.get(at(index)..at(index + 1)).unwrap_or_default()
-    }
 }

@@ -21,13 +21,14 @@ mod rowindex;
 mod slots;
 mod text_lane;
 mod thaw;
+mod whole;
 mod writer;
 
 pub(crate) use block::{Arrivals, BlockMeta, DROPPED, Input, Selection, Seqs, Tables};
 pub(crate) use block_reader::{Block, BlockLane};
 pub(crate) use cache::ReadCache;
 pub(crate) use footer::Footer;
-pub(crate) use groups::GROUP_TEXTS;
+pub(crate) use groups::group_texts;
 pub(crate) use index::{Ends, WordQuery};
 pub(crate) use look::{Directory, Words};
 pub use meter::ScanStats;
@@ -36,6 +37,7 @@ pub(crate) use reader::Segment;
 pub(crate) use slots::{Run, Slot};
 pub(crate) use text_lane::Shapes;
 pub(crate) use thaw::Thawed;
+pub(crate) use whole::WholeTexts;
 pub(crate) use writer::{Identity, SegmentWriter};
 
 /// An index of shapes alone, as the bytes of its bundle.

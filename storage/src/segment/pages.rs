@@ -97,6 +97,21 @@ fn compress(space: Space, raw: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
+/// Pages that [`estimate`] compresses.
+const SAMPLED_PAGES: usize = 4;
+
+/// About what a stream would take: what some of its pages, evenly spread, take.
+pub(crate) fn estimate(space: Space, bytes: &[u8]) -> usize {
+    let pages = bytes.len().div_ceil(PAGE_BYTES_MAX);
+    let step = pages.div_ceil(SAMPLED_PAGES).max(1);
+    let (mut raw, mut stored) = (0, 0);
+    for page in bytes.chunks(PAGE_BYTES_MAX).step_by(step) {
+        raw += page.len();
+        stored += compress(space, page).map_or(page.len(), |small| small.len());
+    }
+    if raw == 0 { 0 } else { (stored as u64 * bytes.len() as u64 / raw as u64) as usize }
+}
+
 impl PageWriter {
     /// Adds a stream.
     pub(crate) fn put(&mut self, space: Space, bytes: &[u8]) -> Stream {

@@ -1,17 +1,18 @@
 //! A lane of shaped text in a block: which shape each value has, and the variables of each shape's slots.
 //!
-//! Which shapes there are stands among the block's numbers (`numbers.rs`). Head: `| counts | as_bytes u8 | streams |`, where
-//! the counts say how many values each of these shapes has, and the streams are, in order: local shape of each value, slot
-//! directory, text pool lengths, text pool, packed numbers, whole-text lengths, whole texts, and the pools of digits that are
-//! named by a bit mask.
+//! Which shapes there are stands among the block's numbers (`numbers.rs`). Head: `| counts | form of codes u8 | streams |`,
+//! where the counts say how many values each of these shapes has, and the streams are, in order: local shape of each value,
+//! slot directory, text pool lengths, text pool, packed numbers, and the pools of digits that are named by a bit mask; then
+//! the head of whole texts.
 //!
 //! Invariants
 //! * Nothing here is numbered by the segment: values have the places of their shapes in the list.
 //! * The counts add up to the number of values: counts by shape read no column.
-use super::ints::{prefer_bytes_of, put_codes, read_codes};
+use super::ints::{CodeForm, put_codes, read_codes};
 use super::look::Directory;
 use super::pages::{PageWriter, Pages, Source, Space, Stream};
 use super::slots::{Slot, SlotCursor, SlotData, SlotWriter};
+use super::whole::{self, WholeHead};
 use crate::codec::{Reader, put_varint};
 use crate::error::{Error, Result};
 use crate::text::shape::WHOLE;
@@ -65,17 +66,14 @@ pub(crate) fn put(
     }
     let order = by_shape(&codes, &counts);
     let mut slots = SlotWriter::default();
-    let (mut whole_lengths, mut whole) = (Vec::new(), Vec::new());
-    let (mut start, mut words) = (0, Vec::new());
+    let (mut start, mut words, mut whole) = (0, Vec::new(), Vec::new());
     for (shape, count) in listed.iter().zip(&counts) {
         let rows = order.get(start..start + count).unwrap_or_default();
         start += count;
         if *shape == WHOLE {
             for row in rows {
                 if let Some(cursor) = variables.get_mut(*row as usize) {
-                    let text = next(cursor);
-                    put_varint(&mut whole_lengths, text.len() as u64);
-                    whole.extend_from_slice(text);
+                    whole.push(next(cursor));
                 }
             }
             continue;
@@ -90,18 +88,16 @@ pub(crate) fn put(
             slots.put(&words);
         }
     }
-    let as_bytes = prefer_bytes_of(&counts);
+    let (form, _) = CodeForm::of(&counts);
     counts.iter().for_each(|count| put_varint(head, *count as u64));
-    head.push(u8::from(as_bytes));
-    put_codes(&codes, listed.len(), as_bytes, pages, head);
+    head.push(form as u8);
+    put_codes(&codes, listed.len(), form, pages, head);
     let parts = slots.finish();
     for (space, bytes) in [
         (Space::Codes, &parts.directory),
         (Space::Codes, &parts.lengths),
         (Space::Text, &parts.text),
         (Space::Dense, &parts.packed),
-        (Space::Codes, &whole_lengths),
-        (Space::Text, &whole),
     ] {
         pages.put(space, bytes).put(head);
     }
@@ -110,6 +106,7 @@ pub(crate) fn put(
     for (_, pool) in used {
         pages.put(Space::Dense, pool).put(head);
     }
+    whole::put(&whole, pages, head);
     listed
 }
 
@@ -167,15 +164,14 @@ fn by_shape(codes: &[u32], counts: &[usize]) -> Vec<u32> {
 /// How a lane is read, before any of it is.
 pub(crate) struct TextHead {
     pub(super) shapes: Shapes,
-    as_bytes: bool,
+    form: CodeForm,
     codes: Stream,
     directory: Stream,
     pub(super) lengths: Stream,
     pub(super) text: Stream,
     pub(super) packed: Stream,
-    pub(super) whole_lengths: Stream,
-    pub(super) whole: Stream,
     pub(super) digits: Vec<(usize, Stream)>,
+    pub(super) whole: WholeHead,
 }
 
 impl TextHead {
@@ -186,23 +182,22 @@ impl TextHead {
         if counts.iter().map(|n| u64::from(*n)).sum::<u64>() != count as u64 {
             return Err(damaged());
         }
-        let as_bytes = r.u8()? == 1;
+        let form = CodeForm::read(r)?;
         let codes = Stream::read(r)?;
         let directory = Stream::read(r)?;
         let lengths = Stream::read(r)?;
         let text = Stream::read(r)?;
         let packed = Stream::read(r)?;
-        let whole_lengths = Stream::read(r)?;
-        let whole = Stream::read(r)?;
         let mask = r.varint()?;
         let digits = (0..9).filter(|i| mask >> i & 1 == 1).map(|i| Ok((i, Stream::read(r)?))).collect::<Result<_>>()?;
         let shapes = Shapes { listed, counts };
-        Ok(Self { shapes, as_bytes, codes, directory, lengths, text, packed, whole_lengths, whole, digits })
+        let whole = WholeHead::read(r)?;
+        Ok(Self { shapes, form, codes, directory, lengths, text, packed, digits, whole })
     }
 
     /// The local shape of each value.
     pub(crate) fn codes(&self, count: usize, pages: &Pages, source: &dyn Source) -> Result<Vec<u32>> {
-        read_codes(count, self.shapes.listed.len(), self.as_bytes, self.codes, pages, source)
+        read_codes(count, self.shapes.listed.len(), self.form, self.codes, pages, source)
     }
 
     /// The slots of all shapes, checked against the streams that their values lie in.
@@ -247,36 +242,10 @@ impl TextHead {
         }
         let packed = pages.stream(source, self.packed)?;
         let text = pages.stream(source, self.text)?;
-        let text_starts = read_starts(self.lengths, directory.texts, text.len(), pages, source)?;
-        let whole = pages.stream(source, self.whole)?;
-        let whole_starts = read_starts(self.whole_lengths, directory.whole, whole.len(), pages, source)?;
+        let text_starts = whole::starts(self.lengths, directory.texts, self.text, pages, source)?;
+        let (whole_starts, whole) = self.whole.open(directory.whole, pages, source)?.all()?;
         Ok(Variables { directory, data: SlotData { digits, text_starts, text, packed }, whole_starts, whole })
     }
-}
-
-/// Where each of `count` texts begins among `len` bytes; the last start is where the last one ends.
-pub(super) fn read_starts(
-    lengths: Stream,
-    count: usize,
-    len: usize,
-    pages: &Pages,
-    source: &dyn Source,
-) -> Result<Vec<u32>> {
-    let lengths = pages.stream(source, lengths)?;
-    if count > lengths.len() {
-        return Err(damaged());
-    }
-    let r = &mut Reader::new(&lengths);
-    let (mut starts, mut at) = (Vec::with_capacity(count + 1), 0u64);
-    starts.push(0);
-    for _ in 0..count {
-        at = at.saturating_add(r.varint()?);
-        starts.push(u32::try_from(at).map_err(|_| damaged())?);
-    }
-    if r.remaining() != 0 || at != len as u64 {
-        return Err(damaged());
-    }
-    Ok(starts)
 }
 
 /// Which shapes occur in a lane, and how often.

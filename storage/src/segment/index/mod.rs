@@ -1,7 +1,7 @@
 //! The index of a segment: which shapes, and which groups of whole texts, could have some words.
 //!
 //! It has a document for each shape, numbered as the shapes are, and in a part of its own one for each group of
-//! [`GROUP_ROWS`] texts that are kept whole. Only this folder knows tantivy.
+//! texts that are kept whole. Only this folder knows tantivy.
 //!
 //! A bundle holds both parts, `shapes/` and `groups/`, as `bundle.rs` lays them.
 //!
@@ -25,9 +25,6 @@ use self::tokenizer::GroupTerms;
 use crate::error::{Error, Result};
 use crate::text::shape::{Shape, WHOLE};
 use crate::text::table::ShapeTable;
-
-/// Texts of one group.
-pub(crate) const GROUP_ROWS: usize = 1_024;
 
 const SHAPES: &str = "shapes";
 const GROUPS: &str = "groups";
