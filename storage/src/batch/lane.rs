@@ -4,6 +4,7 @@
 //! * A row has at most one value in all lanes of one field path.
 //! * A kind fixes how values come back: the kind and the stored bytes give the text that was sent, exactly.
 use crate::record::ValueKind;
+use crate::text::digits;
 
 /// The type of a lane's values, as they were sent and as they are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -157,16 +158,10 @@ pub fn canonical_int(text: &[u8]) -> Option<i64> {
         _ => (false, text),
     };
     let leading_zero = digits.first() == Some(&b'0') && (digits.len() > 1 || negative);
-    if digits.is_empty() || digits.len() > 18 || leading_zero {
+    if leading_zero {
         return None;
     }
-    let mut value = 0i64;
-    for byte in digits {
-        if !byte.is_ascii_digit() {
-            return None;
-        }
-        value = value * 10 + i64::from(byte - b'0');
-    }
+    let value = digits::number(digits)? as i64;
     Some(if negative { -value } else { value })
 }
 

@@ -13,6 +13,7 @@ use crate::retention::{DAY_NANOS, RetentionClass, day_of};
 use crate::scan::RowSet;
 use crate::segment::{DROPPED, Footer, Identity, Input, ReadCache, Segment, SegmentWriter, Selection, Tables};
 use crate::text::table::ShapeTable;
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -97,14 +98,31 @@ fn by_class_and_day(
     kept: &[Option<RowSet>],
     classes: &[RetentionClass],
 ) -> BTreeMap<RetentionClass, BTreeMap<i64, Rows>> {
-    let mut groups: BTreeMap<RetentionClass, BTreeMap<i64, Rows>> = BTreeMap::new();
+    let mut places: BTreeMap<(RetentionClass, i64), usize> = BTreeMap::new();
+    let mut lists: Vec<Rows> = Vec::new();
+    // Rows of one day and class come in long runs: the last place is nearly always the next.
+    let (mut place, mut of, mut times) = (0, RetentionClass::default(), 0..0);
     for (number, input) in inputs.iter().enumerate() {
         let kept = kept.get(number).and_then(Option::as_ref);
         for row in (0..input.rows()).filter(|row| kept.is_none_or(|kept| kept.contains(*row))) {
             let class = classes.get(input.stream(row) as usize).copied().unwrap_or_default();
-            let day = input.time(row).div_euclid(DAY_NANOS);
-            groups.entry(class).or_default().entry(day).or_default().push((number as u32, row as u16));
+            let time = input.time(row);
+            if class != of || !times.contains(&time) {
+                let day = time.div_euclid(DAY_NANOS);
+                let start = day.saturating_mul(DAY_NANOS);
+                (of, times) = (class, start..start.saturating_add(DAY_NANOS));
+                place = *places.entry((class, day)).or_insert(lists.len());
+                lists.resize_with(lists.len().max(place + 1), Rows::new);
+            }
+            if let Some(list) = lists.get_mut(place) {
+                list.push((number as u32, row as u16));
+            }
         }
+    }
+    let mut groups: BTreeMap<RetentionClass, BTreeMap<i64, Rows>> = BTreeMap::new();
+    for ((class, day), place) in places {
+        let rows = lists.get_mut(place).map(std::mem::take).unwrap_or_default();
+        groups.entry(class).or_default().insert(day, rows);
     }
     groups
 }
@@ -197,9 +215,9 @@ pub(super) fn blocks(inputs: &[Input<'_>], rows: &Rows, streams: usize) -> Vec<R
     let key = |(input, row): &(u32, u16)| {
         inputs.get(*input as usize).map_or((0, 0), |i| (i.epoch(), i.seq(usize::from(*row))))
     };
-    let mut ordered = rows.clone();
+    let mut ordered = Cow::Borrowed(rows);
     if !ordered.is_sorted_by_key(key) {
-        ordered.sort_by_key(key);
+        ordered.to_mut().sort_by_key(key);
     }
     let mut done = Vec::new();
     for rows in ordered.chunk_by(|a, b| epoch(a.0) == epoch(b.0)) {

@@ -8,20 +8,23 @@
 #[derive(Default)]
 pub(crate) struct BitWriter {
     out: Vec<u8>,
-    word: u128,
+    /// Less than 64 bits that are not out yet.
+    word: u64,
     filled: u32,
 }
 
 impl BitWriter {
     #[inline]
     pub(crate) fn push(&mut self, value: u64, bits: u32) {
-        self.word |= u128::from(value) << self.filled;
-        self.filled += bits;
-        if self.filled >= 64 {
-            self.out.extend_from_slice(&(self.word as u64).to_le_bytes());
-            self.word >>= 64;
-            self.filled -= 64;
+        self.word |= value << self.filled;
+        let filled = self.filled + bits;
+        if filled < 64 {
+            self.filled = filled;
+            return;
         }
+        self.out.extend_from_slice(&self.word.to_le_bytes());
+        self.word = value.checked_shr(64 - self.filled).unwrap_or(0);
+        self.filled = filled - 64;
     }
 
     /// Fills up to the next whole byte.

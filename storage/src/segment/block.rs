@@ -20,6 +20,7 @@ use crate::text::shape::{Shape, WHOLE};
 use crate::text::table::ShapeTable;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// What the footer says of a block.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -62,6 +63,15 @@ pub(crate) enum Seqs {
     Listed(Vec<u64>),
 }
 
+impl Seqs {
+    fn of(&self, row: usize) -> u64 {
+        match self {
+            Self::From(first) => first + row as u64,
+            Self::Listed(seqs) => seqs.get(row).copied().unwrap_or(0),
+        }
+    }
+}
+
 /// When rows arrived.
 #[derive(Clone, Debug)]
 pub(crate) enum Arrivals {
@@ -90,7 +100,7 @@ pub(crate) struct Input<'a> {
     epoch: u32,
     seqs: &'a Seqs,
     arrivals: &'a Arrivals,
-    times: Vec<Option<i64>>,
+    times: Vec<i64>,
     /// Local shape to the segment's; those that it does not keep are the whole text.
     shape_map: Vec<u32>,
     lanes: Vec<InputLane<'a>>,
@@ -106,13 +116,15 @@ struct InputLane<'a> {
     lane: u32,
     /// Value of each row, where not the first rows have one each.
     positions: Option<Vec<u16>>,
-    /// Where the variables of each value begin; with [`REBUILT`] in the first, in `rebuilt`.
+    /// Where the variables of each value begin, as (lengths, bytes), and where the last ones end; empty where no value
+    /// has any.
     starts: Vec<(u32, u32)>,
-    /// Lengths and bytes of the texts whose shape the segment does not keep.
+    /// Values whose shape the segment does not keep, ascending, with the place of their text in `rebuilt`.
+    dropped: Vec<(usize, Range<usize>, Range<usize>)>,
+    /// Lengths and bytes of these texts.
     rebuilt: (Vec<u8>, Vec<u8>),
 }
 
-const REBUILT: u32 = 1 << 31;
 /// In a shape selection: the segment does not keep this one.
 pub(crate) const DROPPED: u32 = u32::MAX;
 
@@ -190,6 +202,7 @@ impl<'a> Input<'a> {
                     lane: tables.lane(fields.get(view.field).copied().unwrap_or(0), view.kind),
                     positions: positions(view, batch.rows()),
                     starts: Vec::new(),
+                    dropped: Vec::new(),
                     rebuilt: Default::default(),
                 };
                 if view.kind.is_text() {
@@ -205,7 +218,8 @@ impl<'a> Input<'a> {
                 *slot = place as u32;
             }
         }
-        let times = batch.times().collect();
+        let times = batch.times().enumerate();
+        let times = times.map(|(row, time)| time.unwrap_or_else(|| arrivals.at(seqs.of(row)))).collect();
         let kept = |shape: &u32| match selection.numbers.get(*shape as usize) {
             Some(number) if *number != DROPPED => *number,
             _ => WHOLE,
@@ -223,10 +237,7 @@ impl<'a> Input<'a> {
     }
 
     pub(crate) fn seq(&self, row: usize) -> u64 {
-        match self.seqs {
-            Seqs::From(first) => first + row as u64,
-            Seqs::Listed(seqs) => seqs.get(row).copied().unwrap_or(0),
-        }
+        self.seqs.of(row)
     }
 
     pub(crate) fn arrival(&self, row: usize) -> i64 {
@@ -234,7 +245,7 @@ impl<'a> Input<'a> {
     }
 
     pub(crate) fn time(&self, row: usize) -> i64 {
-        self.times.get(row).copied().flatten().unwrap_or_else(|| self.arrival(row))
+        self.times.get(row).copied().unwrap_or(0)
     }
 
     /// The lane that the segment has this number for.
@@ -249,55 +260,63 @@ impl<'a> Input<'a> {
 }
 
 impl<'a> InputLane<'a> {
-    fn value_of(&self, row: usize) -> Option<usize> {
-        match &self.positions {
-            None => (row < self.view.count).then_some(row),
-            Some(positions) => positions.get(row).filter(|p| **p != NO_VALUE).map(|p| usize::from(*p)),
-        }
-    }
-
-    /// What is left of lengths and variables from a value on.
+    /// Lengths and bytes of a value's variables.
     fn variables<'s>(&'s self, value: usize) -> (&'s [u8], &'s [u8])
     where
         'a: 's,
     {
-        let (length_at, variable_at) = self.starts.get(value).copied().unwrap_or_default();
-        let (lengths, variables): (&[u8], &[u8]) = if length_at & REBUILT == 0 {
-            (self.view.lengths, self.view.variables)
-        } else {
-            (&self.rebuilt.0, &self.rebuilt.1)
-        };
-        let length_at = (length_at & !REBUILT) as usize;
-        (lengths.get(length_at..).unwrap_or_default(), variables.get(variable_at as usize..).unwrap_or_default())
+        if !self.dropped.is_empty()
+            && let Ok(at) = self.dropped.binary_search_by_key(&value, |(value, _, _)| *value)
+            && let Some((_, lengths, text)) = self.dropped.get(at)
+        {
+            let (all_lengths, all_text) = &self.rebuilt;
+            let lengths = all_lengths.get(lengths.clone()).unwrap_or_default();
+            return (lengths, all_text.get(text.clone()).unwrap_or_default());
+        }
+        match self.starts.get(value..value + 2) {
+            Some(&[from, to]) => (
+                self.view.lengths.get(from.0 as usize..to.0 as usize).unwrap_or_default(),
+                self.view.variables.get(from.1 as usize..to.1 as usize).unwrap_or_default(),
+            ),
+            _ => Default::default(),
+        }
     }
 
     /// Finds where each value's variables begin, and rebuilds the texts whose shape is not kept.
     fn find_starts(&mut self, shape_map: &[u32], selection: &Selection<'_>) {
         let view = self.view;
+        let is_dropped = |shape: u32| selection.numbers.get(shape as usize).is_none_or(|number| *number == DROPPED);
+        let all_kept = !shape_map.iter().any(|shape| is_dropped(*shape));
+        if view.lengths.is_empty() && all_kept {
+            return;
+        }
         let slots: Vec<u8> =
             shape_map.iter().map(|shape| selection.table.slots().get(*shape as usize).copied().unwrap_or(1)).collect();
-        self.starts.reserve_exact(view.count);
+        self.starts.reserve_exact(view.count + 1);
         let (mut length_at, mut variable_at) = (0usize, 0usize);
-        for local in view.shapes() {
-            let start = (length_at as u32, variable_at as u32);
+        for (value, local) in view.shapes().enumerate() {
+            let start = (length_at, variable_at);
+            self.starts.push((length_at as u32, variable_at as u32));
             for _ in 0..slots.get(usize::from(local)).copied().unwrap_or(0) {
                 variable_at += varint_at(view.lengths, &mut length_at);
             }
             let shape = shape_map.get(usize::from(local)).copied().unwrap_or(WHOLE);
-            if selection.numbers.get(shape as usize).is_some_and(|number| *number != DROPPED) {
-                self.starts.push(start);
-            } else {
-                let words =
-                    (view.lengths.get(start.0 as usize..length_at), view.variables.get(start.1 as usize..variable_at));
-                self.rebuild(selection.table.shape(shape), words.0.unwrap_or_default(), words.1.unwrap_or_default());
+            if !all_kept && is_dropped(shape) {
+                let words = (view.lengths.get(start.0..length_at), view.variables.get(start.1..variable_at));
+                let (lengths, text) = self.rebuild(
+                    selection.table.shape(shape),
+                    words.0.unwrap_or_default(),
+                    words.1.unwrap_or_default(),
+                );
+                self.dropped.push((value, lengths, text));
             }
         }
+        self.starts.push((length_at as u32, variable_at as u32));
     }
 
-    fn rebuild(&mut self, shape: Shape<'_>, lengths: &[u8], variables: &[u8]) {
+    fn rebuild(&mut self, shape: Shape<'_>, lengths: &[u8], variables: &[u8]) -> (Range<usize>, Range<usize>) {
         let (to_lengths, to_text) = &mut self.rebuilt;
-        let start = to_text.len();
-        self.starts.push((to_lengths.len() as u32 | REBUILT, start as u32));
+        let (lengths_start, start) = (to_lengths.len(), to_text.len());
         let (mut length_at, mut at) = (0, 0);
         let words = std::iter::from_fn(|| {
             (length_at < lengths.len()).then(|| {
@@ -309,6 +328,7 @@ impl<'a> InputLane<'a> {
         });
         shape.rebuild(words, to_text);
         put_varint(to_lengths, (to_text.len() - start) as u64);
+        (lengths_start..to_lengths.len(), start..to_text.len())
     }
 }
 
@@ -343,6 +363,8 @@ fn positions(view: LaneView<'_>, rows: usize) -> Option<Vec<u16>> {
 #[derive(Default)]
 struct Gathered<'a> {
     rows: Vec<u32>,
+    /// Values of the batch that is being gone through.
+    values: Vec<u16>,
     ints: Vec<i64>,
     fixed: Vec<u8>,
     text: Values<'a>,
@@ -405,7 +427,7 @@ pub(crate) fn encode(
         last_seq: seqs.last().map_or(0, |s| *s as u64),
         time_min: times.iter().copied().min().unwrap_or(0),
         time_max: times.iter().copied().fold(i64::MIN, largest),
-        expire_from: each().map(|(input, row)| input.time(row).max(input.arrival(row))).fold(i64::MIN, largest),
+        expire_from: times.iter().copied().chain(arrivals.iter().map(|(_, at)| *at)).fold(i64::MIN, largest),
         streams: meta_streams(&numbers.streams),
         groups: Vec::new(),
     };
@@ -477,14 +499,15 @@ fn put_lanes(
         }
         match kind {
             LaneKind::String | LaneKind::Number | LaneKind::Json => {
-                numbers.shapes.push(text_lane::put(&mut lane.text, slots_of, scratch, pages, body));
+                numbers.shapes.push(text_lane::put(&lane.text, slots_of, scratch, pages, body));
             }
             LaneKind::Int | LaneKind::Bool => ints::put(&lane.ints, pages, body),
             LaneKind::Null => {}
             LaneKind::Hex { .. } | LaneKind::Uuid { .. } => {
                 let name = tables.fields.get(field as usize).map_or("", |path| &path.name);
                 let values = lane.fixed.chunks_exact(kind.width().unwrap_or(1));
-                hashes.extend(values.zip(&lane.rows).map(|(value, row)| (rowindex::hash(name, value), *row)));
+                let prefix = rowindex::Prefix::new(name, kind.width().unwrap_or(0));
+                hashes.extend(values.zip(&lane.rows).map(|(value, row)| (prefix.hash(value), *row)));
                 pages.put(Space::Dense, &lane.fixed).put(body);
             }
         }
@@ -494,6 +517,9 @@ fn put_lanes(
 
 impl<'a> Gathered<'a> {
     /// Takes all values of one lane, which the segment has this number for.
+    ///
+    /// A block's rows lie far apart in the batches, so that nearly every value is a miss of the caches: loops are kept
+    /// short, so that the processor waits for many at once.
     fn gather(&mut self, inputs: &'a [Input<'_>], rows: &[(u32, u16)], number: usize) {
         self.rows.clear();
         self.ints.clear();
@@ -504,29 +530,56 @@ impl<'a> Gathered<'a> {
         for run in rows.chunk_by(|a, b| a.0 == b.0) {
             let input = run.first().and_then(|(i, _)| inputs.get(*i as usize));
             if let Some((input, lane)) = input.and_then(|input| Some((input, input.lane(number)?))) {
-                for (i, (_, row)) in run.iter().enumerate() {
-                    if let Some(value) = lane.value_of(usize::from(*row)) {
-                        self.rows.push((base + i) as u32);
-                        self.take(lane, value, &input.shape_map);
-                    }
-                }
+                self.find_values(lane, run, base);
+                self.take(lane, &input.shape_map);
             }
             base += run.len();
         }
+        if !self.text.variables.is_empty() {
+            self.text.variables.resize(self.text.shapes.len(), Default::default());
+        }
     }
 
-    fn take(&mut self, lane: &'a InputLane<'_>, value: usize, shape_map: &[u32]) {
+    /// Which of a lane's values these rows have, and the rows that have one.
+    fn find_values(&mut self, lane: &InputLane<'_>, run: &[(u32, u16)], base: usize) {
+        self.values.clear();
+        let numbered = run.iter().zip(base as u32..);
+        match &lane.positions {
+            None => {
+                for ((_, row), number) in numbered.filter(|((_, row), _)| usize::from(*row) < lane.view.count) {
+                    self.values.push(*row);
+                    self.rows.push(number);
+                }
+            }
+            Some(positions) => {
+                for ((_, row), number) in numbered {
+                    let value = positions.get(usize::from(*row)).copied().unwrap_or(NO_VALUE);
+                    if value != NO_VALUE {
+                        self.values.push(value);
+                        self.rows.push(number);
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, lane: &'a InputLane<'_>, shape_map: &[u32]) {
         let view = &lane.view;
+        let values = self.values.iter().map(|value| usize::from(*value));
         match view.kind {
             LaneKind::String | LaneKind::Number | LaneKind::Json => {
-                self.text.shapes.push(shape_map.get(usize::from(view.shape(value))).copied().unwrap_or(WHOLE));
-                self.text.variables.push(lane.variables(value));
+                if !lane.starts.is_empty() {
+                    self.text.variables.resize(self.text.shapes.len(), Default::default());
+                    self.text.variables.extend(values.clone().map(|value| lane.variables(value)));
+                }
+                let shape = |value| shape_map.get(usize::from(view.shape(value))).copied().unwrap_or(WHOLE);
+                self.text.shapes.extend(values.map(shape));
             }
-            LaneKind::Int => self.ints.push(view.int(value)),
-            LaneKind::Bool => self.ints.push(i64::from(view.fixed(value) == [1])),
+            LaneKind::Int => self.ints.extend(values.map(|value| view.int(value))),
+            LaneKind::Bool => self.ints.extend(values.map(|value| i64::from(view.fixed(value) == [1]))),
             LaneKind::Null => {}
             LaneKind::Hex { .. } | LaneKind::Uuid { .. } => {
-                self.fixed.extend_from_slice(view.fixed(value));
+                values.for_each(|value| self.fixed.extend_from_slice(view.fixed(value)));
             }
         }
     }

@@ -28,20 +28,37 @@ const FRONT_BYTES_MAX: u64 = 16 + (8 << SHARD_BITS_MAX);
 
 /// The hash of a field's value.
 pub(crate) fn hash(field: &str, value: &[u8]) -> u64 {
-    const K: u64 = 0x9E37_79B9_7F4A_7C15;
-    let mut h = 0x5171_F1A5u64 ^ (value.len() as u64);
-    let mut eat = |bytes: &[u8]| {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0u8; 8];
-            word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
-            h = (h ^ u64::from_le_bytes(word)).wrapping_mul(K);
-            h ^= h >> 32;
-        }
-    };
-    eat(field.as_bytes());
-    eat(value);
-    h = (h ^ (h >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    h ^ (h >> 32)
+    Prefix::new(field, value.len()).hash(value)
+}
+
+/// The hash of a field's values as far as they have it in common.
+pub(crate) struct Prefix(u64);
+
+impl Prefix {
+    /// For values of `len` bytes.
+    pub(crate) fn new(field: &str, len: usize) -> Self {
+        Self(eat(0x5171_F1A5u64 ^ (len as u64), field.as_bytes()))
+    }
+
+    /// The hash of one of them.
+    #[inline]
+    pub(crate) fn hash(&self, value: &[u8]) -> u64 {
+        let h = eat(self.0, value);
+        let h = (h ^ (h >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        h ^ (h >> 32)
+    }
+}
+
+#[inline]
+fn eat(mut h: u64, bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks();
+    let mut last = [0u8; 8];
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    for word in words.iter().chain((!rest.is_empty()).then_some(&last)) {
+        h = (h ^ u64::from_le_bytes(*word)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        h ^= h >> 32;
+    }
+    h
 }
 
 /// Rows that a segment can have for its index to number them.

@@ -22,6 +22,7 @@ use super::bits::{BitWriter, Packed, bits_of, packed_bytes};
 use super::planes::{PlaneCoder, Planes};
 use crate::codec::{Reader, put_bytes, put_varint};
 use crate::error::{Error, Result};
+use crate::text::digits::{self, NUMBER_DIGITS_MAX};
 
 pub(crate) const POOL_DIGITS: u8 = 0;
 pub(crate) const POOL_TEXT: u8 = 10;
@@ -38,8 +39,6 @@ const PLANES: u8 = 255;
 const ALONE_ROWS: usize = 64;
 /// Digits that a pool keeps by width.
 const POOL_DIGITS_MAX: usize = 9;
-/// Digits of a number that is packed.
-const NUMBER_DIGITS_MAX: usize = 18;
 /// Runs of digits that a skeleton may have.
 const RUNS_MAX: usize = 8;
 
@@ -68,23 +67,6 @@ pub(crate) struct SlotParts {
     pub(crate) lengths: Vec<u8>,
     pub(crate) text: Vec<u8>,
     pub(crate) packed: Vec<u8>,
-}
-
-/// The number that a run of ASCII digits spells.
-#[inline]
-fn number(word: &[u8]) -> Option<u64> {
-    if word.is_empty() || word.len() > NUMBER_DIGITS_MAX {
-        return None;
-    }
-    let mut value = 0u64;
-    for byte in word {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value * 10 + u64::from(digit);
-    }
-    Some(value)
 }
 
 /// What all words of a slot have in common, if they are numbers.
@@ -256,7 +238,7 @@ fn numbers(words: &[&[u8]], parsed: &mut Vec<u64>) -> Option<Numbers> {
     let width = words.first()?.len();
     let mut common = Numbers { low: u64::MAX, high: 0, even_width: Some(width), leading_zeros: false };
     for word in words {
-        let value = number(word)?;
+        let value = digits::number(word)?;
         parsed.push(value);
         common.low = common.low.min(value);
         common.high = common.high.max(value);

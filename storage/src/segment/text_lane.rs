@@ -17,12 +17,12 @@ use crate::codec::{Reader, put_varint};
 use crate::error::{Error, Result};
 use crate::text::shape::WHOLE;
 
-/// Values of a lane on their way into a block: for each its segment shape and where its variables are.
+/// Values of a lane on their way into a block: for each its segment shape and its variables.
 #[derive(Default)]
 pub(crate) struct Values<'a> {
     /// Shape numbers of the segment.
     pub(crate) shapes: Vec<u32>,
-    /// What is left of the lengths and the bytes, from this value's first variable on.
+    /// Lengths and bytes of each value's variables; empty where no value has any.
     pub(crate) variables: Vec<(&'a [u8], &'a [u8])>,
 }
 
@@ -42,15 +42,19 @@ fn next<'a>(cursor: &mut (&'a [u8], &'a [u8])) -> &'a [u8] {
     word
 }
 
-/// Scratch space that outlives a lane: segment shape to local shape.
+/// Scratch space that outlives a lane.
 #[derive(Default)]
 pub(crate) struct Scratch {
+    /// Segment shape to local shape.
     local_of: Vec<u32>,
+    /// Lengths and bytes of all variables, those of one shape together.
+    lengths: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 /// Appends a lane and gives the segment's shapes that it has. `slots_of` says how many slots each of the segment has.
 pub(crate) fn put(
-    values: &mut Values<'_>,
+    values: &Values<'_>,
     slots_of: &[u8],
     scratch: &mut Scratch,
     pages: &mut PageWriter,
@@ -64,29 +68,28 @@ pub(crate) fn put(
             *count += 1;
         }
     }
-    let order = by_shape(&codes, &counts);
+    let ends = by_shape(&codes, listed.len(), variables, &mut scratch.lengths, &mut scratch.bytes);
     let mut slots = SlotWriter::default();
-    let (mut start, mut words, mut whole) = (0, Vec::new(), Vec::new());
-    for (shape, count) in listed.iter().zip(&counts) {
-        let rows = order.get(start..start + count).unwrap_or_default();
-        start += count;
+    let mut whole = Vec::new();
+    let (mut columns, mut start) = (Vec::new(), (0, 0));
+    for ((shape, count), end) in listed.iter().zip(&counts).zip(ends) {
+        let mut cursor = (
+            scratch.lengths.get(start.0..end.0).unwrap_or_default(),
+            scratch.bytes.get(start.1..end.1).unwrap_or_default(),
+        );
+        start = end;
         if *shape == WHOLE {
-            for row in rows {
-                if let Some(cursor) = variables.get_mut(*row as usize) {
-                    whole.push(next(cursor));
-                }
-            }
+            whole = (0..*count).map(|_| next(&mut cursor)).collect();
             continue;
         }
-        for _ in 0..slots_of.get(*shape as usize).copied().unwrap_or(0) {
-            words.clear();
-            for row in rows {
-                if let Some(cursor) = variables.get_mut(*row as usize) {
-                    words.push(next(cursor));
-                }
-            }
-            slots.put(&words);
+        let n = usize::from(slots_of.get(*shape as usize).copied().unwrap_or(0));
+        columns.resize_with(n.max(columns.len()), Vec::new);
+        let columns: &mut [Vec<&[u8]>] = columns.get_mut(..n).unwrap_or_default();
+        columns.iter_mut().for_each(Vec::clear);
+        for _ in 0..*count {
+            columns.iter_mut().for_each(|words| words.push(next(&mut cursor)));
         }
+        columns.iter().for_each(|words| slots.put(words));
     }
     let (form, _) = CodeForm::of(&counts);
     counts.iter().for_each(|count| put_varint(head, *count as u64));
@@ -94,7 +97,7 @@ pub(crate) fn put(
     put_codes(&codes, listed.len(), form, pages, head);
     let parts = slots.finish();
     for (space, bytes) in [
-        (Space::Codes, &parts.directory),
+        (Space::Codes, parts.directory.as_slice()),
         (Space::Codes, &parts.lengths),
         (Space::Text, &parts.text),
         (Space::Dense, &parts.packed),
@@ -139,26 +142,43 @@ fn number_locally(shapes: &[u32], total: usize, scratch: &mut Scratch) -> (Vec<u
     (listed, codes)
 }
 
-/// Values ordered by their local shape, and as they were within one.
-fn by_shape(codes: &[u32], counts: &[usize]) -> Vec<u32> {
-    let mut at: Vec<usize> = counts
-        .iter()
-        .scan(0, |sum, count| {
-            let start = *sum;
-            *sum += count;
-            Some(start)
-        })
-        .collect();
-    let mut order = vec![0; codes.len()];
-    for (value, code) in codes.iter().enumerate() {
-        if let Some(at) = at.get_mut(*code as usize) {
-            if let Some(place) = order.get_mut(*at) {
-                *place = value as u32;
-            }
-            *at += 1;
+/// Copies the variables of all values, those of one local shape together and in the order of its values, and says where
+/// those of each shape end.
+///
+/// What the values borrow lies far apart; it is read once, in the order in which it lies, and from here on what is used
+/// together is together.
+fn by_shape(
+    codes: &[u32],
+    shapes: usize,
+    variables: &[(&[u8], &[u8])],
+    lengths: &mut Vec<u8>,
+    bytes: &mut Vec<u8>,
+) -> Vec<(usize, usize)> {
+    let mut at = vec![(0, 0); shapes];
+    for (code, (lengths, bytes)) in codes.iter().zip(variables) {
+        if let Some(size) = at.get_mut(*code as usize) {
+            *size = (size.0 + lengths.len(), size.1 + bytes.len());
         }
     }
-    order
+    let mut end = (0, 0);
+    for at in &mut at {
+        let size = std::mem::replace(at, end);
+        end = (end.0 + size.0, end.1 + size.1);
+    }
+    lengths.clear();
+    lengths.resize(end.0, 0);
+    bytes.clear();
+    bytes.resize(end.1, 0);
+    for (code, from) in codes.iter().zip(variables) {
+        let Some(at) = at.get_mut(*code as usize) else { continue };
+        let to = (at.0 + from.0.len(), at.1 + from.1.len());
+        if let (Some(lengths), Some(bytes)) = (lengths.get_mut(at.0..to.0), bytes.get_mut(at.1..to.1)) {
+            lengths.copy_from_slice(from.0);
+            bytes.copy_from_slice(from.1);
+        }
+        *at = to;
+    }
+    at
 }
 
 /// How a lane is read, before any of it is.
