@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::limits::CATALOG_VALUE_BYTES_MAX;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::ops::Range;
 
 const ENVELOPE_BYTES: usize = 16;
 
@@ -81,6 +82,20 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
+}
+
+/// Appends a short piece of `from`: where there is room behind it, in one move of a fixed size.
+#[inline]
+pub(crate) fn push_piece(out: &mut Vec<u8>, from: &[u8], piece: Range<usize>) {
+    const SHORT: usize = 16;
+    let (len, filled) = (piece.len(), out.len());
+    match from.get(piece.start..).and_then(<[u8]>::first_chunk::<SHORT>) {
+        Some(chunk) if len <= SHORT => {
+            out.extend_from_slice(chunk);
+            out.truncate(filled + len);
+        }
+        _ => out.extend_from_slice(from.get(piece).unwrap_or_default()),
+    }
 }
 
 /// A signed number as an unsigned one, small where it is near zero.

@@ -9,13 +9,16 @@
 //! * A text is split once, here. It is kept whole where its shape would be over a limit, or where its stream keeps
 //!   bringing shapes that were never seen before.
 use super::lane::{LaneKind, canonical_int, hex_or_uuid};
+use super::recent::{Recent, ShortText};
+use super::window::{FIELD_VALUES, STREAM_VALUES, Sightings, Window};
 use super::{Batch, Numbers, Stream, TIME_ABSENT, VERSION, put_field, put_times};
-use crate::codec::{put_bytes, put_varint};
+use crate::codec::{push_piece, put_bytes, put_varint};
 use crate::error::Result;
 use crate::limits::{BATCH_ROWS_MAX, FIELD_NAME_BYTES_MAX, KIB, MIB, RECORD_DEPTH_MAX};
 use crate::record::FieldPath;
 use crate::text::shape::{Split, WHOLE};
 use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
 /// Shape text that a builder remembers from batch to batch.
 const SHAPE_CACHE_BYTES_MAX: usize = 8 * MIB;
@@ -23,10 +26,8 @@ const SHAPE_CACHE_BYTES_MAX: usize = 8 * MIB;
 const NODES_MAX: usize = 16 * KIB;
 /// Fields of one batch, beyond which no further row is begun.
 const BATCH_FIELDS: usize = 8 * KIB;
-/// Values after which a stream's share of new shapes is judged.
-const WINDOW_VALUES: u32 = 4_096;
-/// While a stream's texts are kept whole, one in this many is still split, to see whether that is still right.
-const PROBE_EVERY: u32 = 16;
+/// Bytes of a key above which a shape is remembered only when it is seen for the second time.
+const LONG_SHAPE_BYTES: usize = 256;
 
 const ROOT: u32 = 0;
 const NONE: u32 = u32::MAX;
@@ -49,6 +50,8 @@ struct Node {
     /// Its lanes so far.
     lanes: Vec<(LaneKind, u32)>,
     is_stream_field: bool,
+    /// Of its texts in all streams.
+    window: Window,
 }
 
 /// What a value was sent as.
@@ -91,17 +94,9 @@ struct LaneData {
 }
 
 struct CachedShape {
+    key: Arc<[u8]>,
     batch: u64,
     local: u16,
-}
-
-/// How many of a stream's latest texts in one field had a shape that was never seen before.
-#[derive(Clone, Copy, Default)]
-struct Window {
-    values: u32,
-    fresh: u32,
-    whole: bool,
-    skipped: u32,
 }
 
 struct KnownStream {
@@ -117,8 +112,11 @@ pub struct BatchBuilder {
     children: FxHashMap<Box<[u8]>, u32>,
     child_key: Vec<u8>,
     lanes: Vec<LaneData>,
-    shapes: FxHashMap<Box<[u8]>, CachedShape>,
+    shape_numbers: FxHashMap<Arc<[u8]>, u32>,
+    shapes: Vec<CachedShape>,
     shape_cache_bytes: usize,
+    recent: Recent,
+    sightings: Sightings,
     streams: FxHashMap<Box<str>, u32>,
     known_streams: Vec<KnownStream>,
     stream_fields: Vec<Box<str>>,
@@ -163,8 +161,11 @@ impl BatchBuilder {
             children: FxHashMap::default(),
             child_key: Vec::new(),
             lanes: Vec::new(),
-            shapes: FxHashMap::default(),
+            shape_numbers: FxHashMap::default(),
+            shapes: Vec::new(),
             shape_cache_bytes: 0,
+            recent: Recent::default(),
+            sightings: Sightings::default(),
             streams: FxHashMap::default(),
             known_streams: Vec::new(),
             stream_fields: names.iter().map(|name| Box::from(*name)).collect(),
@@ -386,6 +387,7 @@ impl BatchBuilder {
             field: 0,
             lanes: Vec::new(),
             is_stream_field,
+            window: Window::default(),
         });
         self.nodes.len() as u32 - 1
     }
@@ -495,19 +497,13 @@ impl BatchBuilder {
     }
 
     fn keep_text(&mut self, row: u16, stream: u32, node: u32, kind: LaneKind, text: &str) {
-        let bytes = text.as_bytes();
         let shape = self.shape_of(stream, node, text);
         let spans = std::mem::take(&mut self.split.spans);
         if let Some(lane) = self.lane(row, node, kind) {
             lane.values.extend_from_slice(&shape.to_le_bytes());
-            if u32::from(shape) == WHOLE {
-                put_varint(&mut lane.lengths, bytes.len() as u64);
-                lane.variables.extend_from_slice(bytes);
-            } else {
-                for (start, end) in &spans {
-                    put_varint(&mut lane.lengths, u64::from(end - start));
-                    lane.variables.extend_from_slice(bytes.get(*start as usize..*end as usize).unwrap_or_default());
-                }
+            for (start, end) in &spans {
+                put_varint(&mut lane.lengths, u64::from(end - start));
+                push_piece(&mut lane.variables, text.as_bytes(), *start as usize..*end as usize);
             }
         }
         self.split.spans = spans;
@@ -515,40 +511,73 @@ impl BatchBuilder {
 
     /// The local shape of a text, with its variables in `split.spans`; [`WHOLE`] where it is kept whole.
     fn shape_of(&mut self, stream: u32, node: u32, text: &str) -> u16 {
-        let Some(known) = self.known_streams.get_mut(stream as usize) else { return WHOLE as u16 };
-        if known.windows.len() <= node as usize {
-            known.windows.resize(node as usize + 1, Window::default());
+        let local = self.find_shape(stream, node, text).unwrap_or(WHOLE as u16);
+        if u32::from(local) == WHOLE {
+            self.split.spans.clear();
+            self.split.spans.push((0, text.len() as u32));
         }
-        let Some(window) = known.windows.get_mut(node as usize) else { return WHOLE as u16 };
-        if window.whole {
-            window.skipped += 1;
-            if !window.skipped.is_multiple_of(PROBE_EVERY) {
-                return WHOLE as u16;
-            }
+        local
+    }
+
+    fn find_shape(&mut self, stream: u32, node: u32, text: &str) -> Option<u16> {
+        let windows = &mut self.known_streams.get_mut(stream as usize)?.windows;
+        if windows.len() <= node as usize {
+            windows.resize(node as usize + 1, Window::default());
+        }
+        let (window, field) = (windows.get_mut(node as usize)?, &mut self.nodes.get_mut(node as usize)?.window);
+        let is_probe = window.is_whole(field);
+        if is_probe && !window.probes() {
+            return None;
+        }
+        let short = ShortText::of(text.as_bytes());
+        if let Some((shape, span)) = short.as_ref().and_then(|short| self.recent.get(short)) {
+            window.count(false, is_probe, STREAM_VALUES);
+            field.count(false, is_probe, FIELD_VALUES);
+            self.split.spans.clear();
+            self.split.spans.extend(span);
+            return self.local_shape(shape);
         }
         if !self.split.split(text) {
-            return WHOLE as u16;
+            return None;
         }
-        let (local, fresh) = match self.shapes.get_mut(&*self.split.key) {
-            Some(shape) if shape.batch == self.batch => (shape.local, false),
-            Some(shape) if self.shape_count < u16::MAX => {
-                self.shape_count += 1;
-                *shape = CachedShape { batch: self.batch, local: self.shape_count };
-                put_bytes(&mut self.shape_keys, &self.split.key);
-                (self.shape_count, false)
+        let known = self.shape_numbers.get(&*self.split.key).copied();
+        window.count(known.is_none(), is_probe, STREAM_VALUES);
+        field.count(known.is_none(), is_probe, FIELD_VALUES);
+        let shape = match known {
+            Some(shape) => shape,
+            None if self.split.key.len() > LONG_SHAPE_BYTES && !self.sightings.has_seen(&self.split.key) => {
+                return None;
             }
-            None if self.shape_count < u16::MAX => {
-                self.shape_count += 1;
-                let shape = CachedShape { batch: self.batch, local: self.shape_count };
-                self.shape_cache_bytes += self.split.key.len() + 64;
-                self.shapes.insert(self.split.key.as_slice().into(), shape);
-                put_bytes(&mut self.shape_keys, &self.split.key);
-                (self.shape_count, true)
-            }
-            _ => (WHOLE as u16, true),
+            None => self.add_shape(),
         };
-        window.count(fresh);
-        local
+        if let Some(short) = short {
+            self.recent.put(short, shape, &self.split.spans);
+        }
+        self.local_shape(shape)
+    }
+
+    /// Remembers the shape that was just split.
+    fn add_shape(&mut self) -> u32 {
+        let key: Arc<[u8]> = self.split.key.as_slice().into();
+        let number = self.shapes.len() as u32;
+        self.shape_cache_bytes += key.len() + 96;
+        self.shape_numbers.insert(Arc::clone(&key), number);
+        self.shapes.push(CachedShape { key, batch: 0, local: 0 });
+        number
+    }
+
+    /// The number of a shape in this batch, where there is room for it.
+    fn local_shape(&mut self, shape: u32) -> Option<u16> {
+        let shape = self.shapes.get_mut(shape as usize)?;
+        if shape.batch != self.batch {
+            if self.shape_count == u16::MAX {
+                return None;
+            }
+            self.shape_count += 1;
+            (shape.batch, shape.local) = (self.batch, self.shape_count);
+            put_bytes(&mut self.shape_keys, &shape.key);
+        }
+        Some(shape.local)
     }
 
     fn lane(&mut self, row: u16, node: u32, kind: LaneKind) -> Option<&mut LaneData> {
@@ -716,6 +745,8 @@ impl BatchBuilder {
         }
         if self.shape_cache_bytes > SHAPE_CACHE_BYTES_MAX {
             self.shapes.clear();
+            self.shape_numbers.clear();
+            self.recent = Recent::default();
             self.shape_cache_bytes = 0;
         }
         if self.known_streams.len() > NODES_MAX {
@@ -723,19 +754,6 @@ impl BatchBuilder {
             self.streams.clear();
         }
         self.begin_row();
-    }
-}
-
-impl Window {
-    fn count(&mut self, fresh: bool) {
-        self.values += 1;
-        self.fresh += u32::from(fresh);
-        let full = if self.whole { WINDOW_VALUES / PROBE_EVERY } else { WINDOW_VALUES };
-        if self.values >= full {
-            self.whole = self.fresh * 4 > self.values;
-            self.values = 0;
-            self.fresh = 0;
-        }
     }
 }
 

@@ -13,8 +13,10 @@ mod builder;
 mod columns;
 mod fit;
 mod lane;
+mod recent;
 #[cfg(test)]
 mod tests;
+mod window;
 
 pub use builder::BatchBuilder;
 pub(crate) use columns::{Column, Columns};

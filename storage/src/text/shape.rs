@@ -8,6 +8,7 @@
 //! * Shape [`WHOLE`] has the empty literal and one slot: the whole text is its one variable.
 //! * Offsets lie on character boundaries of the literal and never fall.
 use super::words::{self, Class};
+use crate::codec::push_piece;
 use crate::error::{Error, Result};
 use crate::limits::{SHAPE_BYTES_MAX, SHAPE_SLOTS_MAX};
 
@@ -36,7 +37,7 @@ impl Split {
         while let Some(digit) = next_digit(bytes, literal) {
             let start = word_start(text, bytes, literal, digit);
             let end = word_end(text, bytes, digit + 1);
-            self.key.extend_from_slice(bytes.get(literal..start).unwrap_or_default());
+            push_piece(&mut self.key, bytes, literal..start);
             if self.key.len() > SHAPE_BYTES_MAX || self.offsets.len() == SHAPE_SLOTS_MAX {
                 return false;
             }
