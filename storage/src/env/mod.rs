@@ -11,11 +11,14 @@
 mod real;
 pub mod sim;
 
+use crate::limits::MIB;
 pub use real::RealEnv;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+
+const ZEROS_BYTES: usize = MIB;
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +67,25 @@ pub trait File: Send + Sync {
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// The current length.
     fn len(&self) -> io::Result<u64>;
+
+    /// Extends an empty file to `len` with zeros and takes the room on the disk, without writing where that can be
+    /// helped. What is written there later costs the file system more than over zeros that were written.
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.write_zeros(len)
+    }
+
+    /// Writes `len` zeros from the start.
+    fn write_zeros(&self, len: u64) -> io::Result<()> {
+        let zeros = vec![0; ZEROS_BYTES.min(usize::try_from(len).unwrap_or(ZEROS_BYTES))];
+        let mut filled = 0;
+        while filled < len {
+            let rest = usize::try_from(len - filled).unwrap_or(ZEROS_BYTES);
+            let chunk = zeros.get(..rest.min(zeros.len())).unwrap_or_default();
+            self.write_all_at(chunk, filled)?;
+            filled += chunk.len() as u64;
+        }
+        Ok(())
+    }
 
     /// Whether the file is empty.
     fn is_empty(&self) -> io::Result<bool> {

@@ -1,5 +1,7 @@
 //! The machine itself.
 use super::{DirEntry, DirLock, Env, File, OpenMode, Space};
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -46,6 +48,14 @@ impl File for RealFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.0.set_len(len)
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, len) {
+            // Not every file system can.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => self.write_zeros(len),
+            done => Ok(done?),
+        }
     }
 
     fn len(&self) -> io::Result<u64> {

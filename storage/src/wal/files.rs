@@ -10,7 +10,7 @@ use super::replay::{Replayed, is_empty};
 use crate::env::{DirEntry, Env, OpenMode};
 use crate::error::{Error, Result};
 use crate::layout::TEMPORARY;
-use crate::limits::{MIB, WAL_FILE_BYTES};
+use crate::limits::{KIB, WAL_FILE_BYTES};
 use crate::planted;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(super) const WAL_SUFFIX: &str = "wal";
 const SPARE_SUFFIX: &str = "spare";
-const ZEROS_BYTES: usize = MIB;
+/// Bytes of an append, in the mean of a file, from which its successor is not filled with zeros: the log's thread is
+/// then busy with bytes, not with syncs, and what syncs save on written zeros is less than writing them costs.
+const BULK_APPEND_BYTES: u64 = 64 * KIB as u64;
 /// Spares kept when files are recycled; one is made ahead when there is none.
 const SPARES_MAX: usize = 2;
 
@@ -77,6 +79,8 @@ pub struct Files {
     next_id: AtomicU64,
     next_spare: AtomicU64,
     current_bytes: AtomicU64,
+    /// Appends to the current file.
+    appends: AtomicU64,
 }
 
 impl Files {
@@ -97,6 +101,7 @@ impl Files {
             next_id: AtomicU64::new(replayed.last_file_id + 1),
             next_spare: AtomicU64::new(0),
             current_bytes: AtomicU64::new(0),
+            appends: AtomicU64::new(0),
             options,
         };
         for entry in entries {
@@ -181,8 +186,21 @@ impl Files {
         self.current_bytes.store(bytes, Ordering::Relaxed);
     }
 
+    /// Notes an append, after which the current file has `bytes`.
+    pub(super) fn note_append(&self, bytes: u64) {
+        self.set_current_bytes(bytes);
+        self.appends.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the current file is written in large pieces.
+    fn is_bulk(&self) -> bool {
+        let appends = self.appends.load(Ordering::Relaxed);
+        appends > 0 && self.current_bytes.load(Ordering::Relaxed) / appends >= BULK_APPEND_BYTES
+    }
+
     pub(super) fn push_closed(&self, file: FileInfo) {
         self.set_current_bytes(0);
+        self.appends.store(0, Ordering::Relaxed);
         self.state().closed.push_back(file);
     }
 
@@ -223,7 +241,7 @@ impl Files {
         Ok(())
     }
 
-    /// Makes a zero-filled file and its name durable.
+    /// Makes a file of zeros and its name durable.
     fn make(&self, len: usize) -> Result<PathBuf> {
         let spare = self.spare_path();
         let temporary = spare.with_extension(TEMPORARY);
@@ -236,13 +254,8 @@ impl Files {
 
     fn fill(&self, temporary: &Path, spare: &Path, len: usize) -> Result<()> {
         let file = self.env.open(temporary, OpenMode::Create).map_err(|e| Error::io("create", temporary, e))?;
-        let zeros = vec![0; ZEROS_BYTES.min(len)];
-        let mut filled = 0;
-        while filled < len {
-            let chunk = zeros.get(..zeros.len().min(len - filled)).unwrap_or_default();
-            file.write_all_at(chunk, filled as u64).map_err(|e| Error::io("zero", temporary, e))?;
-            filled += chunk.len();
-        }
+        let filled = if self.is_bulk() { file.allocate(len as u64) } else { file.write_zeros(len as u64) };
+        filled.map_err(|e| Error::io("zero", temporary, e))?;
         file.sync_all().map_err(|e| Error::io("sync", temporary, e))?;
         self.env.rename(temporary, spare).map_err(|e| Error::io("rename", temporary, e))?;
         self.sync_dir(&self.options.dir)

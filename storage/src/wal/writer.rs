@@ -216,7 +216,7 @@ impl Writer {
         (current.crc, current.keep_until) = (crc, keep_until);
         (self.batch_no, self.next_seq) = (batch_no, next_seq);
         self.marked &= frames.is_empty();
-        self.files.set_current_bytes(current.offset);
+        self.files.note_append(current.offset);
         Ok(())
     }
 
