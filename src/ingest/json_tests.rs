@@ -137,6 +137,9 @@ fn it_accepts_and_refuses_what_serde_json_does() {
             }
         }
         let text: String = text.into_iter().collect();
+        let mut visited = Seen::default();
+        let visits = complaint::read_object(&text, &mut visited).map(|()| visited.0).map_err(|e| e.to_string());
+        assert_eq!(read(&text), visits, "{text}");
         let whole = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text);
         match (read(&text), whole) {
             (Ok(seen), Ok(object)) => {

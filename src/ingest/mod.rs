@@ -3,6 +3,7 @@
 //! Invariants
 //! * Pure: no I/O and no clock; the time of arrival is an argument.
 //! * A record that is refused leaves no trace in the batch.
+mod complaint;
 pub(crate) mod json;
 pub(crate) mod lines;
 pub(crate) mod log;

@@ -7,6 +7,8 @@
 //! * Decimal digits are exact: no floating point. Digits below a nanosecond are cut.
 //! * Years before 1678 and after 2261 do not fit and are refused.
 
+use logyard_storage::batch::canonical_int;
+
 const SECOND: i128 = 1_000_000_000;
 
 /// Largest power of ten that is worth trying: past it no number is a time.
@@ -22,15 +24,23 @@ pub(crate) fn from_text(text: &str) -> Option<i64> {
 
 /// A timestamp as a JSON number, in the unit that its size says.
 pub(crate) fn from_number(spelling: &str) -> Option<i64> {
+    // Nearly every time is a plain integer: the way below gives the same, but slowly.
+    if let Some(whole) = canonical_int(spelling.as_bytes()) {
+        return whole.checked_mul(unit(whole.unsigned_abs().into()));
+    }
     let (mantissa, scale) = decimal(spelling)?;
-    let whole = shift(mantissa, scale)?;
-    let unit = match whole.unsigned_abs() {
-        0..0x8000_0000 => SECOND,
+    let unit = unit(shift(mantissa, scale)?.unsigned_abs());
+    i64::try_from(shift(mantissa.checked_mul(unit.into())?, scale)?).ok()
+}
+
+/// The nanoseconds of the unit that a number of this size is in.
+fn unit(whole: u128) -> i64 {
+    match whole {
+        0..0x8000_0000 => 1_000_000_000,
         0x8000_0000..2_147_483_648_000 => 1_000_000,
         2_147_483_648_000..2_147_483_648_000_000 => 1_000,
         _ => 1,
-    };
-    i64::try_from(shift(mantissa.checked_mul(unit)?, scale)?).ok()
+    }
 }
 
 /// `value * 10^scale`, cut towards zero.
