@@ -1,7 +1,7 @@
 //! `logyard serve`: opens the engine, serves until told to stop, closes it again.
 use super::{Failure, ServeArgs};
 use crate::config::{Access, Config, Flags};
-use crate::server::{BodyMemory, Door, KeyHash, Server, listen, load_or_make, router, serve};
+use crate::server::{BodyMemory, Builders, Door, KeyHash, Server, listen, load_or_make, router, serve};
 use logyard_storage::engine::{Engine, Options};
 use logyard_storage::env::RealEnv;
 use logyard_storage::layout::ADMIN_KEY;
@@ -15,7 +15,13 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     let env = Arc::new(RealEnv::new());
     let engine = Engine::open(Arc::<RealEnv>::clone(&env), Options::new(config.data.clone()))?;
     let door = door(&config)?;
-    let server = Arc::new(Server { engine: Arc::clone(&engine), env, door, bodies: BodyMemory::new() });
+    let server = Arc::new(Server {
+        engine: Arc::clone(&engine),
+        env,
+        door,
+        bodies: BodyMemory::new(),
+        builders: Builders::default(),
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let listener = listen(&config.listen).await?;

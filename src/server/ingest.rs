@@ -26,9 +26,10 @@ pub(super) async fn one(
     let ack = params.ack()?;
     let body = read_whole(&headers, body, server.bodies.room()).await?;
     let appended = blocking(move || {
-        let mut rows = BatchBuilder::new();
-        ingest::text(&body.bytes).and_then(|text| log::read_log(text, server.env.now(), &mut rows)).map_err(refusal)?;
-        Ok::<_, ApiError>(server.engine.append(Append::new(rows.finish()?, ack))?)
+        server.builders.with(|rows| {
+            ingest::text(&body.bytes).and_then(|text| log::read_log(text, server.env.now(), rows)).map_err(refusal)?;
+            Ok::<_, ApiError>(server.engine.append(Append::new(rows.finish()?, ack))?)
+        })
     })
     .await??;
     let body = json!({ "success": true, "id": id_of_first(&appended) });
@@ -75,19 +76,20 @@ fn append_batch(server: &Server, body: &[u8], ack: Ack) -> Result<(usize, Vec<St
     let bad = |fault: Refused| ApiError::bad(fault.to_string());
     let logs = log::split_logs(ingest::text(body).map_err(bad)?).map_err(bad)?;
     let arrival = server.env.now();
-    let mut rows = BatchBuilder::new();
-    let (mut ingested, mut errors) = (0, Vec::new());
-    for (at, text) in logs.into_iter().enumerate() {
-        if let Err(fault) = log::read_log(text, arrival, &mut rows) {
-            errors.push(format!("logs[{at}]: {fault}"));
+    server.builders.with(|rows| {
+        let (mut ingested, mut errors) = (0, Vec::new());
+        for (at, text) in logs.into_iter().enumerate() {
+            if let Err(fault) = log::read_log(text, arrival, rows) {
+                errors.push(format!("logs[{at}]: {fault}"));
+            }
+            // Only very large logs fill more than one batch.
+            if rows.is_full() {
+                ingested += store(server, rows, ack)?;
+            }
         }
-        // Only very large logs fill more than one batch.
-        if rows.is_full() {
-            ingested += store(server, &mut rows, ack)?;
-        }
-    }
-    ingested += store(server, &mut rows, ack)?;
-    Ok((ingested, errors))
+        ingested += store(server, rows, ack)?;
+        Ok((ingested, errors))
+    })
 }
 
 fn store(server: &Server, rows: &mut BatchBuilder, ack: Ack) -> Result<usize, ApiError> {

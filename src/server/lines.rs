@@ -27,7 +27,7 @@ use tokio::time::Instant;
 const REJECTED: HeaderName = HeaderName::from_static("x-logyard-rejected");
 const CHUNK_BYTES: usize = MIB;
 const LINE_BYTES_MAX: usize = 16 * MIB;
-const BATCH_ROWS: usize = 1_000;
+const BATCH_ROWS: usize = 4_000;
 const BATCH_BYTES: usize = 4 * MIB;
 const WAIT_MAX: Duration = Duration::from_secs(1);
 const REASONS_MAX: usize = 10;
@@ -47,16 +47,7 @@ pub(super) async fn insert(
     };
     let names = FieldNames::new(&name("_time_field", "vl-time-field"), &name("_msg_field", "vl-msg-field"));
     let mut room = server.bodies.room();
-    let mut intake = Intake {
-        server,
-        names,
-        ack,
-        rows: BatchBuilder::new(),
-        line: 0,
-        ingested: 0,
-        rejected: 0,
-        reasons: Vec::new(),
-    };
+    let mut intake = Intake { server, names, ack, line: 0, ingested: 0, rejected: 0, reasons: Vec::new() };
     let mut pieces = Pieces(body);
     let mut lines = Lines::default();
     loop {
@@ -159,7 +150,6 @@ struct Intake {
     server: Arc<Server>,
     names: FieldNames,
     ack: Ack,
-    rows: BatchBuilder,
     /// Lines so far.
     line: usize,
     ingested: usize,
@@ -180,28 +170,33 @@ impl Intake {
         .await?
     }
 
-    fn read(&mut self, mut chunk: &[u8]) -> Result<(), Error> {
+    fn read(&mut self, chunk: &[u8]) -> Result<(), Error> {
+        let server = Arc::clone(&self.server);
+        server.builders.with(|rows| self.read_with(chunk, rows))
+    }
+
+    fn read_with(&mut self, mut chunk: &[u8], rows: &mut BatchBuilder) -> Result<(), Error> {
         let arrival = self.server.env.now();
         while !chunk.is_empty() {
             let end = memchr::memchr(b'\n', chunk).unwrap_or(chunk.len());
             let (line, rest) = chunk.split_at(end);
             chunk = rest.get(1..).unwrap_or_default();
             self.line += 1;
-            if let Err(fault) = read_line(line, self.line, &self.names, arrival, &mut self.rows) {
+            if let Err(fault) = read_line(line, self.line, &self.names, arrival, rows) {
                 self.reject(fault.to_string());
             }
-            if self.rows.rows() >= BATCH_ROWS || self.rows.bytes() >= BATCH_BYTES || self.rows.is_full() {
-                self.store()?;
+            if rows.rows() >= BATCH_ROWS || rows.bytes() >= BATCH_BYTES || rows.is_full() {
+                self.store(rows)?;
             }
         }
-        self.store()
+        self.store(rows)
     }
 
-    fn store(&mut self) -> Result<(), Error> {
-        let rows = self.rows.rows();
-        if rows > 0 {
-            self.server.engine.append(Append::new(self.rows.finish()?, self.ack))?;
-            self.ingested += rows;
+    fn store(&mut self, rows: &mut BatchBuilder) -> Result<(), Error> {
+        let count = rows.rows();
+        if count > 0 {
+            self.server.engine.append(Append::new(rows.finish()?, self.ack))?;
+            self.ingested += count;
         }
         Ok(())
     }

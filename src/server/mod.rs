@@ -6,6 +6,7 @@
 mod admin_key;
 mod auth;
 mod body;
+mod builders;
 mod error;
 mod ingest;
 mod lines;
@@ -19,6 +20,7 @@ mod row;
 
 pub(crate) use admin_key::{KeyHash, load_or_make};
 pub(crate) use auth::Door;
+pub(crate) use builders::Builders;
 pub(crate) use listen::{listen, serve};
 pub(crate) use room::BodyMemory;
 
@@ -40,6 +42,7 @@ pub(crate) struct Server {
     pub(crate) env: Arc<dyn Env>,
     pub(crate) door: Door,
     pub(crate) bodies: BodyMemory,
+    pub(crate) builders: Builders,
 }
 
 /// Every route.
