@@ -36,6 +36,7 @@ const NONE: u32 = u32::MAX;
 struct Node {
     parent: u32,
     name: Box<str>,
+    short_name: Option<ShortText>,
     occurrence: u16,
     depth: u16,
     /// The node that came after this one the last time: nearly always right.
@@ -348,7 +349,11 @@ impl BatchBuilder {
     fn child(&mut self, name: &str) -> u32 {
         let parent = self.objects.last().copied().unwrap_or(ROOT);
         let guess = self.nodes.get(self.previous as usize).map_or(NONE, |node| node.follower);
-        let is_right = self.nodes.get(guess as usize).is_some_and(|node| node.parent == parent && &*node.name == name);
+        let is_right = self.nodes.get(guess as usize).is_some_and(|node| {
+            let short = ShortText::of(name.as_bytes());
+            // Most names are short, and then they are two numbers.
+            node.parent == parent && node.short_name == short && (short.is_some() || *node.name == *name)
+        });
         let found = if is_right { guess } else { self.look_up_child(parent, name) };
         self.previous = found;
         found
@@ -378,6 +383,7 @@ impl BatchBuilder {
         self.nodes.push(Node {
             parent,
             name: name.into(),
+            short_name: ShortText::of(name.as_bytes()),
             occurrence,
             depth,
             follower: NONE,
@@ -520,6 +526,13 @@ impl BatchBuilder {
     }
 
     fn find_shape(&mut self, stream: u32, node: u32, text: &str) -> Option<u16> {
+        // What came lately is not asked about: it has its shape, whatever the others are like.
+        let short = ShortText::of(text.as_bytes());
+        if let Some((shape, span)) = short.as_ref().and_then(|short| self.recent.get(short)) {
+            self.split.spans.clear();
+            self.split.spans.extend(span);
+            return self.local_shape(shape);
+        }
         let windows = &mut self.known_streams.get_mut(stream as usize)?.windows;
         if windows.len() <= node as usize {
             windows.resize(node as usize + 1, Window::default());
@@ -528,14 +541,6 @@ impl BatchBuilder {
         let is_probe = window.is_whole(field);
         if is_probe && !window.probes() {
             return None;
-        }
-        let short = ShortText::of(text.as_bytes());
-        if let Some((shape, span)) = short.as_ref().and_then(|short| self.recent.get(short)) {
-            window.count(false, is_probe, STREAM_VALUES);
-            field.count(false, is_probe, FIELD_VALUES);
-            self.split.spans.clear();
-            self.split.spans.extend(span);
-            return self.local_shape(shape);
         }
         if !self.split.split(text) {
             return None;

@@ -4,7 +4,7 @@
 //! * An entry is found by the whole text, never by its hash alone.
 //! * Memory is bounded: a new text takes the place of the one that has the same hash.
 
-const SLOTS_LOG2: u32 = 10;
+const SLOTS_LOG2: u32 = 12;
 
 /// A text of at most 16 bytes, as numbers.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
