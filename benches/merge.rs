@@ -1,6 +1,7 @@
 //! Merging small segments: processor seconds for a million rows, and bytes a row before and after.
 //!
-//! `cargo bench --bench merge [-- FILE | ROWS]`. A million rows are sealed as eight segments, then merged into one.
+//! `cargo bench --bench merge [-- FILE | ROWS]`. A million rows are sealed as eight segments, then merged into one: once with
+//! the blocks copied, once with all of them encoded again.
 #![allow(missing_docs, clippy::indexing_slicing, reason = "a program for people, which fails by panicking")]
 #[allow(dead_code, reason = "each program uses a part")]
 mod support;
@@ -24,16 +25,18 @@ const SEGMENTS: u64 = 8;
 const BATCH_ROWS: u64 = 1_000;
 
 fn main() {
+    for copy_rows_min in [Options::new("").copy_rows_min, usize::MAX] {
+        measure(copy_rows_min);
+    }
+}
+
+fn measure(copy_rows_min: usize) {
     let directory = support::directory();
-    let mut source: Box<dyn Source> = match support::input(1_000_000) {
-        Input::File(file) => Box::new(Lines(BufReader::new(File::open(file).expect("a file of records")))),
-        Input::Rows(_) => Box::new(Reference::new(42)),
+    let (mut source, rows): (Box<dyn Source>, u64) = match support::input(1_000_000) {
+        Input::File(file) => (Box::new(Lines(BufReader::new(File::open(file).expect("a file of records")))), 1_000_000),
+        Input::Rows(rows) => (Box::new(Reference::new(42)), rows),
     };
-    let rows = match support::input(1_000_000) {
-        Input::File(_) => 1_000_000,
-        Input::Rows(rows) => rows,
-    };
-    let options = Options { background: false, ..Options::new(directory.path()) };
+    let options = Options { background: false, copy_rows_min, ..Options::new(directory.path()) };
     let engine = Engine::open(Arc::new(RealEnv::new()), options).expect("a new store");
     let mut builder = BatchBuilder::new();
     for _ in 0..SEGMENTS {
@@ -54,6 +57,7 @@ fn main() {
     let after = engine.stats().expect("sizes");
     let per_row = |bytes: u64| round(bytes as f64 / rows as f64, 2);
     let line = json!({
+        "copied": copy_rows_min < usize::MAX,
         "rows": after.rows,
         "segments": [before.segments, after.segments],
         "bytes_per_row": [per_row(before.segment_bytes), per_row(after.segment_bytes)],

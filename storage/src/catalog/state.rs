@@ -46,6 +46,21 @@ pub struct EffectRow {
     pub seq: u64,
     /// When it ends, nanoseconds since 1970.
     pub expires: Option<i64>,
+    /// Whether there was one of the same key before it that does not end when this one does.
+    pub shadows: bool,
+}
+
+impl EffectRow {
+    /// The row of an effect that comes after `before`.
+    pub fn after(before: Option<&Self>, value: Vec<u8>, seq: u64, expires: Option<i64>) -> Self {
+        let outlived = |before: &Self| expires.is_some_and(|at| before.expires.is_none_or(|other| other > at));
+        Self { value, seq, expires, shadows: before.is_some_and(|before| before.shadows || outlived(before)) }
+    }
+
+    /// Whether it has ended at a time.
+    pub fn is_over(&self, now: i64) -> bool {
+        self.expires.is_some_and(|at| at <= now)
+    }
 }
 
 /// Something in the catalog that is not what was written.

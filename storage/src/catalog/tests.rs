@@ -62,7 +62,9 @@ fn fill(catalog: &Catalog, segments: u64) {
         change.put_segment(&segment(id)).unwrap();
     }
     change.put_service("web", &config(7)).unwrap();
-    change.put_effect(b"dedupe/1", &EffectRow { value: vec![0, 255], seq: 4, expires: Some(9) }).unwrap();
+    change
+        .put_effect(b"dedupe/1", &EffectRow { value: vec![0, 255], seq: 4, expires: Some(9), shadows: false })
+        .unwrap();
     change.put(Table::Deletions, b"d1", &b"opaque".to_vec()).unwrap();
     change.put(Table::Keys, b"k1", &("hash".to_string(), 1u8)).unwrap();
     catalog.commit(&change).unwrap();

@@ -77,7 +77,7 @@ impl CheckReport {
         if let Err(e) = segment.verify_shapes() {
             return self.wrong(format!("records {first} to {last}, {rows} of them: {e}"));
         }
-        for verified in [segment.verify_head(), segment.verify_index()] {
+        for verified in [segment.verify_head(), segment.verify_index(), segment.effects().map(drop)] {
             if let Err(e) = verified {
                 self.wrong(format!("no records are lost: {e}"));
             }

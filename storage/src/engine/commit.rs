@@ -394,7 +394,8 @@ pub(crate) fn apply_effects(shared: &Shared, effects: &[Effect], seq: u64) {
     for effect in effects {
         match &effect.value {
             Some(value) => {
-                known.insert(effect.key.clone(), EffectRow { value: value.clone(), seq, expires: effect.expires });
+                let row = EffectRow::after(known.get(&effect.key), value.clone(), seq, effect.expires);
+                known.insert(effect.key.clone(), row);
             }
             None => {
                 known.remove(&effect.key);

@@ -210,7 +210,7 @@ impl Engine {
     pub fn effect(&self, key: &[u8]) -> Option<Vec<u8>> {
         let now = self.shared.env.now();
         let effects = locked(&self.shared.effects);
-        effects.get(key).filter(|row| row.expires.is_none_or(|at| at > now)).map(|row| row.value.clone())
+        effects.get(key).filter(|row| !row.is_over(now)).map(|row| row.value.clone())
     }
 
     /// Seals everything that is hot, now.

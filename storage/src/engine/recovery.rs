@@ -12,7 +12,7 @@ use crate::env::{DirLock, Env};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hot::Generation;
 use crate::layout::{Layout, TEMPORARY};
-use crate::maintain::{Census, DiskWatch, recover_deletions};
+use crate::maintain::{Census, DiskWatch, effects_of_footers, recover_deletions};
 use crate::options::Options;
 use crate::payload;
 use crate::segment::{ReadCache, Segment};
@@ -103,11 +103,15 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     let configs = reconcile(&**env, &layout, services, doubt, &mut change, &mut troubles)?;
     let (deletions, doubt) = (found.deletions, in_doubt(Table::Deletions));
     let deletions = recover_deletions(&**env, &layout, &deletions, doubt, meta.epoch, &mut change, &mut troubles)?;
+    let effects_in_doubt = in_doubt(Table::Effects);
     for table in repaired {
         change.accept(table);
     }
     let segments = open_segments(&**env, &layout, &cache, &records, &mut change, &mut troubles)?;
-    let effects: BTreeMap<Vec<u8>, EffectRow> = found.effects.into_iter().collect();
+    let mut effects: BTreeMap<Vec<u8>, EffectRow> = found.effects.into_iter().collect();
+    if effects_in_doubt {
+        restore_effects(&segments, &mut effects, &mut change, &mut troubles)?;
+    }
     let mut hot = Replay::new(options, env.monotonic(), effects);
     let wal_options =
         wal::Options { file_bytes: options.wal_file_bytes, ..wal::Options::new(layout.wal(), layout.quarantine()) };
@@ -208,6 +212,32 @@ fn last_clock(catalog: &Catalog, segments: &[LiveSegment]) -> Option<ClockRow> {
     catalog.get(Table::Meta, CLOCK_KEY).unwrap_or_default().or_else(guess)
 }
 
+/// Takes effects that the catalog has lost out of the footers of segments.
+fn restore_effects(
+    segments: &[LiveSegment],
+    effects: &mut BTreeMap<Vec<u8>, EffectRow>,
+    change: &mut Change,
+    troubles: &mut Vec<String>,
+) -> Result<()> {
+    for (key, found) in effects_of_footers(segments, troubles) {
+        if effects.get(&key).is_some_and(|known| known.seq >= found.seq) {
+            continue;
+        }
+        match found.value {
+            Some(value) => {
+                let row = EffectRow { value, seq: found.seq, expires: found.expires, shadows: found.shadows };
+                change.put_effect(&key, &row)?;
+                effects.insert(key, row);
+            }
+            None => {
+                change.remove_effect(&key);
+                effects.remove(&key);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What the log gives back.
 struct Replay<'a> {
     options: &'a Options,
@@ -235,7 +265,8 @@ impl<'a> Replay<'a> {
         for effect in &effects {
             match &effect.value {
                 Some(value) => {
-                    let row = EffectRow { value: value.clone(), seq: frame.first_seq, expires: effect.expires };
+                    let before = self.effects.get(&effect.key);
+                    let row = EffectRow::after(before, value.clone(), frame.first_seq, effect.expires);
                     self.effects.insert(effect.key.clone(), row);
                 }
                 None => {

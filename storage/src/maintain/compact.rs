@@ -1,10 +1,11 @@
 //! Which segments are merged: small ones of one day and class. And which rows leave when segments are written anew.
 //!
-//! The class of a segment is the one that its services have now: where a changed policy gave them different ones, the
+//! Segments that only keep effects go along with any others. The class of a segment is the one that its services have now: where a changed policy gave them different ones, the
 //! segment is split.
 //!
 //! Invariants
 //! * Segments are merged only where one segment can have all of their rows and shapes.
+use super::effects::is_bare;
 use super::retain::{is_thin, take_out_cut};
 use super::with_block;
 use crate::engine::{LiveSegment, Shared, locked};
@@ -184,7 +185,7 @@ impl Shared {
 
     /// Does one merge, if there is one to do. For whoever holds the maintenance lock.
     pub(super) fn merge_some(&self, effort: Effort) -> Result<bool> {
-        let mut candidates = Vec::new();
+        let (mut candidates, mut bare) = (Vec::new(), Vec::new());
         for live in self.live_segments() {
             // What cannot be read stays where it is.
             if self.lost.touches(live.record.id) {
@@ -194,6 +195,10 @@ impl Shared {
             let mut classes = counts.keys().map(|service| self.class_of(service));
             let first = classes.next();
             let class = first.filter(|first| classes.all(|class| class == *first));
+            if is_bare(&live) {
+                bare.push(live);
+                continue;
+            }
             if counts.is_empty() {
                 continue;
             }
@@ -206,12 +211,17 @@ impl Shared {
             Effort::Worthwhile => WORTH,
         };
         for group in groups(&candidates, effort) {
-            if let Some(run) = self.run(group, least)? {
+            if let Some(mut run) = self.run(group, least)? {
+                run.append(&mut bare);
                 self.rewrite(&run, &Leaving::now(self))?;
                 return Ok(true);
             }
         }
-        Ok(false)
+        let is_worth = bare.len() >= least.max(2);
+        if is_worth {
+            self.rewrite(&bare, &Leaving::now(self))?;
+        }
+        Ok(is_worth)
     }
 
     /// The first neighbours of a group that are at least so many and fit into one segment.

@@ -3,6 +3,7 @@
 //! Invariants
 //! * Reads, seals and starts are never refused. Appends are taken again as soon as there is room.
 //! * Only segments whose services all have a time to live are given up for room.
+use super::effects::is_bare;
 use crate::engine::Shared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{DiskBudget, WhenFull};
@@ -84,6 +85,7 @@ impl Shared {
         };
         let lives = self.lives();
         let mut segments = self.live_segments();
+        segments.retain(|live| !is_bare(live));
         segments.sort_by_key(|live| (live.record.time_max, live.record.id));
         for live in segments {
             if !self.is_disk_full(budget) {

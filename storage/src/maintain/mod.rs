@@ -9,6 +9,7 @@
 mod compact;
 mod delete;
 mod disk;
+mod effects;
 mod retain;
 mod rewrite;
 mod salvage;
@@ -22,6 +23,7 @@ mod worker;
 pub use delete::DeletionReceipt;
 pub(crate) use delete::recover as recover_deletions;
 pub(crate) use disk::DiskWatch;
+pub(crate) use effects::effects_of_footers;
 pub(crate) use retain::Census;
 pub use retain::{Removed, RetentionReport};
 pub(crate) use scrub::Scrub;
@@ -35,7 +37,7 @@ use crate::error::Result;
 use crate::hot::{Generation, GenerationView};
 use crate::planted;
 use crate::scan::{HotPart, Part, RowSet};
-use crate::segment::{Arrivals, Counters, Footer, Input, Segment, Seqs, Tables};
+use crate::segment::{Arrivals, Counters, Footer, Input, SealedEffect, SealedEffects, Segment, Seqs, Tables};
 use seal::{Place, Sealed};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -116,7 +118,9 @@ impl Shared {
             .collect();
         let lineage = seal::Lineage { sealed_seq: size.end_seq, replaces: Vec::new() };
         let kept = self.without_deleted(&view, epoch)?;
-        let material = seal::Material { inputs: &inputs, kept: &kept, tables: &tables, shapes: &shapes };
+        let effects = self.effects_of(generation);
+        let (tables, shapes) = (&tables, &shapes);
+        let material = seal::Material { inputs: &inputs, kept: &kept, tables, shapes, effects: &effects };
         let sealed =
             seal::write_segments(&self.place(), &material, &lineage, &|service| self.class_of(service), &mut || {
                 self.next_segment.fetch_add(1, Ordering::SeqCst)
@@ -125,7 +129,7 @@ impl Shared {
         if planted::on("retire-before-commit") {
             self.files.retire(size.end_seq)?;
         }
-        self.commit_seal(generation, &sealed, size.end_seq)?;
+        self.commit_seal(effects, &sealed, size.end_seq)?;
         self.replace(&[], sealed, Some(generation));
         self.release(size.bytes);
         self.files.retire(size.end_seq)?;
@@ -152,16 +156,16 @@ impl Shared {
         view.batches.iter().map(stays).collect()
     }
 
-    fn commit_seal(&self, generation: &Generation, sealed: &[Sealed], end_seq: u64) -> Result<()> {
+    fn commit_seal(&self, effects: SealedEffects, sealed: &[Sealed], end_seq: u64) -> Result<()> {
         let mut change = Change::new();
         for sealed in sealed {
             change.put_segment(&sealed.record)?;
         }
-        let effects = if planted::on("effects-not-sealed") { Vec::new() } else { generation.effects() };
-        for (seq, effect) in effects {
+        for (key, effect) in effects.into_iter().filter(|_| !planted::on("effects-not-sealed")) {
+            let SealedEffect { seq, expires, shadows, .. } = effect;
             match effect.value {
-                Some(value) => change.put_effect(&effect.key, &EffectRow { value, seq, expires: effect.expires })?,
-                None => change.remove_effect(&effect.key),
+                Some(value) => change.put_effect(&key, &EffectRow { value, seq, expires, shadows })?,
+                None => change.remove_effect(&key),
             };
         }
         let mut meta = locked(&self.meta);

@@ -11,6 +11,7 @@
 //! * Deletion goes by believed time (`engine::clock`), hiding by the wall clock.
 //! * What [`expired`] and [`cuts`] decide depends on nothing but what they are given.
 use super::compact::Leaving;
+use super::effects::is_bare;
 use super::with_block;
 use crate::catalog::{Change, SegmentServices};
 use crate::engine::{LiveSegment, Shared, locked};
@@ -175,6 +176,7 @@ impl Shared {
             return Ok(report);
         }
         self.drop_segments(&plan.drop)?;
+        self.forget_effects(report.at)?;
         for (live, leaving) in plan.rewrite {
             self.rewrite(&[live], &leaving)?;
         }
@@ -186,6 +188,12 @@ impl Shared {
         let mut plan = Plan::default();
         let mut kept = Vec::new();
         for live in self.live_segments() {
+            if is_bare(&live) {
+                if self.needed_effects(std::slice::from_ref(&live)).is_empty() {
+                    plan.drop.push(live);
+                }
+                continue;
+            }
             let Some(counts) = self.known(&live, self.census.counts(&live))? else { continue };
             if live.record.expire_from < lives.alive_from(report.at)
                 && expired(&live.segment.footer, &counts, &lives, report.at)
@@ -260,19 +268,25 @@ impl Shared {
         }
     }
 
-    /// Makes the catalog forget segments, then searches, then removes their files.
+    /// Makes the catalog forget segments, then searches, then removes their files. What is needed of their effects stays
+    /// in a segment without rows.
     pub(super) fn drop_segments(&self, segments: &[LiveSegment]) -> Result<()> {
         if segments.is_empty() {
             return Ok(());
         }
+        let carried = self.carry_effects(segments);
         let (mut change, mut undo) = (Change::new(), Change::new());
+        for sealed in &carried {
+            change.put_segment(&sealed.record)?;
+            undo.remove_segment(sealed.record.id);
+        }
         for live in segments {
             change.remove_segment(live.record.id);
             undo.put_segment(&live.record)?;
         }
         self.commit_catalog(&change, &undo)?;
         let gone: Vec<u64> = segments.iter().map(|live| live.record.id).collect();
-        self.replace(&gone, Vec::new(), None);
+        self.replace(&gone, carried, None);
         self.unlink(segments);
         Ok(())
     }

@@ -18,7 +18,7 @@ use crate::limits::{BLOCK_ROWS_MAX, MIB};
 use crate::planted;
 use crate::retention::{DAY_NANOS, RetentionClass, day_of};
 use crate::scan::{Part, RowSet};
-use crate::segment::{BlockMeta, Identity, Input, SegmentWriter, Selection, Tables, Thawed};
+use crate::segment::{BlockMeta, Identity, Input, SealedEffects, SegmentWriter, Selection, Tables, Thawed};
 use crate::text::table::ShapeInterner;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -67,10 +67,17 @@ impl<'a> Piece<'a> {
 }
 
 /// What goes into one file.
-struct NewFile<'a> {
+pub(super) struct NewFile<'a> {
     class: RetentionClass,
     day: i64,
     pieces: Vec<Piece<'a>>,
+}
+
+impl NewFile<'_> {
+    /// A file without rows, which only keeps effects.
+    pub(super) fn bare(now: i64) -> Self {
+        Self { class: RetentionClass::default(), day: now.div_euclid(DAY_NANOS), pieces: Vec::new() }
+    }
 }
 
 impl Shared {
@@ -90,11 +97,12 @@ impl Shared {
             files.iter_mut().for_each(|file| drop(file.pieces.pop()));
             files.retain(|file| !file.pieces.is_empty());
         }
-        let lineage = Lineage {
-            sealed_seq: group.iter().map(|live| live.segment.footer.sealed_seq).max().unwrap_or(0),
-            replaces: group.iter().map(|live| live.record.id).collect(),
-        };
-        let sealed = self.write_files(&files, &lineage)?;
+        let effects = self.needed_effects(group);
+        if files.is_empty() && !effects.is_empty() {
+            files.push(NewFile::bare(self.env.now()));
+        }
+        let lineage = Lineage::of(group);
+        let sealed = self.write_files(files, effects, &lineage)?;
         let (mut change, mut undo) = (Change::new(), Change::new());
         for sealed in &sealed {
             change.put_segment(&sealed.record)?;
@@ -179,9 +187,16 @@ impl Shared {
         })
     }
 
-    fn write_files(&self, files: &[NewFile<'_>], lineage: &Lineage) -> Result<Vec<Sealed>> {
+    /// Writes files; one of them gets the effects.
+    pub(super) fn write_files(
+        &self,
+        files: Vec<NewFile<'_>>,
+        mut effects: SealedEffects,
+        lineage: &Lineage,
+    ) -> Result<Vec<Sealed>> {
+        let bearer = seal::effects_go_with(files.iter().map(|file| file.class));
         let mut sealed: Vec<Sealed> = Vec::new();
-        for file in files {
+        for (number, file) in files.iter().enumerate() {
             let identity = Identity {
                 id: self.next_segment.fetch_add(1, Ordering::SeqCst),
                 day: day_of(file.day.saturating_mul(DAY_NANOS)),
@@ -191,7 +206,8 @@ impl Shared {
                 parts: files.len() as u32,
                 replaces: lineage.replaces.clone(),
             };
-            match self.write_file(file, identity) {
+            let effects = if number == bearer { std::mem::take(&mut effects) } else { SealedEffects::new() };
+            match self.write_file(file, identity, &effects) {
                 Ok(written) => sealed.push(written),
                 Err(e) => {
                     for written in &sealed {
@@ -205,7 +221,7 @@ impl Shared {
         Ok(sealed)
     }
 
-    fn write_file(&self, file: &NewFile<'_>, identity: Identity) -> Result<Sealed> {
+    fn write_file(&self, file: &NewFile<'_>, identity: Identity, effects: &SealedEffects) -> Result<Sealed> {
         let place = self.place();
         let mut merge = Merge::new(seal::begin(&place, &identity)?);
         let mut waiting = Waiting::default();
@@ -221,7 +237,7 @@ impl Shared {
             }
         }
         merge.encode(&waiting.pieces)?;
-        seal::finish(&place, merge.writer, identity, &merge.tables, &merge.shapes.snapshot())
+        seal::finish(&place, merge.writer, identity, &merge.tables, &merge.shapes.snapshot(), effects)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Saves what is sound of damaged segments, for whoever repairs a directory.
 //!
 //! A damaged block is lost; the other blocks of its segment are copied into a segment of their own, which takes the place
-//! of the damaged one. That file is kept in quarantine. Where only an index is damaged nothing is lost: the copy has a
-//! sound one.
+//! of the damaged one. That file is kept in quarantine. Where only an index or effects are damaged nothing is lost: the
+//! copy has sound ones.
 //!
 //! Invariants
 //! * Every row that a search would show before is shown after it.
@@ -21,7 +21,7 @@ impl Shared {
         let mut said = Vec::new();
         for live in self.live_segments() {
             let segment = &live.segment;
-            let helps = segment.verify_head().and_then(|()| segment.verify_index());
+            let helps = segment.verify_head().and_then(|()| segment.verify_index()).and_then(|()| segment.effects());
             if self.lost.touches(live.record.id) || helps.is_err() {
                 self.salvage_segment(&live, &mut said)?;
             }

@@ -100,7 +100,9 @@ impl Shared {
             }
         };
         if at.block == 0 {
-            report.bytes += fresh.footer.shapes.len + fresh.footer.index.len + fresh.footer.row_index.len;
+            let footer = &fresh.footer;
+            let pieces = [footer.shapes, footer.index, footer.row_index];
+            report.bytes += pieces.iter().chain(&footer.effects).map(|piece| piece.len).sum::<u64>();
             self.scrub_tables(live, &fresh, report);
         }
         while at.block < fresh.block_count() {
@@ -116,8 +118,8 @@ impl Shared {
     }
 
     fn scrub_tables(&self, live: &LiveSegment, fresh: &Segment, report: &mut ScrubReport) {
-        // No row needs these: an index only helps to find.
-        for verified in [fresh.verify_head(), fresh.verify_index()] {
+        // No row needs these: an index only helps to find, and effects are in the catalog too.
+        for verified in [fresh.verify_head(), fresh.verify_index(), fresh.effects().map(drop)] {
             if let Err(e) = verified {
                 report.damaged.push(e.to_string());
                 self.trouble(e.to_string());

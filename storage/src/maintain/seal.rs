@@ -5,13 +5,16 @@
 //! * Every row of the generation is in exactly one of the segments.
 use crate::batch::Batch;
 use crate::catalog::{SegmentRecord, SegmentServices, SegmentState, ServiceCount};
+use crate::engine::LiveSegment;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::limits::{BLOCK_ROWS_MAX, SEGMENT_SHAPE_BYTES_MAX, SEGMENT_SHAPES_MAX};
 use crate::retention::{DAY_NANOS, RetentionClass, day_of};
 use crate::scan::RowSet;
-use crate::segment::{DROPPED, Footer, Identity, Input, ReadCache, Segment, SegmentWriter, Selection, Tables};
+use crate::segment::{
+    DROPPED, Footer, Identity, Input, ReadCache, SealedEffect, SealedEffects, Segment, SegmentWriter, Selection, Tables,
+};
 use crate::text::table::ShapeTable;
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -43,6 +46,16 @@ pub(crate) struct Lineage {
     pub(crate) replaces: Vec<u64>,
 }
 
+impl Lineage {
+    /// That of segments which take the place of these.
+    pub(crate) fn of(gone: &[LiveSegment]) -> Self {
+        Self {
+            sealed_seq: gone.iter().map(|live| live.segment.footer.sealed_seq).max().unwrap_or(0),
+            replaces: gone.iter().map(|live| live.record.id).collect(),
+        }
+    }
+}
+
 /// A segment that is durable but not named by the catalog.
 pub(crate) struct Sealed {
     pub(crate) record: SegmentRecord,
@@ -56,6 +69,7 @@ pub(crate) struct Material<'a> {
     pub(crate) kept: &'a [Option<RowSet>],
     pub(crate) tables: &'a Tables,
     pub(crate) shapes: &'a ShapeTable,
+    pub(crate) effects: &'a SealedEffects,
 }
 
 /// Writes rows as segments, numbered by `next_id`. `class_of` says how long rows of a service stay.
@@ -66,15 +80,19 @@ pub(crate) fn write_segments(
     class_of: &dyn Fn(&str) -> RetentionClass,
     next_id: &mut dyn FnMut() -> u64,
 ) -> Result<Vec<Sealed>> {
-    let Material { inputs, kept, tables, shapes } = *rows;
+    let Material { inputs, kept, tables, shapes, effects } = *rows;
     let classes: Vec<RetentionClass> = tables.streams.iter().map(|(service, _)| class_of(service)).collect();
-    let files: Vec<(RetentionClass, i64, Rows)> = by_class_and_day(inputs, kept, &classes)
+    let mut files: Vec<(RetentionClass, i64, Rows)> = by_class_and_day(inputs, kept, &classes)
         .into_iter()
         .flat_map(|(class, days)| files_of(days).into_iter().map(move |(day, rows)| (class, day, rows)))
         .collect();
+    if files.is_empty() && !effects.is_empty() {
+        files.push((RetentionClass::default(), place.created.div_euclid(DAY_NANOS), Rows::new()));
+    }
     let parts = files.len() as u32;
+    let bearer = effects_go_with(files.iter().map(|(class, _, _)| *class));
     let mut sealed = Vec::new();
-    for (class, day, rows) in files {
+    for (number, (class, day, rows)) in files.into_iter().enumerate() {
         let identity = Identity {
             id: next_id(),
             day: day_of(day.saturating_mul(DAY_NANOS)),
@@ -88,9 +106,21 @@ pub(crate) fn write_segments(
         for block in blocks(inputs, &rows, tables.streams.len()) {
             writer.add_block(inputs, &block, tables, shapes.slots())?;
         }
-        sealed.push(finish(place, writer, identity, tables, shapes)?);
+        let effects = if number == bearer { originate(effects, identity.id) } else { SealedEffects::new() };
+        sealed.push(finish(place, writer, identity, tables, shapes, &effects)?);
     }
     Ok(sealed)
+}
+
+/// Which of several files has the effects: one of those whose rows stay longest.
+pub(super) fn effects_go_with(classes: impl Iterator<Item = RetentionClass>) -> usize {
+    let longest = classes.enumerate().max_by_key(|(_, class)| class.ttl_days.unwrap_or(u32::MAX));
+    longest.map_or(0, |(number, _)| number)
+}
+
+/// Effects as they are where they were first sealed.
+fn originate(effects: &SealedEffects, id: u64) -> SealedEffects {
+    effects.iter().map(|(key, effect)| (key.clone(), SealedEffect { origin: id, ..effect.clone() })).collect()
 }
 
 fn by_class_and_day(
@@ -172,9 +202,10 @@ pub(super) fn finish(
     identity: Identity,
     tables: &Tables,
     shapes: &ShapeTable,
+    effects: &SealedEffects,
 ) -> Result<Sealed> {
     let path = place.layout.segment(&identity.day, identity.id);
-    let written = writer.finish(identity, tables, shapes)?;
+    let written = writer.finish(identity, tables, shapes, effects)?;
     let segment = Arc::new(Segment::open(&**place.env, &path, place.cache)?);
     let record = record(&segment.footer, written.bytes, written.crc, services(&written.stream_rows, tables));
     Ok(Sealed { record, segment })

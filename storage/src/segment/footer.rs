@@ -1,11 +1,12 @@
 //! A segment file's footer: what the file is, and where everything in it lies.
 //!
-//! `| magic 4 | version u32 | blocks ... | shapes | index | row index | footer | footer length u32 | magic 4 |`
+//! `| magic 4 | version u32 | blocks ... | shapes | index | row index | effects ... | footer | footer length u32 | magic 4 |`
 //!
 //! Invariants
 //! * A file without a whole footer is no segment: it was never finished.
 //! * Every range in a footer lies inside the file; [`Footer::check`] says so before anyone reads by it.
 use super::block::BlockMeta;
+use super::effects::CHUNK_BYTES_MAX;
 use crate::codec;
 use crate::error::{Error, Result};
 use crate::layout::SEGMENT_MAGIC;
@@ -84,6 +85,10 @@ pub(crate) struct Footer {
     pub(crate) shapes: Piece,
     pub(crate) index: Piece,
     pub(crate) row_index: Piece,
+    /// Effects that were sealed with its rows.
+    pub(crate) effects: Vec<Piece>,
+    /// The lowest number of those that have a value.
+    pub(crate) effects_from: Option<u64>,
     pub(crate) blocks: Vec<BlockMeta>,
 }
 
@@ -125,7 +130,12 @@ impl Footer {
         let pieces = [self.shapes, self.index, self.row_index]
             .iter()
             .all(|p| inside(p.offset, p.len) && p.raw <= FOOTER_BYTES_MAX as u64 * 8);
-        if blocks && pieces { Ok(()) } else { Err(Error::corrupt("a footer names bytes that its file does not have")) }
+        let effects = self.effects.iter().all(|p| inside(p.offset, p.len) && p.raw <= CHUNK_BYTES_MAX as u64);
+        if blocks && pieces && effects {
+            Ok(())
+        } else {
+            Err(Error::corrupt("a footer names bytes that its file does not have"))
+        }
     }
 
     /// Rows of all blocks.

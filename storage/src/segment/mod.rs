@@ -1,9 +1,10 @@
-//! Sealed segments: one immutable file each, with column blocks, shapes, their index, and a footer.
+//! Sealed segments: one immutable file each, with column blocks, shapes, their index, effects, and a footer.
 mod bits;
 mod block;
 mod block_reader;
 mod cache;
 mod copy;
+mod effects;
 mod footer;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
@@ -27,6 +28,7 @@ mod writer;
 pub(crate) use block::{Arrivals, BlockMeta, DROPPED, Input, Selection, Seqs, Tables};
 pub(crate) use block_reader::{Block, BlockLane};
 pub(crate) use cache::ReadCache;
+pub(crate) use effects::{SealedEffect, SealedEffects, unite};
 pub(crate) use footer::Footer;
 pub(crate) use groups::group_texts;
 pub(crate) use index::{Ends, WordQuery};

@@ -5,6 +5,7 @@
 //! * Damage is an error that names the file.
 use super::block_reader::Block;
 use super::cache::{Item, ReadCache};
+use super::effects::{self, SealedEffects};
 use super::footer::{self, Footer, HEAD_BYTES, Piece, TAIL_BYTES};
 use super::index::ShapeIndex;
 use super::numbers::Totals;
@@ -197,6 +198,16 @@ impl Segment {
         Ok(bytes)
     }
 
+    /// The effects that were sealed with its rows.
+    pub(crate) fn effects(&self) -> Result<SealedEffects> {
+        let mut found = SealedEffects::new();
+        for piece in &self.footer.effects {
+            let read = self.piece(&self.source, *piece).and_then(|stored| effects::decode(&stored, *piece, &mut found));
+            read.map_err(|e| e.context(self.path().display()))?;
+        }
+        Ok(found)
+    }
+
     /// How many blocks there are.
     pub(crate) fn block_count(&self) -> usize {
         self.footer.blocks.len()
@@ -238,6 +249,7 @@ impl Segment {
         self.verify_head()?;
         self.verify_shapes()?;
         self.verify_index()?;
+        self.effects()?;
         (0..self.block_count()).try_for_each(|index| self.verify_block(index))
     }
 

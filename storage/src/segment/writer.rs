@@ -7,6 +7,7 @@
 use super::block::{self, BlockMeta, Input, Tables};
 use super::block_reader::Block;
 use super::copy::Copied;
+use super::effects::{self, SealedEffects};
 use super::footer::{self, Footer, FooterField, HEAD_BYTES, Piece};
 use super::groups;
 use super::index::IndexBuilder;
@@ -143,8 +144,14 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Adds shapes, index and footer, and gives the file its name.
-    pub(crate) fn finish(mut self, identity: Identity, tables: &Tables, shapes: &ShapeTable) -> Result<Written> {
+    /// Adds shapes, index, effects and footer, and gives the file its name.
+    pub(crate) fn finish(
+        mut self,
+        identity: Identity,
+        tables: &Tables,
+        shapes: &ShapeTable,
+        effects: &SealedEffects,
+    ) -> Result<Written> {
         let raw = shapes.encode();
         let small = zstd::bulk::compress(&raw, 3).map_err(|e| Error::io("compress the shapes of", &self.path, e))?;
         let shape_piece = self.piece(&small, raw.len())?;
@@ -156,6 +163,11 @@ impl SegmentWriter {
         let front_crc = crc32fast::hash(rows.get(..front).unwrap_or_default());
         let row_piece = Piece { offset: self.at, len: rows.len() as u64, raw: front as u64, crc: front_crc };
         self.write(&rows)?;
+        let mut effect_pieces = Vec::new();
+        for raw in effects::encode(effects) {
+            let small = zstd::bulk::compress(&raw, 3).map_err(|e| Error::io("compress effects of", &self.path, e))?;
+            effect_pieces.push(self.piece(&small, raw.len())?);
+        }
         let footer = Footer {
             id: identity.id,
             day: identity.day,
@@ -170,6 +182,8 @@ impl SegmentWriter {
             shapes: shape_piece,
             index: index_piece,
             row_index: row_piece,
+            effects: effect_pieces,
+            effects_from: effects.values().filter(|effect| effect.value.is_some()).map(|effect| effect.seq).min(),
             blocks: std::mem::take(&mut self.blocks),
         };
         let footer = footer.encode()?;
