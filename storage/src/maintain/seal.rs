@@ -91,6 +91,7 @@ pub(crate) fn write_segments(
     }
     let parts = files.len() as u32;
     let bearer = effects_go_with(files.iter().map(|(class, _, _)| *class));
+    let hashes = inputs.iter().map(Input::hashed_values).sum();
     let mut sealed = Vec::new();
     for (number, (class, day, rows)) in files.into_iter().enumerate() {
         let identity = Identity {
@@ -103,7 +104,10 @@ pub(crate) fn write_segments(
             replaces: lineage.replaces.clone(),
         };
         let mut writer = begin(place, &identity)?;
-        for block in blocks(inputs, &rows, tables.streams.len()) {
+        writer.expect_hashes(hashes);
+        let blocks = blocks(inputs, &rows, tables.streams.len());
+        drop(rows);
+        for block in blocks {
             writer.add_block(inputs, &block, tables, shapes.slots())?;
         }
         let effects = if number == bearer { originate(effects, identity.id) } else { SealedEffects::new() };
@@ -132,6 +136,7 @@ fn by_class_and_day(
     let mut lists: Vec<Rows> = Vec::new();
     // Rows of one day and class come in long runs: the last place is nearly always the next.
     let (mut place, mut of, mut times) = (0, RetentionClass::default(), 0..0);
+    let mut rows_left: usize = inputs.iter().map(Input::rows).sum();
     for (number, input) in inputs.iter().enumerate() {
         let kept = kept.get(number).and_then(Option::as_ref);
         for row in (0..input.rows()).filter(|row| kept.is_none_or(|kept| kept.contains(*row))) {
@@ -142,12 +147,13 @@ fn by_class_and_day(
                 let start = day.saturating_mul(DAY_NANOS);
                 (of, times) = (class, start..start.saturating_add(DAY_NANOS));
                 place = *places.entry((class, day)).or_insert(lists.len());
-                lists.resize_with(lists.len().max(place + 1), Rows::new);
+                lists.resize_with(lists.len().max(place + 1), || Rows::with_capacity(rows_left));
             }
             if let Some(list) = lists.get_mut(place) {
                 list.push((number as u32, row as u16));
             }
         }
+        rows_left -= input.rows();
     }
     let mut groups: BTreeMap<RetentionClass, BTreeMap<i64, Rows>> = BTreeMap::new();
     for ((class, day), place) in places {
@@ -161,7 +167,9 @@ fn files_of(mut days: BTreeMap<i64, Rows>) -> Vec<(i64, Rows)> {
     let sizes: Vec<(i64, usize)> = days.iter().map(|(day, rows)| (*day, rows.len())).collect();
     let mut files = Vec::new();
     for (day, together) in group_days(sizes) {
-        let mut rows: Rows = together.iter().filter_map(|day| days.remove(day)).flatten().collect();
+        let mut parts = together.iter().filter_map(|day| days.remove(day));
+        let mut rows = parts.next().unwrap_or_default();
+        parts.for_each(|more| rows.extend(more));
         if together.len() > 1 {
             rows.sort_unstable();
         }
@@ -252,11 +260,19 @@ pub(super) fn blocks(inputs: &[Input<'_>], rows: &Rows, streams: usize) -> Vec<R
     }
     let mut done = Vec::new();
     for rows in ordered.chunk_by(|a, b| epoch(a.0) == epoch(b.0)) {
-        let mut of_stream: Vec<Rows> = vec![Rows::new(); streams];
-        for (input, row) in rows {
-            let stream = inputs.get(*input as usize).map_or(0, |input| input.stream(usize::from(*row)));
-            if let Some(of_stream) = of_stream.get_mut(stream as usize) {
-                of_stream.push((*input, *row));
+        let stream = |(input, row): &(u32, u16)| {
+            inputs.get(*input as usize).map_or(0, |input| input.stream(usize::from(*row))) as usize
+        };
+        let mut counts = vec![0; streams];
+        for row in rows {
+            if let Some(count) = counts.get_mut(stream(row)) {
+                *count += 1;
+            }
+        }
+        let mut of_stream: Vec<Rows> = counts.into_iter().map(Rows::with_capacity).collect();
+        for row in rows {
+            if let Some(of_stream) = of_stream.get_mut(stream(row)) {
+                of_stream.push(*row);
             }
         }
         let mut mixed = Rows::new();
@@ -264,20 +280,21 @@ pub(super) fn blocks(inputs: &[Input<'_>], rows: &Rows, streams: usize) -> Vec<R
             if rows.len() < BLOCK_ROWS_MAX / 2 {
                 mixed.extend(rows);
             } else {
-                cut(&rows, &mut done);
+                cut(rows, &mut done);
             }
         }
         mixed.sort_by_key(key);
-        cut(&mixed, &mut done);
+        cut(mixed, &mut done);
     }
     done
 }
 
 /// Cuts rows into even blocks: no small one at the end that compaction would have to encode again.
-fn cut(rows: &[(u32, u16)], done: &mut Vec<Rows>) {
-    if !rows.is_empty() {
-        let each = rows.len().div_ceil(rows.len().div_ceil(BLOCK_ROWS_MAX));
-        done.extend(rows.chunks(each).map(<[_]>::to_vec));
+fn cut(rows: Rows, done: &mut Vec<Rows>) {
+    match rows.len().div_ceil(BLOCK_ROWS_MAX) {
+        0 => {}
+        1 => done.push(rows),
+        blocks => done.extend(rows.chunks(rows.len().div_ceil(blocks)).map(<[_]>::to_vec)),
     }
 }
 

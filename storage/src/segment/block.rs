@@ -114,11 +114,9 @@ struct InputLane<'a> {
     view: LaneView<'a>,
     /// Number of the lane among the segment's.
     lane: u32,
-    /// Value of each row, where not the first rows have one each.
-    positions: Option<Vec<u16>>,
-    /// Where the variables of each value begin, as (lengths, bytes), and where the last ones end; empty where no value
-    /// has any.
-    starts: Vec<(u32, u32)>,
+    presence: Presence,
+    /// Where the variables of each value begin, and where the last ones end; empty where no value has any.
+    starts: Starts,
     /// Values whose shape the segment does not keep, ascending, with the place of their text in `rebuilt`.
     dropped: Vec<(usize, Range<usize>, Range<usize>)>,
     /// Lengths and bytes of these texts.
@@ -136,6 +134,8 @@ pub(crate) struct Selection<'a> {
 }
 
 const NO_VALUE: u16 = u16::MAX;
+/// Where fewer rows than one in this many have a value, they are searched for.
+const SPARSE_ONE_IN: usize = 8;
 const NO_LANE: u32 = u32::MAX;
 
 /// What all blocks of a segment number alike.
@@ -200,8 +200,8 @@ impl<'a> Input<'a> {
                 let mut lane = InputLane {
                     view,
                     lane: tables.lane(fields.get(view.field).copied().unwrap_or(0), view.kind),
-                    positions: positions(view, batch.rows()),
-                    starts: Vec::new(),
+                    presence: Presence::of(view, batch.rows()),
+                    starts: Starts::default(),
                     dropped: Vec::new(),
                     rebuilt: Default::default(),
                 };
@@ -234,6 +234,12 @@ impl<'a> Input<'a> {
 
     pub(crate) fn epoch(&self) -> u32 {
         self.epoch
+    }
+
+    /// How many hex values and UUIDs it has.
+    pub(crate) fn hashed_values(&self) -> usize {
+        let is_hashed = |lane: &&InputLane<'_>| matches!(lane.view.kind, LaneKind::Hex { .. } | LaneKind::Uuid { .. });
+        self.lanes.iter().filter(is_hashed).map(|lane| lane.view.count).sum()
     }
 
     pub(crate) fn seq(&self, row: usize) -> u64 {
@@ -273,8 +279,8 @@ impl<'a> InputLane<'a> {
             let lengths = all_lengths.get(lengths.clone()).unwrap_or_default();
             return (lengths, all_text.get(text.clone()).unwrap_or_default());
         }
-        match self.starts.get(value..value + 2) {
-            Some(&[from, to]) => (
+        match (self.starts.get(value), self.starts.get(value + 1)) {
+            (Some(from), Some(to)) => (
                 self.view.lengths.get(from.0 as usize..to.0 as usize).unwrap_or_default(),
                 self.view.variables.get(from.1 as usize..to.1 as usize).unwrap_or_default(),
             ),
@@ -292,7 +298,7 @@ impl<'a> InputLane<'a> {
         }
         let slots: Vec<u8> =
             shape_map.iter().map(|shape| selection.table.slots().get(*shape as usize).copied().unwrap_or(1)).collect();
-        self.starts.reserve_exact(view.count + 1);
+        self.starts.near.reserve_exact(view.count + 1);
         let (mut length_at, mut variable_at) = (0usize, 0usize);
         for (value, local) in view.shapes().enumerate() {
             let start = (length_at, variable_at);
@@ -346,17 +352,79 @@ fn varint_at(lengths: &[u8], at: &mut usize) -> usize {
     len
 }
 
-fn positions(view: LaneView<'_>, rows: usize) -> Option<Vec<u16>> {
-    if view.is_prefix() {
-        return None;
+/// Places in a lane's lengths and bytes, rising: a seal has one for nearly every text of its rows, so they are kept small.
+#[derive(Default)]
+struct Starts {
+    /// Every [`STARTS_EACH`]th place.
+    bases: Vec<(u32, u32)>,
+    /// Each place, counted from the base before it.
+    near: Vec<(u16, u16)>,
+    /// Each place, where some are too far from their base.
+    far: Vec<(u32, u32)>,
+}
+
+const STARTS_EACH: usize = 32;
+
+impl Starts {
+    fn is_empty(&self) -> bool {
+        self.near.is_empty() && self.far.is_empty()
     }
-    let mut positions = vec![NO_VALUE; rows];
-    for (value, row) in view.rows().enumerate() {
-        if let Some(place) = positions.get_mut(row) {
-            *place = value as u16;
+
+    fn push(&mut self, place: (u32, u32)) {
+        if !self.far.is_empty() {
+            return self.far.push(place);
+        }
+        if self.near.len().is_multiple_of(STARTS_EACH) {
+            self.bases.push(place);
+        }
+        let base = self.bases.last().copied().unwrap_or_default();
+        match (u16::try_from(place.0 - base.0), u16::try_from(place.1 - base.1)) {
+            (Ok(lengths), Ok(bytes)) => self.near.push((lengths, bytes)),
+            _ => {
+                let far = (0..self.near.len()).filter_map(|i| self.get(i)).chain([place]).collect();
+                *self = Self { far, ..Self::default() };
+            }
         }
     }
-    Some(positions)
+
+    #[inline]
+    fn get(&self, index: usize) -> Option<(u32, u32)> {
+        match self.near.get(index) {
+            Some((lengths, bytes)) => {
+                let base = self.bases.get(index / STARTS_EACH)?;
+                Some((base.0 + u32::from(*lengths), base.1 + u32::from(*bytes)))
+            }
+            None => self.far.get(index).copied(),
+        }
+    }
+}
+
+/// Which rows of a batch have a value.
+enum Presence {
+    /// The first ones.
+    First,
+    /// Many: the value of each row, or [`NO_VALUE`].
+    Dense(Vec<u16>),
+    /// Few: these.
+    Sparse(Vec<u16>),
+}
+
+impl Presence {
+    fn of(view: LaneView<'_>, rows: usize) -> Self {
+        if view.is_prefix() {
+            return Self::First;
+        }
+        if view.count < rows / SPARSE_ONE_IN {
+            return Self::Sparse(view.rows().map(|row| row as u16).collect());
+        }
+        let mut positions = vec![NO_VALUE; rows];
+        for (value, row) in view.rows().enumerate() {
+            if let Some(place) = positions.get_mut(row) {
+                *place = value as u16;
+            }
+        }
+        Self::Dense(positions)
+    }
 }
 
 /// A lane of the block that is being put together.
@@ -544,19 +612,30 @@ impl<'a> Gathered<'a> {
     fn find_values(&mut self, lane: &InputLane<'_>, run: &[(u32, u16)], base: usize) {
         self.values.clear();
         let numbered = run.iter().zip(base as u32..);
-        match &lane.positions {
-            None => {
+        match &lane.presence {
+            Presence::First => {
                 for ((_, row), number) in numbered.filter(|((_, row), _)| usize::from(*row) < lane.view.count) {
                     self.values.push(*row);
                     self.rows.push(number);
                 }
             }
-            Some(positions) => {
+            Presence::Dense(positions) => {
                 for ((_, row), number) in numbered {
                     let value = positions.get(usize::from(*row)).copied().unwrap_or(NO_VALUE);
                     if value != NO_VALUE {
                         self.values.push(value);
                         self.rows.push(number);
+                    }
+                }
+            }
+            Presence::Sparse(listed) => {
+                let mut rest = run;
+                for (value, row) in listed.iter().enumerate() {
+                    rest = rest.get(rest.partition_point(|(_, other)| other < row)..).unwrap_or_default();
+                    let Some((_, next)) = rest.first() else { break };
+                    if next == row {
+                        self.values.push(value as u16);
+                        self.rows.push((base + run.len() - rest.len()) as u32);
                     }
                 }
             }
@@ -581,6 +660,24 @@ impl<'a> Gathered<'a> {
             LaneKind::Hex { .. } | LaneKind::Uuid { .. } => {
                 values.for_each(|value| self.fixed.extend_from_slice(view.fixed(value)));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_come_back_near_and_far() {
+        for step in [1u32, 2_000, 70_000] {
+            let mut starts = Starts::default();
+            assert!(starts.is_empty());
+            (0..1_000).for_each(|i| starts.push((i * 3, i * step)));
+            assert!(!starts.is_empty());
+            assert!((0..1_000).all(|i| starts.get(i as usize) == Some((i * 3, i * step))), "{step}");
+            assert_eq!(starts.get(1_000), None);
+            assert_eq!(starts.far.is_empty(), step < 70_000);
         }
     }
 }

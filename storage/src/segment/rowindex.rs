@@ -94,7 +94,8 @@ pub(crate) fn build(mut entries: Vec<u64>) -> (Vec<u8>, usize) {
         out.extend_from_slice(&crc32fast::hash(shard).to_le_bytes());
     }
     let front = out.len();
-    out.extend(shards.concat());
+    out.reserve_exact(shards.iter().map(Vec::len).sum());
+    shards.iter().for_each(|shard| out.extend_from_slice(shard));
     (out, front)
 }
 

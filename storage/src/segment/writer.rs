@@ -89,6 +89,11 @@ impl SegmentWriter {
         Ok(writer)
     }
 
+    /// Makes room for so many hex values and UUIDs at once: growing bit by bit takes twice as much.
+    pub(crate) fn expect_hashes(&mut self, count: usize) {
+        self.hashes.reserve_exact(count);
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all_at(bytes, self.at).map_err(|e| Error::io("write", &self.temporary, e))?;
         self.crc.update(bytes);
