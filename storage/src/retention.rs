@@ -62,7 +62,12 @@ pub fn is_expired(expire_from: i64, ttl_days: Option<u32>, now: i64) -> bool {
 
 /// The UTC day of a time, as `YYYY-MM-DD`.
 pub fn day_of(time: i64) -> String {
-    let days = time.div_euclid(DAY_NANOS);
+    let (year, month, day) = civil(time.div_euclid(DAY_NANOS));
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// Year, month and day of the day that is so many days after 1970-01-01.
+pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
     // Days since 0000-03-01, in 400-year eras of 146,097 days.
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
@@ -72,8 +77,18 @@ pub fn day_of(time: i64) -> String {
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// The inverse of [`civil`] for every date that there is; [`civil`] of the result says whether there is this one.
+pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let shifted_month = if month > 2 { month - 3 } else { month + 9 };
+    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
 }
 
 #[cfg(test)]
@@ -86,6 +101,12 @@ mod tests {
         assert_eq!(day_of(-1), "1969-12-31");
         assert_eq!(day_of(1_709_164_800_000_000_000), "2024-02-29");
         assert_eq!(day_of(1_780_000_000_000_000_000), "2026-05-28");
+        for days in (-800_000..3_000_000).step_by(97) {
+            let (year, month, day) = civil(days);
+            assert_eq!(days_from_civil(year, month, day), days);
+        }
+        assert_ne!(civil(days_from_civil(2026, 2, 29)), (2026, 2, 29));
+        assert_ne!(civil(days_from_civil(2026, 0, 7)), (2026, 0, 7));
     }
 
     #[test]

@@ -321,7 +321,7 @@ impl Merge {
             .flat_map(|(number, input)| (0..input.rows()).map(move |row| (number, row as u16)))
             .collect();
         for block in seal::blocks(&inputs, &rows, self.tables.streams.len()) {
-            self.writer.add_block(&inputs, &block, &self.tables, table.slots())?;
+            self.writer.add_block(&inputs, &block, &self.tables, &table)?;
         }
         Ok(())
     }

@@ -5,11 +5,11 @@
 //! * Nothing of a row is read where shapes, and how often each occurs, say enough.
 use super::filter::{Filter, Test, Verdict};
 use super::look::{self, Says};
-use super::part::{HotPart, Part, PartLane};
+use super::part::{HotPart, Part, PartLane, SealedPart};
 use super::rows::RowSet;
 use crate::batch::{LaneKind, LaneView, hex_or_uuid, push_int};
 use crate::error::Result;
-use crate::segment::{BlockLane, Kind, add};
+use crate::segment::{BlockLane, Kind, Spelling, add};
 use crate::text::shape::WHOLE;
 use crate::text::table::ShapeTable;
 
@@ -231,7 +231,7 @@ enum Passing {
     All,
     /// These.
     Values(RowSet),
-    /// By shape, in the order of the lane's own numbers, with how many values each has.
+    /// By shape or listed text, in the order of the lane's own numbers, with how many values each has.
     Shapes(Vec<Says>, Vec<u32>),
 }
 
@@ -241,6 +241,16 @@ impl Passing {
             0 => Self::None,
             n if n == count => Self::All,
             _ => Self::Values(values),
+        }
+    }
+
+    fn of_shapes(says: Vec<Says>, counts: Vec<u32>) -> Self {
+        if says.iter().all(|says| *says == Says::No) {
+            Self::None
+        } else if says.iter().all(|says| *says == Says::Yes) {
+            Self::All
+        } else {
+            Self::Shapes(says, counts)
         }
     }
 
@@ -285,20 +295,14 @@ fn settle(part: &Part<'_>, lane: PartLane<'_>, test: &Test, number: usize, verdi
     if lane.count() == 0 {
         return Ok(Passing::None);
     }
-    if !lane.kind().is_text() {
+    if !lane.is_text() {
         return fixed(part, lane, test);
     }
     let answer = verdicts.of(number, test, part)?;
     match (part, lane) {
         (Part::Sealed(sealed), PartLane::Sealed { number, lane, .. }) => {
             let (says, counts) = look::settle(sealed, number, lane, test, answer)?;
-            Ok(if says.iter().all(|says| *says == Says::No) {
-                Passing::None
-            } else if says.iter().all(|says| *says == Says::Yes) {
-                Passing::All
-            } else {
-                Passing::Shapes(says, counts)
-            })
+            Ok(Passing::of_shapes(says, counts))
         }
         (Part::Hot(hot), PartLane::Hot(view, _)) => Ok(hot_text(part, hot, lane, view, test, answer)?),
         _ => Ok(Passing::None),
@@ -338,6 +342,16 @@ fn hot_text(
 /// Lanes whose values are no shaped text.
 fn fixed(part: &Part<'_>, lane: PartLane<'_>, test: &Test) -> Result<Passing> {
     let (kind, count) = (lane.kind(), lane.count());
+    if let (Part::Sealed(sealed), PartLane::Sealed { lane, .. }) = (part, lane) {
+        if lane.is_listed() {
+            return listed(sealed, lane, test);
+        }
+        if let Some(spelling) = lane.spelling()
+            && let Some(passing) = spelled(sealed, lane, spelling, test)?
+        {
+            return Ok(passing);
+        }
+    }
     if let (Test::Exact(exact), Part::Sealed(sealed), PartLane::Sealed { lane, .. }) = (test, part, lane) {
         let source = sealed.source(Kind::Values);
         match kind {
@@ -359,6 +373,26 @@ fn fixed(part: &Part<'_>, lane: PartLane<'_>, test: &Test) -> Result<Passing> {
     Ok(Passing::of(set, count))
 }
 
+/// Lanes of a few texts: each is asked once.
+fn listed(sealed: &SealedPart<'_>, lane: &BlockLane, test: &Test) -> Result<Passing> {
+    let listed = sealed.block.listed(lane, &sealed.source(Kind::Values))?;
+    let passes = |text: &[u8]| std::str::from_utf8(text).is_ok_and(|text| test.matches(text));
+    let says = listed.texts.iter().map(|text| if passes(text) { Says::Yes } else { Says::No }).collect();
+    Ok(Passing::of_shapes(says, listed.counts))
+}
+
+/// Lanes of integers with a spelling, where no value has to be looked at as text.
+fn spelled(sealed: &SealedPart<'_>, lane: &BlockLane, spelling: &Spelling, test: &Test) -> Result<Option<Passing>> {
+    if let Test::Exact(exact) = test {
+        let Some(wanted) = spelling.parse(exact.text()) else { return Ok(Some(Passing::None)) };
+        let values = sealed.block.ints(lane, &sealed.source(Kind::Values))?;
+        let set = RowSet::where_true(lane.count, |i| values.get(i) == Some(&wanted));
+        return Ok(Some(Passing::of(set, lane.count)));
+    }
+    let is_foreign = test.needle().is_some_and(|needle| needle.text().chars().any(|c| !spelling.may_have(c)));
+    Ok(is_foreign.then_some(Passing::None))
+}
+
 /// The integer that is spelled like this and in no other way.
 fn integer(text: &str) -> Option<i64> {
     let value = text.parse().ok()?;
@@ -368,7 +402,7 @@ fn integer(text: &str) -> Option<i64> {
 }
 
 /// Values that are compared as bytes.
-fn bytes(sealed: &super::part::SealedPart<'_>, lane: &BlockLane, wanted: &str) -> Result<Passing> {
+fn bytes(sealed: &SealedPart<'_>, lane: &BlockLane, wanted: &str) -> Result<Passing> {
     let mut packed = [0; 32];
     let width = lane.kind.width().unwrap_or(0);
     if hex_or_uuid(wanted.as_bytes(), &mut packed) != Some(lane.kind) {

@@ -74,6 +74,14 @@ impl<'a> PartLane<'a> {
         }
     }
 
+    /// Whether its values are shaped text.
+    pub(crate) fn is_text(self) -> bool {
+        match self {
+            Self::Hot(lane, _) => lane.kind.is_text(),
+            Self::Sealed { lane, .. } => lane.is_text(),
+        }
+    }
+
     pub(crate) fn count(self) -> usize {
         match self {
             Self::Hot(lane, _) => lane.count,
@@ -238,7 +246,10 @@ impl<'a> Part<'a> {
                 hot_texts(hot, view, wanted, found);
                 Ok(())
             }
-            (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) if lane.kind.is_text() => {
+            (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) if lane.is_listed() => {
+                listed_texts(sealed, lane, wanted, found)
+            }
+            (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) if lane.is_text() => {
                 match wanted.filter(|wanted| wanted.len() < FEW.min(lane.count / 4)) {
                     Some(wanted) => few_texts(sealed, lane, wanted, found),
                     None => all_texts(sealed, lane, wanted, found),
@@ -254,8 +265,6 @@ impl<'a> Part<'a> {
         wanted: Option<&[usize]>,
         found: &mut dyn FnMut(usize, &[u8]),
     ) -> Result<()> {
-        let kind = lane.kind();
-        let width = kind.width().unwrap_or(0);
         let mut text = Vec::new();
         if let PartLane::Hot(lane, _) = lane {
             let mut give = |value: usize| {
@@ -269,21 +278,19 @@ impl<'a> Part<'a> {
             }
             return Ok(());
         }
+        let (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) = (self, lane) else { return Ok(()) };
         let mut give = |value: usize, bytes: &[u8]| {
             text.clear();
-            kind.push_text(bytes, &mut text);
+            lane.push_text(bytes, &mut text);
             found(value, &text);
         };
         let few = wanted.filter(|wanted| wanted.len() < FEW);
-        let bytes = match (self, lane) {
-            (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) => fixed_bytes(sealed, lane, few)?,
-            _ => Vec::new(),
-        };
+        let (bytes, width) = (fixed_bytes(sealed, lane, few)?, lane.width());
         let at = |place: usize| bytes.get(place * width..(place + 1) * width).unwrap_or_default();
         match (wanted, few) {
             (_, Some(few)) => few.iter().enumerate().for_each(|(i, value)| give(*value, at(i))),
             (Some(wanted), _) => wanted.iter().for_each(|value| give(*value, at(*value))),
-            (None, _) => (0..lane.count()).for_each(|value| give(value, at(value))),
+            (None, _) => (0..lane.count).for_each(|value| give(value, at(value))),
         }
         Ok(())
     }
@@ -300,6 +307,7 @@ fn fixed_bytes(sealed: &SealedPart<'_>, lane: &BlockLane, few: Option<&[usize]>)
         None => block.ints(lane, source),
     };
     Ok(match lane.kind {
+        _ if lane.spelling().is_some() => ints()?.iter().flat_map(|value| value.to_le_bytes()).collect(),
         LaneKind::Int => ints()?.iter().flat_map(|value| value.to_le_bytes()).collect(),
         LaneKind::Bool => ints()?.iter().map(|value| u8::from(*value == 1)).collect(),
         LaneKind::Null => Vec::new(),
@@ -352,6 +360,26 @@ fn hot_texts(hot: &HotPart<'_>, lane: LaneView<'_>, wanted: Option<&[usize]>, fo
             found(value, &text);
         }
     }
+}
+
+/// The texts of a listed lane.
+fn listed_texts(
+    sealed: &SealedPart<'_>,
+    lane: &BlockLane,
+    wanted: Option<&[usize]>,
+    found: &mut dyn FnMut(usize, &[u8]),
+) -> Result<()> {
+    let listed = sealed.block.listed(lane, &sealed.source(Kind::Values))?;
+    let codes = sealed.block.codes(lane, &sealed.source(Kind::Codes))?;
+    let mut give = |value: usize| {
+        let text = codes.get(value).and_then(|code| listed.texts.get(*code as usize));
+        found(value, text.map_or(&[], |text| text));
+    };
+    match wanted {
+        Some(wanted) => wanted.iter().for_each(|value| give(*value)),
+        None => (0..lane.count).for_each(give),
+    }
+    Ok(())
 }
 
 /// Calls `push` with each slot's number where it goes into the text.

@@ -255,6 +255,76 @@ fn texts_that_are_kept_as_words_are_searched_right() {
     assert!(found == 0 && stats.texts_rebuilt < texts.len() as u64, "{stats:?}");
 }
 
+/// Rows whose fields are kept as decimals, as times, and as lists of texts; from half on, hot rows have other spellings.
+fn append_forms(engine: &Engine, rows: std::ops::Range<usize>) {
+    let mut builder = BatchBuilder::new();
+    for i in rows {
+        let mixed = i.wrapping_mul(2_654_435_761) >> 5;
+        builder.begin_row();
+        builder.time(1_780_000_000_000_000_000 + i as i64);
+        builder.string("service_name", "web");
+        builder.number("padded", &format!("{}.{:02}", mixed % 40, i % 100));
+        builder.number("trimmed", &format!("{}{}.{}", if i % 5 == 0 { "-" } else { "" }, i / 7 + 1, i % 90 * 10 + 1));
+        builder.string("quoted", &format!("{}.5", i / 3));
+        builder.string("when", &format!("2026-06-01T12:{:02}:{:02}.{:03}Z", i / 60 % 60, i % 60, mixed % 1_000));
+        if i % 3 > 0 {
+            builder
+                .string("local", &format!("2026-06-{:02} 00:{:02}:{:02}+02:00", i % 30 + 1, i / 30 % 60, mixed % 60));
+            builder.string("pod", &format!("Web-{:x}-{:04x}", mixed % 7 * 7_919, mixed % 30 * 2_111));
+        }
+        builder.commit_row();
+    }
+    engine.append(Append::new(builder.finish().unwrap(), Ack::Wal)).unwrap();
+}
+
+#[test]
+fn lanes_of_every_form_are_searched_as_their_texts() {
+    let env = SimEnv::new(11);
+    let engine = open(&env, usize::MAX, 1 << 24);
+    append_forms(&engine, 0..700);
+    engine.seal().unwrap();
+    append_forms(&engine, 700..900);
+    let all = everything(&engine);
+    let fields = ["padded", "trimmed", "quoted", "when", "local", "pod"];
+    let mut asked: Vec<String> =
+        fields.iter().flat_map(|name| [3, 77, 701].map(|row: usize| all[row].get(name).to_string())).collect();
+    asked.extend(
+        [
+            "", ".", "1", "5", "0.5", "12.50", "-1.1", "12.5", "T12", "t12", "z", "Z", "06-01", "2026", "00:0", "+02",
+            "x", "web", "Web-",
+        ]
+        .map(str::to_string),
+    );
+    asked.extend(asked.clone().iter().map(|text| text.chars().skip(1).take(6).collect()));
+    let compare_all = |engine: &Engine| {
+        assert_eq!(everything(engine), all);
+        for (name, wanted) in fields.iter().flat_map(|name| asked.iter().map(move |wanted| (*name, wanted))) {
+            for test in tests_of(wanted) {
+                let expected: Vec<u64> =
+                    all.iter().filter(|record| test.matches(record.get(name))).map(|record| record.seq).collect();
+                let search = of_field(name, test.clone());
+                assert_eq!(engine.count(&search).unwrap(), expected.len() as u64, "{name} {test:?}");
+                let mut found: Vec<u64> = engine.search(&search).unwrap().iter().map(|record| record.seq).collect();
+                found.sort_unstable();
+                assert_eq!(found, expected, "{name} {test:?}");
+            }
+        }
+        for record in all.iter().step_by(41) {
+            assert_eq!(engine.get(record.id()).unwrap().as_ref(), Some(record));
+        }
+    };
+    compare_all(&engine);
+    engine.seal().unwrap();
+    compare_all(&engine);
+    engine.compact().unwrap();
+    compare_all(&engine);
+    // A list of texts says how many values are each, and a foreign letter is in no time.
+    for (name, wanted) in [("pod", "Web"), ("when", "noon")] {
+        let (_, stats) = count(&engine, name, Test::Substring(wanted.into()));
+        assert_eq!((stats.code_bytes, stats.texts_rebuilt), (0, 0), "{name} {stats:?}");
+    }
+}
+
 /// Texts over the limit of a shape, each with one rare word.
 fn plain(n: usize) -> Vec<String> {
     let rare = |i: usize| ["alder", "birch", "cedar", "maple"][i * 4 / n.max(1)];

@@ -7,12 +7,13 @@
 //! Invariants
 //! * Rows keep their order: sequence numbers rise within a block.
 //! * A block has rows of one epoch.
+use super::forms;
 use super::head;
 use super::ints;
 use super::numbers::Numbers;
 use super::pages::{PageWriter, Space};
 use super::rowindex;
-use super::text_lane::{self, Scratch, Values};
+use super::text_lane::{Scratch, Values};
 use crate::batch::{Batch, LaneKind, LaneView};
 use crate::codec::{put_varint, zigzag};
 use crate::record::FieldPath;
@@ -453,7 +454,7 @@ pub(crate) fn encode(
     inputs: &[Input<'_>],
     rows: &[(u32, u16)],
     tables: &Tables,
-    slots_of: &[u8],
+    shapes: &ShapeTable,
     scratch: &mut Scratch,
 ) -> EncodedBlock {
     let (mut pages, mut body) = (PageWriter::default(), Vec::new());
@@ -477,7 +478,7 @@ pub(crate) fn encode(
     let of_rows: Vec<u32> = each().map(|(input, row)| input.stream(row)).collect();
     let streams = put_streams(&of_rows, &mut pages, &mut body);
     let mut numbers = Numbers { streams: streams.iter().map(|(stream, _)| *stream).collect(), ..Numbers::default() };
-    let hashes = put_lanes(inputs, rows, tables, slots_of, scratch, &mut numbers, &mut pages, &mut body);
+    let hashes = put_lanes(inputs, rows, tables, shapes, scratch, &mut numbers, &mut pages, &mut body);
     let mut directory = Vec::new();
     let mut bytes = pages.finish(&mut directory);
     body.extend_from_slice(&directory);
@@ -537,7 +538,7 @@ fn put_lanes(
     inputs: &[Input<'_>],
     rows: &[(u32, u16)],
     tables: &Tables,
-    slots_of: &[u8],
+    shapes: &ShapeTable,
     scratch: &mut Scratch,
     numbers: &mut Numbers,
     pages: &mut PageWriter,
@@ -567,7 +568,7 @@ fn put_lanes(
         }
         match kind {
             LaneKind::String | LaneKind::Number | LaneKind::Json => {
-                numbers.shapes.push(text_lane::put(&lane.text, slots_of, scratch, pages, body));
+                numbers.shapes.extend(forms::put(&lane.text, shapes, scratch, pages, body));
             }
             LaneKind::Int | LaneKind::Bool => ints::put(&lane.ints, pages, body),
             LaneKind::Null => {}

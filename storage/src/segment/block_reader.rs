@@ -4,11 +4,14 @@
 //! * The head's crc is checked before any of it is believed, each page's before it is used.
 //! * A block that is damaged gives an error, never another row's value.
 use super::block::{Arrivals, BlockMeta};
+use super::forms::Form;
 use super::head;
 use super::ints::{CodeForm, IntHead, read_codes};
+use super::listed::{Listed, ListedHead};
 use super::look::{Directory, Words};
 use super::numbers::{Numbers, Totals};
 use super::pages::{Pages, Source, Stream};
+use super::spelling::Spelling;
 use super::text_lane::{Shapes, TextHead, Variables};
 use super::whole::WholeTexts;
 use crate::batch::LaneKind;
@@ -50,9 +53,44 @@ pub(crate) struct BlockLane {
 
 enum LaneValues {
     Text(TextHead),
+    Listed(ListedHead),
+    Spelled(Spelling, IntHead),
     Ints(IntHead),
     Fixed(Stream),
     None,
+}
+
+impl BlockLane {
+    /// Whether its values are shaped text.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self.values, LaneValues::Text(_))
+    }
+
+    /// Whether its texts are listed.
+    pub(crate) fn is_listed(&self) -> bool {
+        matches!(self.values, LaneValues::Listed(_))
+    }
+
+    /// How the integers are spelled that stand for its texts.
+    pub(crate) fn spelling(&self) -> Option<&Spelling> {
+        match &self.values {
+            LaneValues::Spelled(spelling, _) => Some(spelling),
+            _ => None,
+        }
+    }
+
+    /// Bytes of a value where all values have as many.
+    pub(crate) fn width(&self) -> usize {
+        if self.spelling().is_some() { size_of::<i64>() } else { self.kind.width().unwrap_or(0) }
+    }
+
+    /// Appends the text of a value that is stored in fixed width.
+    pub(crate) fn push_text(&self, bytes: &[u8], out: &mut Vec<u8>) {
+        match self.spelling() {
+            Some(spelling) => spelling.push(i64::from_le_bytes(bytes.try_into().unwrap_or_default()), out),
+            None => self.kind.push_text(bytes, out),
+        }
+    }
 }
 
 impl Block {
@@ -125,9 +163,20 @@ impl Block {
         Ok(&self.text_head(lane)?.shapes)
     }
 
-    /// The shape of each value of a text lane.
+    /// The texts of a listed lane, and how many values are each.
+    pub(crate) fn listed(&self, lane: &BlockLane, source: &dyn Source) -> Result<Listed> {
+        match &lane.values {
+            LaneValues::Listed(head) => head.list(lane.count, &self.pages, source),
+            _ => Err(damaged()),
+        }
+    }
+
+    /// The shape of each value of a text lane, or the place of each value's text in the list.
     pub(crate) fn codes(&self, lane: &BlockLane, source: &dyn Source) -> Result<Vec<u32>> {
-        self.text_head(lane)?.codes(lane.count, &self.pages, source)
+        match &lane.values {
+            LaneValues::Listed(head) => head.codes(lane.count, &self.pages, source),
+            _ => self.text_head(lane)?.codes(lane.count, &self.pages, source),
+        }
     }
 
     /// The variables of a text lane.
@@ -172,10 +221,10 @@ impl Block {
         }
     }
 
-    /// Some values of a lane of integers or booleans.
+    /// Some values of a lane of integers or booleans, or the integers that stand for texts.
     pub(crate) fn few_ints(&self, lane: &BlockLane, wanted: &[usize], source: &dyn Source) -> Result<Vec<i64>> {
         match &lane.values {
-            LaneValues::Ints(head) => head.pick(lane.count, wanted, &self.pages, source),
+            LaneValues::Ints(head) | LaneValues::Spelled(_, head) => head.pick(lane.count, wanted, &self.pages, source),
             _ => Err(damaged()),
         }
     }
@@ -204,10 +253,10 @@ impl Block {
             + self.pages.memory()
     }
 
-    /// The values of a lane of integers or booleans.
+    /// The values of a lane of integers or booleans, or the integers that stand for texts.
     pub(crate) fn ints(&self, lane: &BlockLane, source: &dyn Source) -> Result<Vec<i64>> {
         match &lane.values {
-            LaneValues::Ints(head) => head.load(lane.count, &self.pages, source),
+            LaneValues::Ints(head) | LaneValues::Spelled(_, head) => head.load(lane.count, &self.pages, source),
             _ => Err(damaged()),
         }
     }
@@ -275,9 +324,11 @@ fn read_lane(
         return Err(damaged());
     }
     let values = match kind {
-        LaneKind::String | LaneKind::Number | LaneKind::Json => {
-            LaneValues::Text(TextHead::read(r, lists.next().ok_or_else(damaged)?, count)?)
-        }
+        LaneKind::String | LaneKind::Number | LaneKind::Json => match Form::read(r, lists, count)? {
+            Form::Shaped(head) => LaneValues::Text(head),
+            Form::Listed(head) => LaneValues::Listed(head),
+            Form::Spelled(spelling, head) => LaneValues::Spelled(spelling, head),
+        },
         LaneKind::Int | LaneKind::Bool => LaneValues::Ints(IntHead::read(r)?),
         LaneKind::Null => LaneValues::None,
         LaneKind::Hex { .. } | LaneKind::Uuid { .. } => {

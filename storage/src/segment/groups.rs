@@ -32,7 +32,7 @@ pub(crate) fn group_texts(count: usize, bytes: usize) -> usize {
 pub(super) fn add(block: &Block, bytes: &Vec<u8>, index: &mut IndexBuilder) -> Result<Vec<(u32, u32)>> {
     let mut groups = Vec::new();
     for (number, lane) in block.lanes.iter().enumerate() {
-        if lane.kind.is_text() && block.whole_bytes(lane) >= LANE_BYTES_MIN {
+        if lane.is_text() && block.whole_bytes(lane) >= LANE_BYTES_MIN {
             let n = add_lane(block, lane, bytes, index)?;
             if n > 0 {
                 groups.push((number as u32, n));

@@ -28,7 +28,7 @@ pub(crate) struct Values<'a> {
 
 /// Takes the next variable off a value's cursor.
 #[inline]
-fn next<'a>(cursor: &mut (&'a [u8], &'a [u8])) -> &'a [u8] {
+pub(super) fn next<'a>(cursor: &mut (&'a [u8], &'a [u8])) -> &'a [u8] {
     let (len, rest) = match cursor.0.split_first() {
         Some((first, rest)) if *first < 0x80 => (usize::from(*first), rest),
         _ => {

@@ -1,6 +1,7 @@
 //! Rows of a block as a batch, column by column, for those that have to be encoded again.
 //!
-//! No text is put together and none is split: shapes and variables are what they were.
+//! No text is split, and none is put together but those that are kept without their shapes: shapes and variables are what
+//! they were.
 //!
 //! Invariants
 //! * The batch has the streams, fields and shapes of the wanted rows, and no others.
@@ -153,6 +154,7 @@ impl Thaw<'_> {
     fn values(&mut self, lane: &BlockLane, taken: &Taken, slots_of: &[u8]) -> Result<Values> {
         let source = self.segment.source();
         let values = match lane.kind {
+            _ if lane.is_listed() || lane.spelling().is_some() => return self.unshaped(lane, taken),
             LaneKind::String | LaneKind::Number | LaneKind::Json => return self.texts(lane, taken, slots_of),
             LaneKind::Int => {
                 taken.of(&self.block.ints(lane, source)?).iter().flat_map(|value| value.to_le_bytes()).collect()
@@ -167,6 +169,37 @@ impl Thaw<'_> {
             }
         };
         Ok(Values { values, ..Values::default() })
+    }
+
+    /// Texts that are not kept by their shapes. They are whole in the batch, and few or alike enough to take the same form
+    /// when they are encoded again.
+    fn unshaped(&self, lane: &BlockLane, taken: &Taken) -> Result<Values> {
+        let source = self.segment.source();
+        let (mut out, mut text) = (Values::default(), Vec::new());
+        let mut put = |text: &[u8]| {
+            out.values.extend_from_slice(&(WHOLE as u16).to_le_bytes());
+            put_varint(&mut out.lengths, text.len() as u64);
+            out.variables.extend_from_slice(text);
+        };
+        if let Some(spelling) = lane.spelling() {
+            for value in taken.of(&self.block.ints(lane, source)?) {
+                text.clear();
+                spelling.push(value, &mut text);
+                put(&text);
+            }
+            return Ok(out);
+        }
+        let listed = self.block.listed(lane, source)?;
+        let mut bytes = 0;
+        for code in taken.of(&self.block.codes(lane, source)?) {
+            let text = listed.texts.get(code as usize).map_or(&[][..], |text| text);
+            bytes += text.len();
+            if bytes > LANE_BYTES_MAX {
+                return Err(Error::corrupt("a lane of more text than a block can have"));
+            }
+            put(text);
+        }
+        Ok(out)
     }
 
     fn texts(&mut self, lane: &BlockLane, taken: &Taken, slots_of: &[u8]) -> Result<Values> {

@@ -107,10 +107,10 @@ impl SegmentWriter {
         inputs: &[Input<'_>],
         rows: &[(u32, u16)],
         tables: &Tables,
-        slots_of: &[u8],
+        shapes: &ShapeTable,
     ) -> Result<()> {
-        let mut encoded = block::encode(inputs, rows, tables, slots_of, &mut self.scratch);
-        let totals = Totals { fields: tables.fields.len(), streams: tables.streams.len(), shapes: slots_of.len() };
+        let mut encoded = block::encode(inputs, rows, tables, shapes, &mut self.scratch);
+        let totals = Totals { fields: tables.fields.len(), streams: tables.streams.len(), shapes: shapes.len() };
         let read = Block::read(&encoded.meta, totals, &encoded.bytes)?;
         encoded.meta.groups = groups::add(&read, &encoded.bytes, &mut self.index)?;
         self.place(encoded.meta, &[&encoded.bytes], &encoded.hashes, &encoded.streams)
