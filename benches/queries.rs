@@ -1,6 +1,7 @@
-//! Searches over a sealed store: best and median of many, warm, in process.
+//! Searches over a sealed store: best and median of many, and processor time of all threads, warm, in process.
 //!
-//! `cargo bench --bench queries [-- FILE | ROWS]`. Counts of substrings are compared with a scan of all texts.
+//! `cargo bench --bench queries [-- FILE | ROWS | STORE [QUERY]]`. Counts of substrings are compared with a scan of all
+//! texts, unless one query is named, by a part of its name.
 #![allow(missing_docs, clippy::indexing_slicing, reason = "a program for people, which fails by panicking")]
 #[allow(dead_code, reason = "each program uses a part")]
 mod support;
@@ -19,7 +20,7 @@ use workload::Reference;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const TIMES: usize = 15;
+const TIMES: usize = 40;
 const PARTS: [&str; 2] = ["nnection req", "ail"];
 
 fn main() {
@@ -32,11 +33,19 @@ fn main() {
             file
         }
     };
-    let data = directory.path().join("data");
-    support::bench_engine(&file, &["--data", data.to_str().expect("a path in UTF-8")]);
+    let data = if file.is_dir() {
+        file
+    } else {
+        let data = directory.path().join("data");
+        support::bench_engine(&file, &["--data", data.to_str().expect("a path in UTF-8")]);
+        data
+    };
     let engine = Engine::open(Arc::new(RealEnv::new()), Options::new(&data)).expect("the store that was made");
-    let store = Store { engine };
-    store.compare_with_a_scan();
+    let only = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).nth(1);
+    let store = Store { engine, only: only.unwrap_or_default() };
+    if store.only.is_empty() {
+        store.compare_with_a_scan();
+    }
     store.measure();
     println!("{}", json!({ "rss_mb": support::peak_memory_mb().round() }));
 }
@@ -51,6 +60,8 @@ fn words(text: &str) -> Filter {
 
 struct Store {
     engine: Arc<Engine>,
+    /// Queries whose name has this are measured.
+    only: String,
 }
 
 impl Store {
@@ -86,36 +97,44 @@ impl Store {
         let message = sample.get("_msg");
         let phrase: String = message.split_inclusive(' ').take(3).collect();
         let phrase = phrase.trim_end();
-        measure("trace id, whole record", || self.newest(field("metadata.trace_id", Test::exact(trace)), &[], 1));
-        measure("record by its id", || u64::from(self.engine.get(sample.id()).expect("a look").is_some()));
-        measure("count of all", || self.count(Filter::All));
-        measure("word count: connection", || self.count(words("connection")));
-        measure("word count: failed", || self.count(words("failed")));
-        measure(&format!("phrase count: {phrase}"), || self.count(words(phrase)));
-        measure(&format!("whole message count: {message}"), || self.count(words(message)));
+        self.time("trace id, whole record", || self.newest(field("metadata.trace_id", Test::exact(trace)), &[], 1));
+        self.time("record by its id", || u64::from(self.engine.get(sample.id()).expect("a look").is_some()));
+        self.time("count of all", || self.count(Filter::All));
+        self.time("word count: connection", || self.count(words("connection")));
+        self.time("word count: failed", || self.count(words("failed")));
+        self.time(&format!("phrase count: {phrase}"), || self.count(words(phrase)));
+        self.time(&format!("whole message count: {message}"), || self.count(words(message)));
         for part in PARTS {
-            measure(&format!("substring count: {part}"), || self.count(field("_msg", Test::Substring(part.into()))));
+            self.time(&format!("substring count: {part}"), || self.count(field("_msg", Test::Substring(part.into()))));
         }
-        measure("count by level", || {
+        self.time("count by level", || {
             let levels = ["DEBUG", "INFO", "WARN", "ERROR", "CRITICAL"];
             levels.map(|level| self.count(field("level", Test::exact(level)))).iter().sum()
         });
-        measure("status 500 count", || self.count(field("metadata.status", Test::exact("500"))));
+        self.time("status 500 count", || self.count(field("metadata.status", Test::exact("500"))));
         let error = || field("level", Test::exact("ERROR"));
-        measure("newest 100 errors of a service", || self.newest(error(), &[service], 100));
-        measure("newest 50 with a phrase", || self.newest(words("Received connection"), &[], 50));
+        self.time("newest 100 errors of a service", || self.newest(error(), &[service], 100));
+        self.time("newest 50 with a phrase", || self.newest(words("Received connection"), &[], 50));
+    }
+
+    fn time(&self, name: &str, query: impl Fn() -> u64) {
+        if name.contains(&self.only) {
+            measure(name, query);
+        }
     }
 }
 
 fn measure(name: &str, query: impl Fn() -> u64) {
     let mut times = Vec::with_capacity(TIMES);
     let mut found = query();
+    let cpu_before = support::cpu_seconds();
     for _ in 0..TIMES {
         let started = Instant::now();
         found = query();
         times.push(started.elapsed().as_secs_f64() * 1e3);
     }
+    let cpu = round((support::cpu_seconds() - cpu_before) * 1e3 / TIMES as f64, 1);
     times.sort_by(f64::total_cmp);
     let (best, median) = (round(times[0], 2), round(times[TIMES / 2], 2));
-    println!("{}", json!({ "query": name, "found": found, "best_ms": best, "median_ms": median }));
+    println!("{}", json!({ "query": name, "found": found, "best_ms": best, "median_ms": median, "cpu_ms": cpu }));
 }

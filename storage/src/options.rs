@@ -49,6 +49,11 @@ pub struct Options {
     pub read_cache_bytes: usize,
     /// Shape text of a segment up to which a straight scan answers words; above it the index does.
     pub straight_scan_bytes: usize,
+    /// Memory that one search may hold; over it, it ends with an error.
+    pub scan_bytes_max: usize,
+    /// Threads that searches may use in all, each its caller's among them; as many as there are cores where nothing is
+    /// said.
+    pub scan_threads: Option<usize>,
     /// How much of the disk may be used; all of it where nothing is said.
     pub disk_budget: Option<DiskBudget>,
     /// What happens when that is used up.
@@ -77,6 +82,8 @@ impl Options {
             default_ttl_days: Some(30),
             read_cache_bytes: 48 * MIB,
             straight_scan_bytes: 256 * KIB,
+            scan_bytes_max: 256 * MIB,
+            scan_threads: None,
             disk_budget: None,
             when_full: WhenFull::default(),
             scrub_bytes_per_second: 4 * MIB as u64,

@@ -31,9 +31,10 @@ pub use crate::options::Options;
 use crate::planted;
 use crate::record::{Record, RecordId};
 use crate::retention::Lives;
-use crate::scan::{Deletion, Hidden, LostBlocks, Snapshot};
-pub use crate::scan::{ScanStats, Search};
-use crate::segment::{Counters, ReadCache, Segment};
+use crate::scan::columns::View;
+pub use crate::scan::{Cancel, Control, ScanStats, Search};
+use crate::scan::{Crew, Deletion, Hidden, LostBlocks, Snapshot};
+use crate::segment::{Budget, Counters, ReadCache, Segment};
 use crate::wal;
 use commit::Committer;
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,6 +77,8 @@ pub(crate) struct Shared {
     pub(crate) catalog: Catalog,
     pub(crate) files: Arc<wal::Files>,
     pub(crate) cache: Arc<ReadCache>,
+    /// Threads that help searches.
+    pub(crate) crew: Arc<Crew>,
     /// Held while batches become visible, so that a generation ends between two frames.
     pub(crate) publish: Mutex<()>,
     pub(crate) state: RwLock<State>,
@@ -157,39 +160,57 @@ impl Engine {
         &self.shared
     }
 
-    /// The newest rows that pass, newest first.
-    pub fn search(&self, search: &Search) -> Result<Vec<Record>> {
-        self.snapshot().search(search, &Counters::default())
+    /// Counters for one search, within its bounds.
+    fn counters(&self, control: &Control) -> Counters {
+        Counters::new(Budget::new(control, self.shared.options.scan_bytes_max))
     }
 
-    /// The newest rows that pass, newest first, and what it took to find them.
-    pub fn search_with_stats(&self, search: &Search) -> Result<(Vec<Record>, ScanStats)> {
-        let counters = Counters::default();
+    /// The newest rows that pass, newest first.
+    pub fn search(&self, search: &Search) -> Result<Vec<Record>> {
+        self.search_with(search, &Control::default()).map(|(found, _)| found)
+    }
+
+    /// The newest rows that pass, newest first, within bounds, and what it took to find them.
+    pub fn search_with(&self, search: &Search, control: &Control) -> Result<(Vec<Record>, ScanStats)> {
+        let counters = self.counters(control);
         let found = self.snapshot().search(search, &counters)?;
         Ok((found, counters.stats()))
     }
 
-    /// How many rows pass, and what it took to count them.
-    pub fn count_with_stats(&self, search: &Search) -> Result<(u64, ScanStats)> {
-        let counters = Counters::default();
+    /// How many rows pass.
+    pub fn count(&self, search: &Search) -> Result<u64> {
+        self.count_with(search, &Control::default()).map(|(counted, _)| counted)
+    }
+
+    /// How many rows pass, within bounds, and what it took to count them.
+    pub fn count_with(&self, search: &Search, control: &Control) -> Result<(u64, ScanStats)> {
+        let counters = self.counters(control);
         let counted = self.snapshot().count(search, &counters)?;
         Ok((counted, counters.stats()))
     }
 
-    /// How many rows pass.
-    pub fn count(&self, search: &Search) -> Result<u64> {
-        self.snapshot().count(search, &Counters::default())
+    /// Folds the rows that pass, as columns: one view for each batch or block that has some, newest first, several at once
+    /// on as many threads, each with a state of its own out of `fresh`. Gives these states, to be merged.
+    pub fn fold<S: Send>(
+        &self,
+        search: &Search,
+        control: &Control,
+        fresh: impl Fn() -> S + Sync,
+        fold: impl Fn(&mut S, &View<'_>) -> Result<()> + Sync,
+    ) -> Result<(Vec<S>, ScanStats)> {
+        let counters = self.counters(control);
+        let states = self.snapshot().fold(search, &counters, &fresh, &fold)?;
+        Ok((states, counters.stats()))
     }
 
     /// Calls `found` with every record there is.
     pub fn for_each(&self, mut found: impl FnMut(Record)) -> Result<()> {
-        self.snapshot().for_each(&mut found)
+        self.snapshot().for_each(&self.counters(&Control::default()), &mut found)
     }
 
     /// The record with this id.
     pub fn get(&self, id: RecordId) -> Result<Option<Record>> {
-        let found = self.snapshot().by_seq(id.epoch(), id.seq())?;
-        Ok(found.filter(|record| record.id() == id))
+        self.snapshot().by_id(id, &self.counters(&Control::default()))
     }
 
     /// The services that have rows, sorted.
@@ -328,6 +349,7 @@ impl Shared {
             segments: state.segments.iter().map(|live| Arc::clone(&live.segment)).collect(),
             epoch,
             hidden: Hidden { now: self.env.now(), ..self.hidden() },
+            crew: Arc::clone(&self.crew),
         }
     }
 

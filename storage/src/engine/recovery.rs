@@ -15,6 +15,7 @@ use crate::layout::{Layout, TEMPORARY};
 use crate::maintain::{Census, DiskWatch, effects_of_footers, recover_deletions};
 use crate::options::Options;
 use crate::payload;
+use crate::scan::Crew;
 use crate::segment::{ReadCache, Segment};
 use crate::wal::{self, Files, Start, Writer};
 use std::collections::{BTreeMap, BTreeSet};
@@ -146,6 +147,7 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
         catalog,
         files,
         cache,
+        crew: Crew::new(options.scan_threads),
         publish: Mutex::default(),
         state: RwLock::new(State { generations: hot.generations, segments }),
         meta: Mutex::new(meta),

@@ -3,111 +3,85 @@
 //! Invariants
 //! * A row without a field has the empty text there; of a name that comes twice the last counts.
 //! * Nothing of a row is read where shapes, and how often each occurs, say enough.
+use super::answer::{Answer, Verdicts};
 use super::filter::{Filter, Test, Verdict};
 use super::look::{self, Says};
-use super::part::{HotPart, Part, PartLane, SealedPart};
+use super::part::{FEW, HotPart, Part, PartLane, SealedPart};
+use super::records::values_of;
 use super::rows::RowSet;
 use crate::batch::{LaneKind, LaneView, hex_or_uuid, push_int};
 use crate::error::Result;
 use crate::segment::{BlockLane, Kind, Spelling, add};
-use crate::text::shape::WHOLE;
-use crate::text::table::ShapeTable;
 
-/// What the shapes of one table, and its groups of whole texts, say about a test.
-pub(crate) struct Answer {
-    verdicts: Vec<Verdict>,
-    groups: Option<Vec<u32>>,
-}
-
-impl Answer {
-    /// What a shape says.
-    pub(crate) fn verdict(&self, shape: u32) -> Verdict {
-        self.verdicts.get(shape as usize).copied().unwrap_or(Verdict::Look)
-    }
-
-    /// The groups of whole texts that can have some that pass, ascending; nothing where no index knows.
-    pub(crate) fn groups(&self) -> Option<&[u32]> {
-        self.groups.as_deref()
-    }
-}
-
-/// What one table answers to each test of a filter, worked out once.
-pub(crate) struct Verdicts {
-    of_tests: Vec<Option<Answer>>,
-}
-
-impl Verdicts {
-    pub(crate) fn new(filter: &Filter) -> Self {
-        Self { of_tests: (0..filter.tests()).map(|_| None).collect() }
-    }
-
-    fn of(&mut self, number: usize, test: &Test, part: &Part<'_>) -> Result<&Answer> {
-        if self.of_tests.len() <= number {
-            self.of_tests.resize_with(number + 1, || None);
+/// The rows of a part that pass a filter; of these alone, ascending, where some are given.
+pub(crate) fn evaluate(
+    part: &Part<'_>,
+    filter: &Filter,
+    verdicts: &Verdicts,
+    among: Option<&[usize]>,
+) -> Result<RowSet> {
+    let (lanes, mut number) = (part.lanes(), 0);
+    match among {
+        Some(rows) if rows.len() < FEW => few(part, &lanes, filter, rows),
+        Some(rows) => {
+            let mut set = walk(part, &lanes, filter, verdicts, &mut number)?;
+            set.and(&RowSet::of(part.rows(), rows));
+            Ok(set)
         }
-        match self.of_tests.get_mut(number) {
-            Some(Some(answer)) => Ok(answer),
-            Some(none) => Ok(none.insert(answer(part, test)?)),
-            None => Err(crate::error::Error::invalid("BUG: a test without a number")),
-        }
+        None => walk(part, &lanes, filter, verdicts, &mut number),
     }
 }
 
-fn straight(test: &Test, shapes: &ShapeTable) -> Vec<Verdict> {
-    (0..shapes.len() as u32).map(|shape| test.verdict(shapes.key(shape), shapes.shape(shape))).collect()
-}
-
-/// Asks the index where it is worth it, and all shapes one by one where it is not.
-fn answer(part: &Part<'_>, test: &Test) -> Result<Answer> {
-    let counters = part.counters();
-    let Part::Sealed(sealed) = part else {
-        add(&counters.straight_scans, 1);
-        return Ok(Answer { verdicts: straight(test, part.shapes()), groups: None });
-    };
-    let shapes = sealed.shapes;
-    let query = test.index_query();
-    let has_groups = sealed.segment.footer.blocks.iter().any(|block| !block.groups.is_empty());
-    let asks_shapes = test.needle().is_some() && sealed.segment.asks_index();
-    let index = match &query {
-        Some(_) if has_groups || asks_shapes => Some(sealed.segment.index(&sealed.source(Kind::Heads))?),
-        _ => None,
-    };
-    let (Some(index), Some(query)) = (index, query) else {
-        add(&counters.straight_scans, 1);
-        return Ok(Answer { verdicts: straight(test, shapes), groups: None });
-    };
-    let verdicts = if asks_shapes {
-        add(&counters.index_lookups, 1);
-        let found = index.shapes(&query)?;
-        let mut verdicts = vec![Verdict::No; shapes.len()];
-        for shape in [WHOLE].iter().chain(&found.check).chain(&found.look) {
-            if let Some(verdict) = verdicts.get_mut(*shape as usize) {
-                *verdict = test.verdict(shapes.key(*shape), shapes.shape(*shape));
+/// Which of a few rows pass: their texts are looked at.
+fn few(part: &Part<'_>, lanes: &[PartLane<'_>], filter: &Filter, rows: &[usize]) -> Result<RowSet> {
+    let mut set = RowSet::of(part.rows(), rows);
+    match filter {
+        Filter::All => {}
+        Filter::And(parts) => {
+            for filter in parts {
+                let left: Vec<usize> = set.iter().collect();
+                if left.is_empty() {
+                    break;
+                }
+                set = few(part, lanes, filter, &left)?;
             }
         }
-        verdicts
-    } else {
-        add(&counters.straight_scans, 1);
-        straight(test, shapes)
-    };
-    // An index that had to be built again has none.
-    let groups = if index.group_count() == sealed.segment.group_count() && has_groups {
-        add(&counters.index_lookups, 1);
-        Some(index.groups(&query)?)
-    } else {
-        None
-    };
-    Ok(Answer { verdicts, groups })
-}
-
-/// The rows of a part that pass a filter.
-pub(crate) fn evaluate(part: &Part<'_>, filter: &Filter, verdicts: &mut Verdicts) -> Result<RowSet> {
-    let mut number = 0;
-    walk(part, &part.lanes(), filter, verdicts, &mut number)
+        Filter::Or(parts) => {
+            set = RowSet::none(part.rows());
+            for filter in parts {
+                set.or(&few(part, lanes, filter, rows)?);
+            }
+        }
+        Filter::Not(inner) => {
+            let mut passing = few(part, lanes, inner, rows)?;
+            passing.not();
+            set.and(&passing);
+        }
+        Filter::Field(name, test) => {
+            if !test.matches("") {
+                set = RowSet::none(part.rows());
+            }
+            for lane in lanes.iter().filter(|lane| &*lane.field().name == name.as_str()) {
+                let presence = part.presence(*lane)?;
+                let (values, places) = values_of(rows, presence.as_deref(), lane.count());
+                let mut places = places.into_iter();
+                add(&part.counters().texts_rebuilt, if lane.kind().is_text() { values.len() as u64 } else { 0 });
+                part.texts(*lane, Some(&values), &mut |_, text| {
+                    let Some(row) = places.next().and_then(|place| rows.get(place)) else { return };
+                    if test.matches(std::str::from_utf8(text).unwrap_or_default()) {
+                        set.insert(*row);
+                    } else {
+                        set.remove(*row);
+                    }
+                })?;
+            }
+        }
+    }
+    Ok(set)
 }
 
 /// How many rows of a part pass, where that can be said without saying which.
-pub(crate) fn count(part: &Part<'_>, filter: &Filter, verdicts: &mut Verdicts) -> Result<Option<u64>> {
+pub(crate) fn count(part: &Part<'_>, filter: &Filter, verdicts: &Verdicts) -> Result<Option<u64>> {
     match filter {
         Filter::All => Ok(Some(part.rows() as u64)),
         Filter::Not(inner) => Ok(count(part, inner, verdicts)?.map(|n| part.rows() as u64 - n)),
@@ -137,7 +111,7 @@ fn walk(
     part: &Part<'_>,
     lanes: &[PartLane<'_>],
     filter: &Filter,
-    verdicts: &mut Verdicts,
+    verdicts: &Verdicts,
     number: &mut usize,
 ) -> Result<RowSet> {
     Ok(match filter {
@@ -145,8 +119,10 @@ fn walk(
         Filter::And(parts) => {
             let mut set = RowSet::all(part.rows());
             for filter in parts {
-                if set.is_empty() {
+                let left: Vec<usize> = set.iter().take(FEW).collect();
+                if left.len() < FEW {
                     *number += filter.tests();
+                    set = few(part, lanes, filter, &left)?;
                 } else {
                     set.and(&walk(part, lanes, filter, verdicts, number)?);
                 }
@@ -195,7 +171,7 @@ fn field(
     name: &str,
     test: &Test,
     number: usize,
-    verdicts: &mut Verdicts,
+    verdicts: &Verdicts,
 ) -> Result<RowSet> {
     let mut known = if test.matches("") { Known::All } else { Known::None };
     for lane in lanes.iter().filter(|lane| &*lane.field().name == name) {
@@ -291,7 +267,7 @@ impl Passing {
     }
 }
 
-fn settle(part: &Part<'_>, lane: PartLane<'_>, test: &Test, number: usize, verdicts: &mut Verdicts) -> Result<Passing> {
+fn settle(part: &Part<'_>, lane: PartLane<'_>, test: &Test, number: usize, verdicts: &Verdicts) -> Result<Passing> {
     if lane.count() == 0 {
         return Ok(Passing::None);
     }
@@ -357,8 +333,9 @@ fn fixed(part: &Part<'_>, lane: PartLane<'_>, test: &Test) -> Result<Passing> {
         match kind {
             LaneKind::Int => {
                 let Some(wanted) = integer(exact.text()) else { return Ok(Passing::None) };
-                let values = sealed.block.ints(lane, &source)?;
-                return Ok(Passing::of(RowSet::where_true(count, |i| values.get(i) == Some(&wanted)), count));
+                let mut set = RowSet::none(count);
+                sealed.block.find_int(lane, wanted, &source, &mut |value| set.insert(value))?;
+                return Ok(Passing::of(set, count));
             }
             LaneKind::Hex { .. } | LaneKind::Uuid { .. } => return bytes(sealed, lane, exact.text()),
             _ => {}

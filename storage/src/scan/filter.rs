@@ -23,7 +23,7 @@ pub enum Verdict {
 }
 
 /// A test of one text.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Test {
     /// The text is this one.
     Exact(Exact),
@@ -37,7 +37,7 @@ pub enum Test {
 }
 
 /// An exact text, with the key of its shape.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Exact {
     text: String,
     /// None where the text is kept whole, so that no other shape can be its.
@@ -58,7 +58,7 @@ impl Exact {
 }
 
 /// A phrase: one word or several with what lies between them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Phrase {
     text: String,
     any_case: bool,

@@ -4,7 +4,8 @@
 //! * A row is hidden from the moment it expires, by its service's own time to live, whatever segment it lies in.
 //! * A deletion hides rows that were there when it was asked for, and none that came later.
 //! * Hiding changes nothing on disk.
-use super::evaluate::{Verdicts, evaluate};
+use super::answer::Verdicts;
+use super::evaluate::evaluate;
 use super::part::Part;
 use super::rows::RowSet;
 use super::{Place, Search, Snapshot};
@@ -203,7 +204,7 @@ fn narrow(search: &Search, part: &Part<'_>, times: &[i64], set: &mut RowSet) -> 
         }
     }
     if !set.is_empty() && !matches!(search.filter, super::Filter::All) {
-        set.and(&evaluate(part, &search.filter, &mut Verdicts::new(&search.filter))?);
+        set.and(&evaluate(part, &search.filter, &Verdicts::new(&search.filter), None)?);
     }
     Ok(())
 }
@@ -244,8 +245,8 @@ impl Snapshot {
     pub(crate) fn tally(&self, deletion: &Deletion) -> Result<Tally> {
         let mut tally = Tally::default();
         let counters = Counters::default();
-        for (_, place) in self.places(&deletion.search)? {
-            self.with_part(place, &counters, |part| {
+        for spot in self.spots(&deletion.search)? {
+            self.with_part(spot.place, &counters, |part| {
                 let times = part.times()?;
                 let mut set = deletion.rows(part, &times)?;
                 if !set.is_empty() {

@@ -1,18 +1,22 @@
 //! Settles what a shape alone cannot say about a test, for one lane of one sealed block, by looking at variables.
 //!
-//! A shape that says *look* is first asked again with what its slots can hold in this block: digits of a range, hex, one
-//! constant, digits in a skeleton. Then single words are compared with the columns of the slots, and only texts that need
-//! more than one slot are rebuilt. Whole texts are asked for group by group.
+//! Which words would have to lie in which slots follows from the shape (`align.rs`). Each is first asked about what its slot
+//! can hold, then compared with the slot's values (`word.rs`), what is found most quickly first and all others among the
+//! values that are left. Whole texts are asked for group by group.
 //!
 //! Invariants
 //! * A value passes exactly where its rebuilt text does.
-use super::evaluate::Answer;
+use super::align::Hold;
+use super::answer::Answer;
 use super::filter::{Test, Verdict};
-use super::needle::{Class, Digits, Needle, Place, What};
+use super::needle::Needle;
 use super::part::SealedPart;
+use super::texts::rebuild;
+use super::word::Wanted;
 use crate::error::Result;
-use crate::segment::{BlockLane, Directory, Kind, Run, Slot, WholeTexts, Words, add, group_texts};
+use crate::segment::{BlockLane, Directory, Kind, Letters, Slot, WholeTexts, Words, add, group_texts};
 use crate::text::shape::{Shape, WHOLE};
+use std::sync::Arc;
 
 /// Which values of a shape pass, counted in values of that shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +37,8 @@ impl Says {
         }
     }
 
-    fn of(ranks: Vec<u32>, count: usize) -> Self {
+    /// These ranks, of `count`.
+    pub(super) fn of(ranks: Vec<u32>, count: usize) -> Self {
         match ranks.len() {
             0 => Self::No,
             n if n == count => Self::Yes,
@@ -44,17 +49,6 @@ impl Says {
     /// Those of `count` that `test` lets pass.
     fn choose(count: usize, mut test: impl FnMut(usize) -> bool) -> Self {
         Self::of((0..count).filter(|rank| test(*rank)).map(|rank| rank as u32).collect(), count)
-    }
-
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::No, _) | (_, Self::No) => Self::No,
-            (Self::Yes, says) | (says, Self::Yes) => says,
-            (Self::Some(a), Self::Some(b)) => {
-                let both: Vec<u32> = a.into_iter().filter(|rank| b.binary_search(rank).is_ok()).collect();
-                if both.is_empty() { Self::No } else { Self::Some(both) }
-            }
-        }
     }
 
     fn or(self, other: Self, count: usize) -> Self {
@@ -70,6 +64,9 @@ impl Says {
         }
     }
 }
+
+/// Where at least one shape of so many is looked at, the directory is gone along from its start to its end.
+const WALK_SHARE: usize = 16;
 
 /// What each shape of a lane says about a test, once all of them are settled.
 pub(crate) fn settle(
@@ -92,26 +89,34 @@ pub(crate) fn settle(
             }
         });
     }
-    let source = part.source(Kind::Values);
-    let mut open: Option<Looker<'_>> = None;
-    for local in looks {
-        let shape = list.listed.get(local as usize).copied().unwrap_or(WHOLE);
+    let shape_of = |local: u32| list.listed.get(local as usize).copied().unwrap_or(WHOLE);
+    if let Some(at) = looks.iter().position(|local| shape_of(*local) == WHOLE) {
+        let local = looks.remove(at);
         let count = list.counts.get(local as usize).map_or(0, |count| *count as usize);
-        let settled = if shape == WHOLE {
-            whole_texts(part, number, lane, test, answer, count)?
-        } else {
-            let looker = match &mut open {
-                Some(looker) => looker,
-                none => {
-                    let directory = part.block.directory(lane, part.shapes.slots(), &source)?;
-                    let words = part.block.words(lane, &directory, &source)?;
-                    none.insert(Looker { test, directory, words, part })
-                }
-            };
-            looker.shape(local, part.shapes.shape(shape), count)?
-        };
         if let Some(says) = says.get_mut(local as usize) {
-            *says = settled;
+            *says = whole_texts(part, number, lane, test, answer, count)?;
+        }
+    }
+    if looks.is_empty() {
+        return Ok((says, list.counts.clone()));
+    }
+    let source = part.source(Kind::Values);
+    let directory = part.directory(number, lane)?;
+    let words = part.block.words(lane, &directory, &source)?;
+    let mut looker = Looker { test, needle: test.needle(), directory: Arc::clone(&directory), words, part };
+    match looker.needle {
+        Some(needle) if needle.is_in_one_word() => looker.one_word(&needle, &looks, &mut says)?,
+        _ => {
+            let mut wanted = Vec::new();
+            looks.retain(|local| answer.ways(shape_of(*local)).is_none_or(|ways| looker.may_lie(*local, ways)));
+            looker.each(&looks, &mut |looker, local, slots| {
+                let shape = shape_of(local);
+                let settled = looker.shape(local, shape, slots, answer, &mut wanted)?;
+                if let Some(says) = says.get_mut(local as usize) {
+                    *says = settled;
+                }
+                Ok(())
+            })?;
         }
     }
     Ok((says, list.counts.clone()))
@@ -189,193 +194,134 @@ fn candidates(part: &SealedPart<'_>, number: usize, answer: &Answer, expected: u
 /// Looks at slots.
 struct Looker<'a> {
     test: &'a Test,
-    directory: Directory,
+    needle: Option<Needle<'a>>,
+    directory: Arc<Directory>,
     words: Words<'a>,
     part: &'a SealedPart<'a>,
 }
 
-impl Looker<'_> {
-    /// What a shape says, by its slots.
-    fn shape(&mut self, local: u32, shape: Shape<'_>, count: usize) -> Result<Says> {
-        let slots = self.directory.slots(local);
+impl<'a> Looker<'a> {
+    /// Looks for a part of a word in all slots of some shapes, which ascend. No piece has it, or the shape had said so.
+    fn one_word(&mut self, needle: &Needle<'_>, looks: &[u32], says: &mut [Says]) -> Result<()> {
+        let wanted = Wanted::of(needle);
+        let mut looks = looks.iter().copied().peekable();
+        let (directory, (letters, any_case)) = (Arc::clone(&self.directory), wanted.letters());
+        let all: Box<dyn Iterator<Item = (u32, usize, Slot<'_>)>> = match letters == Letters::default() {
+            true => Box::new(directory.walk()),
+            false => Box::new(directory.with_letters(letters, any_case)),
+        };
+        for (local, _, slot) in all {
+            while looks.next_if(|look| *look < local).is_some() {}
+            if looks.peek() != Some(&local) || wanted.verdict(&slot) == Verdict::No {
+                continue;
+            }
+            let count = directory.count(local);
+            let Some(says) = says.get_mut(local as usize).filter(|says| **says != Says::Yes) else { continue };
+            let found = wanted.says(&mut self.words, &slot, count, None)?;
+            *says = std::mem::replace(says, Says::No).or(found, count);
+        }
+        Ok(())
+    }
+
+    /// Calls `look` with each of some shapes, which ascend, and its slots.
+    fn each(&mut self, looks: &[u32], look: &mut dyn FnMut(&mut Self, u32, &[Slot<'_>]) -> Result<()>) -> Result<()> {
+        let directory = Arc::clone(&self.directory);
+        if looks.len() < directory.shapes() / WALK_SHARE {
+            return looks.iter().try_for_each(|local| look(self, *local, &directory.slots(*local)));
+        }
+        let (mut walk, mut slots) = (directory.walk().peekable(), Vec::new());
+        for local in looks {
+            while walk.next_if(|(of, ..)| of < local).is_some() {}
+            slots.clear();
+            slots.extend(std::iter::from_fn(|| walk.next_if(|(of, ..)| of == local)).map(|(.., slot)| slot));
+            look(self, *local, &slots)?;
+        }
+        Ok(())
+    }
+
+    /// Whether slots can have the letters that one of the ways puts into them.
+    fn may_lie(&self, local: u32, ways: &[Vec<Hold>]) -> bool {
+        let Some(needle) = self.needle else { return true };
+        ways.iter().any(|way| {
+            way.iter().all(|hold| {
+                let text = needle.text().get(hold.from..hold.to).unwrap_or_default();
+                let letters = Letters::of(text.as_bytes());
+                self.directory.can_have(local, hold.slot, letters, needle.any_case())
+            })
+        })
+    }
+
+    /// What a shape says, by its slots. What its words are is put into `wanted`, for the next shape.
+    fn shape(
+        &mut self,
+        local: u32,
+        shape: u32,
+        slots: &[Slot<'_>],
+        answer: &Answer,
+        wanted: &mut Vec<(Hold, Wanted<'a>)>,
+    ) -> Result<Says> {
+        let count = self.directory.count(local);
         if let Test::Exact(exact) = self.test {
-            let mut says = Says::Yes;
-            for (slot, word) in slots.iter().zip(exact.words()) {
-                says = says.and(slot_says(&mut self.words, slot, &Needle::closed(word, false), count)?);
-                if says == Says::No {
-                    break;
+            let words: Vec<Wanted<'_>> =
+                exact.words().iter().map(|word| Wanted::new(word, true, true, false)).collect();
+            return self.all(slots.iter().zip(&words).collect(), count);
+        }
+        let (Some(needle), Some(ways)) = (self.needle, answer.ways(shape)) else {
+            return self.rebuild(self.part.shapes.shape(shape), slots, count);
+        };
+        let mut says = Says::No;
+        for way in ways {
+            for hold in way {
+                // In which slot it is makes no other word of it.
+                let hold = Hold { slot: 0, ..*hold };
+                if !wanted.iter().any(|(known, _)| *known == hold) {
+                    let text = needle.text().get(hold.from..hold.to).unwrap_or_default();
+                    wanted.push((hold, Wanted::new(text, hold.starts, hold.ends, needle.any_case())));
                 }
             }
-            return Ok(says);
-        }
-        let Some(needle) = self.test.needle() else { return self.rebuild(local, shape, count) };
-        if needle.is_in_one_word() {
-            // No piece has it, or the shape had said so: it lies in a slot.
-            let mut says = Says::No;
-            for slot in slots {
-                says = says.or(slot_says(&mut self.words, slot, &needle, count)?, count);
-                if says == Says::Yes {
-                    break;
-                }
+            let of = |hold: &Hold| {
+                let (_, wanted) = wanted.iter().find(|(known, _)| *known == Hold { slot: 0, ..*hold })?;
+                Some((slots.get(hold.slot)?, wanted))
+            };
+            let found = self.all(way.iter().filter_map(of).collect(), count)?;
+            says = says.or(found, count);
+            if says == Says::Yes {
+                break;
             }
-            return Ok(says);
         }
-        match needle.lies_in(layout(shape, slots, &needle)) {
-            Verdict::No => Ok(Says::No),
-            Verdict::Yes => Ok(Says::Yes),
-            Verdict::Look => self.rebuild(local, shape, count),
+        Ok(says)
+    }
+
+    /// Which values have in each of these slots what is wanted there.
+    fn all(&mut self, mut wanted: Vec<(&Slot<'_>, &Wanted<'_>)>, count: usize) -> Result<Says> {
+        if wanted.iter().any(|(slot, wanted)| wanted.verdict(slot) == Verdict::No) {
+            return Ok(Says::No);
         }
+        wanted.sort_by_key(|(slot, wanted)| wanted.effort(slot));
+        let mut says = Says::Yes;
+        for (slot, wanted) in wanted {
+            let among = match &says {
+                Says::No => return Ok(Says::No),
+                Says::Yes => None,
+                Says::Some(ranks) => Some(ranks.as_slice()),
+            };
+            says = wanted.says(&mut self.words, slot, count, among)?;
+        }
+        Ok(says)
     }
 
     /// Asks each text of a shape.
-    fn rebuild(&mut self, local: u32, shape: Shape<'_>, count: usize) -> Result<Says> {
-        let slots = self.directory.slots(local);
-        for slot in slots {
-            self.words.load(slot, 0, count)?;
-        }
+    fn rebuild(&mut self, shape: Shape<'_>, slots: &[Slot<'_>], count: usize) -> Result<Says> {
+        let values = slots.iter().map(|slot| self.words.load(slot, 0, count)).collect::<Result<Vec<_>>>()?;
         add(&self.part.counters.texts_rebuilt, count as u64);
         let mut text = Vec::new();
         Ok(Says::choose(count, |rank| {
-            text.clear();
-            for (i, piece) in shape.pieces().enumerate() {
-                if let Some(slot) = i.checked_sub(1).and_then(|slot| slots.get(slot)) {
-                    self.words.push(slot, rank, &mut text);
+            rebuild(shape, &mut text, |slot, text| {
+                if let Some(values) = values.get(slot) {
+                    values.push(rank, text);
                 }
-                text.extend_from_slice(piece.as_bytes());
-            }
+            });
             std::str::from_utf8(&text).is_ok_and(|text| self.test.matches(text))
         }))
     }
-}
-
-/// The texts of a shape in a block, as far as they are known without reading a variable.
-fn layout<'a>(shape: Shape<'a>, slots: &'a [Slot], needle: &Needle<'_>) -> Vec<Place<'a>> {
-    let mut places = Vec::new();
-    for (i, piece) in shape.pieces().enumerate() {
-        if let Some(slot) = i.checked_sub(1).and_then(|slot| slots.get(slot)) {
-            put_places(slot, needle, &mut places);
-        }
-        places.push(Place { what: What::Text(needle.fold(piece)), opens: true, closes: true });
-    }
-    places
-}
-
-/// What a slot can hold.
-fn put_places<'a>(slot: &'a Slot, needle: &Needle<'_>, places: &mut Vec<Place<'a>>) {
-    let from = places.len();
-    let mut put = |what| places.push(Place { what, opens: false, closes: false });
-    match slot {
-        Slot::Constant(word) => put(known(word, needle)),
-        Slot::PoolDigits { width, .. } => put(What::Word(Class::Digits(pool_digits(*width)))),
-        Slot::PoolText { .. } => put(What::Word(Class::Mixed)),
-        Slot::Numbers(run) => put(What::Word(Class::Digits(run_digits(run)))),
-        Slot::Hex { width, .. } => put(What::Word(Class::Hex(*width))),
-        Slot::Skeleton { pieces, runs } => {
-            for (i, piece) in pieces.iter().enumerate() {
-                if !piece.is_empty() {
-                    put(known(piece, needle));
-                }
-                if let Some(run) = runs.get(i) {
-                    put(What::Word(Class::Digits(run_digits(run))));
-                }
-            }
-        }
-    }
-    if let Some(first) = places.get_mut(from) {
-        first.opens = true;
-    }
-    if let Some(last) = places.last_mut() {
-        last.closes = true;
-    }
-}
-
-/// Text that a slot always has. What is no text could be anything.
-fn known<'a>(bytes: &'a [u8], needle: &Needle<'_>) -> What<'a> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => What::Text(needle.fold(text)),
-        Err(_) => What::Word(Class::Mixed),
-    }
-}
-
-fn pool_digits(width: usize) -> Digits {
-    Digits { width, low: 0, high: 10u64.saturating_pow(width as u32) - 1 }
-}
-
-fn run_digits(run: &Run) -> Digits {
-    let (low, high) = run.bounds();
-    Digits { width: run.width, low, high }
-}
-
-/// Which of a slot's words have a needle that lies in one word.
-fn slot_says(words: &mut Words<'_>, slot: &Slot, needle: &Needle<'_>, count: usize) -> Result<Says> {
-    match slot {
-        Slot::Constant(word) => Ok(if needle.is_in_word(word) { Says::Yes } else { Says::No }),
-        Slot::PoolText { first } => pool_says(words, slot, *first, needle, count),
-        Slot::PoolDigits { width, .. } => digits_say(words, slot, pool_digits(*width), needle, count),
-        Slot::Numbers(run) => digits_say(words, slot, run_digits(run), needle, count),
-        Slot::Hex { .. } | Slot::Skeleton { .. } => {
-            let mut places = Vec::new();
-            put_places(slot, needle, &mut places);
-            match needle.lies_in(places) {
-                Verdict::No => Ok(Says::No),
-                Verdict::Yes => Ok(Says::Yes),
-                Verdict::Look => each_word(words, slot, needle, count),
-            }
-        }
-    }
-}
-
-fn each_word(words: &mut Words<'_>, slot: &Slot, needle: &Needle<'_>, count: usize) -> Result<Says> {
-    words.load(slot, 0, count)?;
-    let mut word = Vec::new();
-    Ok(Says::choose(count, |rank| {
-        word.clear();
-        words.push(slot, rank, &mut word);
-        needle.is_in_word(&word)
-    }))
-}
-
-fn digits_say(words: &mut Words<'_>, slot: &Slot, digits: Digits, needle: &Needle<'_>, count: usize) -> Result<Says> {
-    let wanted = needle.text().as_bytes();
-    if !wanted.iter().all(u8::is_ascii_digit) {
-        return Ok(Says::No);
-    }
-    if !needle.is_whole_word() {
-        let place = Place { what: What::Word(Class::Digits(digits)), opens: true, closes: true };
-        let is_possible = needle.lies_in([place]) != Verdict::No;
-        return if is_possible { each_word(words, slot, needle, count) } else { Ok(Says::No) };
-    }
-    let Some(wanted) = digits.find(wanted) else { return Ok(Says::No) };
-    words.load(slot, 0, count)?;
-    Ok(Says::choose(count, |rank| words.number(slot, rank) == Some(wanted)))
-}
-
-/// Looks through the text pool, where a slot's words lie in a row.
-fn pool_says(words: &mut Words<'_>, slot: &Slot, first: usize, needle: &Needle<'_>, count: usize) -> Result<Says> {
-    if needle.is_whole_word() && !needle.text().bytes().any(|byte| byte.is_ascii_digit()) {
-        return Ok(Says::No);
-    }
-    words.load(slot, 0, count)?;
-    let (starts, all) = words.pool(first, count);
-    let base = starts.first().copied().unwrap_or(0);
-    if !needle.is_bytes() {
-        return Ok(Says::choose(count, |rank| {
-            let (from, to) = (starts.get(rank).copied(), starts.get(rank + 1).copied());
-            let (from, to) = (from.unwrap_or(base) - base, to.unwrap_or(base) - base);
-            all.get(from as usize..to as usize).is_some_and(|word| needle.is_in_word(word))
-        }));
-    }
-    let mut ranks: Vec<u32> = Vec::new();
-    for at in memchr::memmem::find_iter(all, needle.text()) {
-        let end = (at + needle.text().len()) as u32 + base;
-        let rank = starts.partition_point(|start| *start <= at as u32 + base).saturating_sub(1);
-        // One that goes over the end of its word lies in two; another may begin inside it.
-        if starts.get(rank + 1).is_some_and(|word_end| end > *word_end) {
-            return each_word(words, slot, needle, count);
-        }
-        if ranks.last() != Some(&(rank as u32)) {
-            ranks.push(rank as u32);
-        }
-    }
-    Ok(Says::of(ranks, count))
 }

@@ -1,32 +1,42 @@
-//! Scans: which rows pass, newest first, and their values.
+//! Scans: what there is to search at one moment, in parts, and which rows of each part pass.
 //!
 //! Invariants
-//! * Rows come newest first by event time, ties by sequence number.
-//! * A scan ends early only when no part that is left can hold a newer row than those it has.
+//! * A part whose times or services rule it out is not read.
+//! * A block that cannot be read is left out and told, and keeps no other from being shown.
+mod align;
+mod answer;
+pub mod columns;
+mod crew;
 mod evaluate;
 pub mod filter;
 mod hidden;
 mod look;
 mod needle;
 mod part;
+mod records;
 mod rows;
+mod search;
 #[cfg(test)]
 mod tests;
+mod texts;
+mod word;
 
-use evaluate::{Verdicts, count, evaluate};
+use answer::Verdicts;
+pub(crate) use crew::Crew;
+use evaluate::evaluate;
 pub(crate) use hidden::{Deletion, Hidden, LostBlocks, Tally};
 pub(crate) use part::HotPart;
 pub(crate) use part::Part;
+#[cfg(test)]
+pub(crate) use records::materialise;
 pub(crate) use rows::RowSet;
 
 use crate::error::{ErrorKind, Result};
 use crate::hot::GenerationView;
-use crate::record::{Record, Value};
-pub use crate::segment::ScanStats;
-use crate::segment::{Counters, Kind, Segment, add};
+pub use crate::segment::{Cancel, Control, ScanStats};
+use crate::segment::{Counters, Kind, Segment};
 use filter::Filter;
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What is asked for.
@@ -84,6 +94,17 @@ pub(crate) struct Snapshot {
     pub(crate) epoch: u32,
     /// What is there and not shown.
     pub(crate) hidden: Hidden,
+    /// Threads that help.
+    pub(crate) crew: Arc<Crew>,
+}
+
+/// A part that may have rows that are wanted.
+struct Spot {
+    /// Its newest time.
+    time_max: i64,
+    place: Place,
+    /// The only rows that can pass, where that is known.
+    among: Option<Vec<usize>>,
 }
 
 /// Where a part is: a batch of a generation, or a block of a segment.
@@ -94,31 +115,36 @@ enum Place {
 }
 
 impl Snapshot {
-    /// The parts whose rows may be wanted, newest first, with the newest time of each.
-    fn places(&self, search: &Search) -> Result<Vec<(i64, Place)>> {
+    /// The parts whose rows may be wanted, newest first.
+    fn spots(&self, search: &Search) -> Result<Vec<Spot>> {
         let hex = search.filter.needed_hex();
-        let mut places = Vec::new();
+        let mut spots = Vec::new();
         for (g, generation) in self.generations.iter().enumerate() {
             for (b, batch) in generation.batches.iter().enumerate() {
                 if search.wants_times(batch.time_min, batch.time_max) {
-                    places.push((batch.time_max, Place::Hot(g, b)));
+                    spots.push(Spot { time_max: batch.time_max, place: Place::Hot(g, b), among: None });
                 }
             }
         }
         for (s, segment) in self.segments.iter().enumerate() {
             let with_hex = hex.as_ref().map(|(field, value)| segment.rows_with(field, value)).transpose()?.flatten();
             for (b, block) in segment.footer.blocks.iter().enumerate() {
-                if with_hex.as_ref().is_some_and(|rows| rows.binary_search_by_key(&b, |(block, _)| *block).is_err()) {
+                let among = with_hex.as_ref().map(|rows| {
+                    let from = rows.partition_point(|(block, _)| *block < b);
+                    let own = rows.iter().skip(from).take_while(|(block, _)| *block == b);
+                    own.map(|(_, row)| *row).collect::<Vec<_>>()
+                });
+                if among.as_ref().is_some_and(Vec::is_empty) {
                     continue;
                 }
                 let wanted = hidden::wants_some_stream(search, segment, &block.streams);
                 if wanted && search.wants_times(block.time_min, block.time_max) {
-                    places.push((block.time_max, Place::Sealed(s, b)));
+                    spots.push(Spot { time_max: block.time_max, place: Place::Sealed(s, b), among });
                 }
             }
         }
-        places.sort_by_key(|(time, place)| (Reverse(*time), *place));
-        Ok(places)
+        spots.sort_by_key(|spot| (Reverse(spot.time_max), spot.place));
+        Ok(spots)
     }
 
     fn with_part<T>(
@@ -127,6 +153,7 @@ impl Snapshot {
         counters: &Counters,
         then: impl FnOnce(&Part<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
+        counters.budget.go_on()?;
         match place {
             Place::Hot(g, b) => {
                 let Some(generation) = self.generations.get(g) else { return Ok(None) };
@@ -141,7 +168,8 @@ impl Snapshot {
                     return Ok(None);
                 }
                 let read = || {
-                    let source = counters.meter(segment.source(), Kind::Heads);
+                    let held = counters.held();
+                    let source = counters.meter(segment.source(), Kind::Heads, &held);
                     let (block, shapes) = (segment.block_by(b, &source)?, segment.shapes_by(&source)?);
                     then(&Part::sealed(segment, b, &block, &shapes, counters)).map(Some)
                 };
@@ -157,13 +185,28 @@ impl Snapshot {
         }
     }
 
-    /// The rows of a part whose time and service are wanted; nothing where all are.
-    fn in_range(&self, search: &Search, place: Place, part: &Part<'_>) -> Result<Option<RowSet>> {
-        let mut chosen: Option<RowSet> = None;
+    /// The rows of a part whose time and service are wanted; nothing where all are. Of `among` alone where that is given.
+    fn in_range(
+        &self,
+        search: &Search,
+        place: Place,
+        part: &Part<'_>,
+        among: Option<&[usize]>,
+    ) -> Result<Option<RowSet>> {
+        let mut chosen = among.map(|rows| RowSet::of(part.rows(), rows));
         if !self.is_within(search, place) {
-            let times = part.times()?;
-            let wanted = |row: usize| times.get(row).is_some_and(|time| search.wants_times(*time, *time));
-            chosen = Some(RowSet::where_true(part.rows(), wanted));
+            let wanted = |time: i64| search.wants_times(time, time);
+            match (among, &mut chosen) {
+                (Some(rows), Some(set)) => {
+                    let times = part.few_times(rows)?;
+                    rows.iter().zip(times).filter(|(_, time)| !wanted(*time)).for_each(|(row, _)| set.remove(*row));
+                }
+                _ => {
+                    let times = part.times()?;
+                    let in_time = |row: usize| times.get(row).is_some_and(|time| wanted(*time));
+                    chosen = Some(RowSet::where_true(part.rows(), in_time));
+                }
+            }
         }
         let served = served(search, part);
         if served == Some(0) {
@@ -198,151 +241,17 @@ impl Snapshot {
     }
 
     /// The rows of a part that are wanted.
-    fn select(&self, search: &Search, place: Place, part: &Part<'_>, verdicts: &mut Verdicts) -> Result<RowSet> {
-        let chosen = self.in_range(search, place, part)?;
+    fn select(&self, search: &Search, spot: &Spot, part: &Part<'_>, verdicts: &Verdicts) -> Result<RowSet> {
+        let chosen = self.in_range(search, spot.place, part, spot.among.as_deref())?;
         if chosen.as_ref().is_some_and(RowSet::is_empty) {
             return Ok(RowSet::none(part.rows()));
         }
-        let mut set = evaluate(part, &search.filter, verdicts)?;
+        let mut set = evaluate(part, &search.filter, verdicts, spot.among.as_deref())?;
         if let Some(chosen) = &chosen {
             set.and(chosen);
         }
-        self.take_out_hidden(place, part, &mut set)?;
+        self.take_out_hidden(spot.place, part, &mut set)?;
         Ok(set)
-    }
-
-    /// The newest rows that pass.
-    pub(crate) fn search(&self, search: &Search, counters: &Counters) -> Result<Vec<Record>> {
-        let wanted = search.offset.saturating_add(search.limit);
-        let mut tables = Tables::new(self, &search.filter);
-        // The newest rows so far, by (time, sequence number), and where each is.
-        let mut newest: BTreeMap<(i64, u64), (Place, usize)> = BTreeMap::new();
-        let places = self.places(search)?;
-        add(&counters.blocks_considered, places.len() as u64);
-        for (time_max, place) in places {
-            let full = newest.len() >= wanted;
-            if wanted == 0 || full && newest.first_key_value().is_some_and(|((time, _), _)| *time > time_max) {
-                break;
-            }
-            self.with_part(place, counters, |part| {
-                let set = self.select(search, place, part, tables.of(place))?;
-                if set.is_empty() {
-                    return Ok(());
-                }
-                add(&counters.blocks_read, 1);
-                let (times, seqs) = (part.times()?, part.seqs()?);
-                for row in set.iter().rev() {
-                    let key = (times.get(row).copied().unwrap_or(0), seqs.get(row).copied().unwrap_or(0));
-                    if newest.len() < wanted {
-                        newest.insert(key, (place, row));
-                    } else if newest.first_key_value().is_some_and(|(oldest, _)| *oldest < key) {
-                        newest.insert(key, (place, row));
-                        newest.pop_first();
-                    }
-                }
-                Ok(())
-            })?;
-        }
-        let picked: Vec<(Place, usize)> = newest.into_values().rev().skip(search.offset).collect();
-        self.records(&picked, counters)
-    }
-
-    /// How many rows pass.
-    pub(crate) fn count(&self, search: &Search, counters: &Counters) -> Result<u64> {
-        let mut tables = Tables::new(self, &search.filter);
-        let mut total = 0;
-        let places = self.places(search)?;
-        add(&counters.blocks_considered, places.len() as u64);
-        for (_, place) in places {
-            let counted = self.with_part(place, counters, |part| {
-                if self.is_within(search, place) && !self.may_hide(place, part) {
-                    let served = served(search, part);
-                    if let Some(served) = served.filter(|n| *n == 0 || matches!(search.filter, Filter::All)) {
-                        return Ok(served);
-                    }
-                    if served == Some(part.rows() as u64)
-                        && let Some(counted) = count(part, &search.filter, tables.of(place))?
-                    {
-                        return Ok(counted);
-                    }
-                }
-                add(&counters.blocks_read, 1);
-                Ok(self.select(search, place, part, tables.of(place))?.len() as u64)
-            });
-            total += counted?.unwrap_or(0);
-        }
-        Ok(total)
-    }
-
-    /// Calls `found` with every row there is, part by part.
-    pub(crate) fn for_each(&self, found: &mut dyn FnMut(Record)) -> Result<()> {
-        let counters = Counters::default();
-        for (_, place) in self.places(&Search::default())? {
-            self.with_part(place, &counters, |part| {
-                let mut set = RowSet::all(part.rows());
-                self.take_out_hidden(place, part, &mut set)?;
-                materialise(part, &set)?.into_iter().for_each(&mut *found);
-                Ok(())
-            })?;
-        }
-        Ok(())
-    }
-
-    /// The row with this number, if it is there.
-    pub(crate) fn by_seq(&self, epoch: u32, seq: u64) -> Result<Option<Record>> {
-        let mut places = Vec::new();
-        for (g, generation) in self.generations.iter().enumerate() {
-            for (b, batch) in generation.batches.iter().enumerate() {
-                if epoch == self.epoch && (batch.first_seq..batch.first_seq + batch.batch.rows() as u64).contains(&seq)
-                {
-                    places.push(Place::Hot(g, b));
-                }
-            }
-        }
-        for (s, segment) in self.segments.iter().enumerate() {
-            for (b, block) in segment.footer.blocks.iter().enumerate() {
-                if block.epoch == epoch && (block.first_seq..=block.last_seq).contains(&seq) {
-                    places.push(Place::Sealed(s, b));
-                }
-            }
-        }
-        let counters = Counters::default();
-        for place in places {
-            let found = self.with_part(place, &counters, |part| {
-                let Some(row) = part.seqs()?.iter().position(|s| *s == seq) else { return Ok(None) };
-                let mut set = RowSet::none(part.rows());
-                set.insert(row);
-                self.take_out_hidden(place, part, &mut set)?;
-                Ok(materialise(part, &set)?.pop())
-            })?;
-            if let Some(Some(record)) = found {
-                return Ok(Some(record));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Records in the given order, each part read once.
-    fn records(&self, picked: &[(Place, usize)], counters: &Counters) -> Result<Vec<Record>> {
-        let mut by_place: BTreeMap<Place, Vec<(usize, usize)>> = BTreeMap::new();
-        for (at, (place, row)) in picked.iter().enumerate() {
-            by_place.entry(*place).or_default().push((*row, at));
-        }
-        let mut records: Vec<Option<Record>> = vec![None; picked.len()];
-        for (place, mut rows) in by_place {
-            rows.sort_unstable();
-            self.with_part(place, counters, |part| {
-                let mut set = RowSet::none(part.rows());
-                rows.iter().for_each(|(row, _)| set.insert(*row));
-                for ((_, at), record) in rows.iter().zip(materialise(part, &set)?) {
-                    if let Some(slot) = records.get_mut(*at) {
-                        *slot = Some(record);
-                    }
-                }
-                Ok(())
-            })?;
-        }
-        Ok(records.into_iter().flatten().collect())
     }
 }
 
@@ -368,64 +277,10 @@ impl Tables {
     }
 
     #[expect(clippy::indexing_slicing, reason = "places come from the same snapshot")]
-    fn of(&mut self, place: Place) -> &mut Verdicts {
+    fn of(&self, place: Place) -> &Verdicts {
         match place {
-            Place::Hot(g, _) => &mut self.hot[g],
-            Place::Sealed(s, _) => &mut self.sealed[s],
+            Place::Hot(g, _) => &self.hot[g],
+            Place::Sealed(s, _) => &self.sealed[s],
         }
     }
-}
-
-/// The rows of a set as records, ascending by row.
-pub(crate) fn materialise(part: &Part<'_>, set: &RowSet) -> Result<Vec<Record>> {
-    let (times, seqs, arrivals) = (part.times()?, part.seqs()?, part.arrivals());
-    let rows: Vec<usize> = set.iter().collect();
-    let mut records: Vec<Record> = rows
-        .iter()
-        .map(|row| {
-            let seq = seqs.get(*row).copied().unwrap_or(0);
-            let time = times.get(*row).copied().unwrap_or(0);
-            Record { seq, epoch: part.epoch(), time, arrival: arrivals.at(seq), fields: Vec::new() }
-        })
-        .collect();
-    for lane in part.lanes() {
-        let presence = part.presence(lane)?;
-        // The wanted values, and the record of each.
-        let (values, places) = values_of(&rows, presence.as_deref(), lane.count());
-        let kind = lane.kind().value_kind();
-        let mut places = places.into_iter();
-        let wanted = (values.len() < lane.count()).then_some(values.as_slice());
-        part.texts(lane, wanted, &mut |_, text| {
-            if let Some(record) = places.next().and_then(|place| records.get_mut(place)) {
-                let text = String::from_utf8_lossy(text).into_owned();
-                record.fields.push((lane.field().clone(), Value { kind, text }));
-            }
-        })?;
-    }
-    Ok(records)
-}
-
-/// Which values of a lane the given rows have, and which of the rows has each. Rows ascend, and so do both lists.
-fn values_of(rows: &[usize], presence: Option<&[u32]>, count: usize) -> (Vec<usize>, Vec<usize>) {
-    let (mut values, mut places, mut at) = (Vec::new(), Vec::new(), 0);
-    for (place, row) in rows.iter().enumerate() {
-        let value = match presence {
-            None => (*row < count).then_some(*row),
-            Some(listed) => {
-                let left = listed.get(at..).unwrap_or_default();
-                // Neighbours are near; only a few rows are far apart.
-                let step = match left.first() {
-                    Some(first) if (*first as usize) < *row => left.partition_point(|r| (*r as usize) < *row),
-                    _ => 0,
-                };
-                at += step;
-                listed.get(at).filter(|found| **found as usize == *row).map(|_| at)
-            }
-        };
-        if let Some(value) = value {
-            values.push(value);
-            places.push(place);
-        }
-    }
-    (values, places)
 }

@@ -52,9 +52,19 @@ impl<'a> Needle<'a> {
         })
     }
 
-    /// Whether it is found by its bytes alone.
-    pub(crate) fn is_bytes(&self) -> bool {
-        !self.closed_start && !self.closed_end && !self.any_case
+    /// A text in one word: whether the word has to begin and to end with it.
+    pub(crate) fn within(text: &'a str, any_case: bool, (closed_start, closed_end): (bool, bool)) -> Self {
+        Self { text, any_case, closed_start, closed_end }
+    }
+
+    /// Whether no word character may stand before it, and none after it.
+    pub(crate) fn closed_ends(&self) -> (bool, bool) {
+        (self.closed_start, self.closed_end)
+    }
+
+    /// Whether letters of either case pass.
+    pub(crate) fn any_case(&self) -> bool {
+        self.any_case
     }
 
     pub(crate) fn text(&self) -> &'a str {
@@ -64,11 +74,6 @@ impl<'a> Needle<'a> {
     /// Whether it is a part of one word.
     pub(crate) fn is_in_one_word(&self) -> bool {
         !self.text.is_empty() && self.text.chars().all(is_word)
-    }
-
-    /// Whether it is a whole word.
-    pub(crate) fn is_whole_word(&self) -> bool {
-        self.closed_start && self.closed_end && self.is_in_one_word()
     }
 
     /// The text as it is compared.
@@ -94,7 +99,7 @@ impl<'a> Needle<'a> {
     }
 
     /// Whether a folded text has it. `opens` and `closes` say whether a word may begin and end at the text's ends.
-    fn find(&self, text: &str, opens: bool, closes: bool) -> bool {
+    pub(crate) fn find(&self, text: &str, opens: bool, closes: bool) -> bool {
         let n = self.text.len();
         if !self.closed_start && !self.closed_end || n == 0 {
             return memchr::memmem::find(text.as_bytes(), self.text.as_bytes()).is_some();
@@ -112,7 +117,8 @@ impl<'a> Needle<'a> {
         false
     }
 
-    fn may_start(&self, text: &str, at: usize, opens: bool) -> bool {
+    /// Whether it may begin at a place of a folded text.
+    pub(crate) fn may_start(&self, text: &str, at: usize, opens: bool) -> bool {
         if !self.closed_start {
             return true;
         }
@@ -122,7 +128,8 @@ impl<'a> Needle<'a> {
         }
     }
 
-    fn may_end(&self, text: &str, at: usize, closes: bool) -> bool {
+    /// Whether it may end there.
+    pub(crate) fn may_end(&self, text: &str, at: usize, closes: bool) -> bool {
         if !self.closed_end {
             return true;
         }
@@ -178,8 +185,6 @@ pub(crate) enum Class {
     Mixed,
     /// ASCII digits.
     Digits(Digits),
-    /// This many hex digits, letters in lower case.
-    Hex(usize),
 }
 
 /// What a run of digits can be.
@@ -193,7 +198,7 @@ pub(crate) struct Digits {
 
 impl Digits {
     /// The most digits that it can have.
-    fn longest(self) -> usize {
+    pub(crate) fn longest(self) -> usize {
         if self.width > 0 { self.width } else { decimal_digits(self.high) }
     }
 
@@ -226,15 +231,9 @@ fn decimal_digits(value: u64) -> usize {
 impl Class {
     /// How long the run is that begins the piece and could be of this class.
     fn run(self, piece: &str) -> usize {
-        let word = |piece: &str| piece.char_indices().find(|(_, c)| !is_word(*c)).map_or(piece.len(), |(at, _)| at);
         match self {
-            Self::Mixed => word(piece),
+            Self::Mixed => piece.char_indices().find(|(_, c)| !is_word(*c)).map_or(piece.len(), |(at, _)| at),
             Self::Digits(_) => piece.bytes().take_while(u8::is_ascii_digit).count(),
-            Self::Hex(_) => {
-                let run = word(piece);
-                let is_hex = piece.bytes().take(run).all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-                if is_hex { run } else { 0 }
-            }
         }
     }
 
@@ -243,7 +242,6 @@ impl Class {
         match self {
             Self::Mixed => run.bytes().any(|byte| byte.is_ascii_digit()),
             Self::Digits(digits) => digits.find(run.as_bytes()).is_some(),
-            Self::Hex(width) => run.len() == width,
         }
     }
 
@@ -252,7 +250,6 @@ impl Class {
         match self {
             Self::Mixed => true,
             Self::Digits(digits) => run.len() <= digits.longest(),
-            Self::Hex(width) => run.len() <= width,
         }
     }
 }
@@ -369,7 +366,7 @@ mod tests {
 
     #[test]
     fn needles_are_aligned_with_places() {
-        let layout = [text("took "), word(STATUS), text("ms/"), word(Class::Hex(4)), text(" by "), word(Class::Mixed)];
+        let layout = [text("took "), word(STATUS), text("ms/"), word(Class::Mixed), text(" by "), word(Class::Mixed)];
         let open = |needle: &str| Needle::open(needle).lies_in(layout.clone());
         let closed = |needle: &str| Needle::closed(needle, false).lies_in(layout.clone());
         assert_eq!(open("ook"), Verdict::Yes);
@@ -381,10 +378,8 @@ mod tests {
         assert_eq!(open("k 4044"), Verdict::No);
         assert_eq!(open("04ms"), Verdict::Look);
         assert_eq!(open("beef by x"), Verdict::Look);
-        assert_eq!(open("beefs by x"), Verdict::No);
-        assert_eq!(open("ms/beef by x1"), Verdict::Look);
+        assert_eq!(open("ms/be3f by x1"), Verdict::Look);
         assert_eq!(closed("ms/beef by x"), Verdict::No);
-        assert_eq!(open("/beeq"), Verdict::No);
         assert_eq!(open("x y"), Verdict::No);
         assert_eq!(open(""), Verdict::Yes);
         assert!(Needle::closed("a a", false).is_in("xa a a"));
@@ -397,14 +392,12 @@ mod tests {
             Class::Digits(Digits { width, low, high }) => {
                 (low..=high).prop_map(move |n| format!("{n:0width$}")).boxed()
             }
-            Class::Hex(width) => prop::collection::vec("[0-2ab]", width).prop_map(|parts| parts.concat()).boxed(),
         }
     }
 
     fn class() -> impl Strategy<Value = Class> {
         prop_oneof![
             Just(Class::Mixed),
-            Just(Class::Hex(2)),
             (0usize..4, 0u64..30, 0u64..300).prop_map(|(width, low, more)| {
                 let high = if width > 0 { (low + more).min(10u64.pow(width as u32) - 1) } else { low + more };
                 Class::Digits(Digits { width, low: low.min(high), high })

@@ -3,14 +3,14 @@
 //! Invariants
 //! * A sealed block and the batches it was made from give the same rows and values.
 //! * Nothing of a block is read before it is asked for.
+use super::texts::{hot_texts, listed_texts, sealed_texts};
 use crate::batch::{LaneKind, LaneView};
-use crate::codec::Reader;
 use crate::error::Result;
 use crate::hot::HotBatch;
 use crate::record::FieldPath;
-use crate::segment::{Arrivals, Block, BlockLane, Counters, Kind, Metered, Segment, Shapes};
-use crate::text::shape::{Shape, WHOLE};
+use crate::segment::{Arrivals, Block, BlockLane, Counters, Directory, Held, Kind, Metered, Segment, Shapes};
 use crate::text::table::ShapeTable;
+use std::sync::Arc;
 
 /// Rows that lie together.
 pub(crate) enum Part<'a> {
@@ -34,17 +34,27 @@ pub(crate) struct SealedPart<'a> {
     pub(crate) block: &'a Block,
     pub(crate) shapes: &'a ShapeTable,
     pub(crate) counters: &'a Counters,
+    /// What is held for it.
+    held: Held<'a>,
 }
 
 impl<'a> SealedPart<'a> {
     /// Where bytes are read from, counted.
-    pub(crate) fn source(&self, kind: Kind) -> Metered<'a> {
-        self.counters.meter(self.segment.source(), kind)
+    pub(crate) fn source(&self, kind: Kind) -> Metered<'_> {
+        self.counters.meter(self.segment.source(), kind, &self.held)
     }
 
     /// The shapes of a lane, and how often each occurs.
     pub(crate) fn list<'l>(&self, lane: &'l BlockLane) -> Result<&'l Shapes> {
         self.block.shapes(lane)
+    }
+}
+
+impl SealedPart<'_> {
+    /// The slots of the shapes of a lane.
+    pub(crate) fn directory(&self, number: usize, lane: &BlockLane) -> Result<Arc<Directory>> {
+        let source = self.source(Kind::Heads);
+        self.segment.directory(self.index, self.block, number, lane, self.shapes, &source)
     }
 }
 
@@ -98,7 +108,7 @@ impl<'a> Part<'a> {
         shapes: &'a ShapeTable,
         counters: &'a Counters,
     ) -> Self {
-        Self::Sealed(SealedPart { segment, index, block, shapes, counters })
+        Self::Sealed(SealedPart { segment, index, block, shapes, counters, held: counters.held() })
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -148,6 +158,41 @@ impl<'a> Part<'a> {
                 let seqs = sealed.block.seqs(&sealed.source(Kind::Rows))?;
                 Ok(seqs.into_iter().map(|seq| seq as u64).collect())
             }
+        }
+    }
+
+    /// Event times of some rows, which ascend.
+    pub(crate) fn few_times(&self, rows: &[usize]) -> Result<Vec<i64>> {
+        match self {
+            Self::Sealed(sealed) if rows.len() < sealed.block.rows => {
+                sealed.block.few_times(rows, &sealed.source(Kind::Rows))
+            }
+            _ => {
+                let times = self.times()?;
+                Ok(rows.iter().map(|row| times.get(*row).copied().unwrap_or(0)).collect())
+            }
+        }
+    }
+
+    /// Sequence numbers of some rows, which ascend.
+    pub(crate) fn few_seqs(&self, rows: &[usize]) -> Result<Vec<u64>> {
+        match self {
+            Self::Hot(hot) => Ok(rows.iter().map(|row| hot.batch.first_seq + *row as u64).collect()),
+            Self::Sealed(sealed) => {
+                let seqs = sealed.block.few_seqs(rows, &sealed.source(Kind::Rows))?;
+                Ok(seqs.into_iter().map(|seq| seq as u64).collect())
+            }
+        }
+    }
+
+    /// The row of a sequence number.
+    pub(crate) fn row_of(&self, seq: u64) -> Result<Option<usize>> {
+        match self {
+            Self::Hot(hot) => {
+                let row = seq.checked_sub(hot.batch.first_seq).map(|row| row as usize);
+                Ok(row.filter(|row| *row < self.rows()))
+            }
+            Self::Sealed(sealed) => sealed.block.row_of(seq, &sealed.source(Kind::Rows)),
         }
     }
 
@@ -249,11 +294,8 @@ impl<'a> Part<'a> {
             (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) if lane.is_listed() => {
                 listed_texts(sealed, lane, wanted, found)
             }
-            (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) if lane.is_text() => {
-                match wanted.filter(|wanted| wanted.len() < FEW.min(lane.count / 4)) {
-                    Some(wanted) => few_texts(sealed, lane, wanted, found),
-                    None => all_texts(sealed, lane, wanted, found),
-                }
+            (Self::Sealed(sealed), PartLane::Sealed { number, lane, .. }) if lane.is_text() => {
+                sealed_texts(sealed, number, lane, wanted, found)
             }
             _ => self.fixed_texts(lane, wanted, found),
         }
@@ -297,7 +339,7 @@ impl<'a> Part<'a> {
 }
 
 /// Wanted values up to which only the pages are read that they lie in.
-const FEW: usize = 64;
+pub(super) const FEW: usize = 64;
 
 /// The bytes of all values of a lane of fixed width, or of a few, one after another.
 fn fixed_bytes(sealed: &SealedPart<'_>, lane: &BlockLane, few: Option<&[usize]>) -> Result<Vec<u8>> {
@@ -316,180 +358,4 @@ fn fixed_bytes(sealed: &SealedPart<'_>, lane: &BlockLane, few: Option<&[usize]>)
             None => block.fixed(lane, source)?,
         },
     })
-}
-
-/// Walks along wanted values while all are counted up.
-struct Wanted<'a> {
-    left: Option<std::iter::Peekable<std::iter::Copied<std::slice::Iter<'a, usize>>>>,
-}
-
-impl<'a> Wanted<'a> {
-    fn new(wanted: Option<&'a [usize]>) -> Self {
-        Self { left: wanted.map(|wanted| wanted.iter().copied().peekable()) }
-    }
-
-    /// Whether the next value, which is this one, is wanted.
-    fn takes(&mut self, value: usize) -> bool {
-        self.left.as_mut().is_none_or(|left| left.next_if_eq(&value).is_some())
-    }
-
-    fn is_done(&mut self) -> bool {
-        self.left.as_mut().is_some_and(|left| left.peek().is_none())
-    }
-}
-
-fn hot_texts(hot: &HotPart<'_>, lane: LaneView<'_>, wanted: Option<&[usize]>, found: &mut dyn FnMut(usize, &[u8])) {
-    let mut wanted = Wanted::new(wanted);
-    let mut lengths = Reader::new(lane.lengths);
-    let mut variables = Reader::new(lane.variables);
-    let (mut words, mut text) = (Vec::new(), Vec::new());
-    for (value, local) in lane.shapes().enumerate() {
-        if wanted.is_done() {
-            return;
-        }
-        let number = hot.batch.shape_map.get(usize::from(local)).copied().unwrap_or(WHOLE);
-        let slots = hot.shapes.slots().get(number as usize).copied().unwrap_or(0);
-        words.clear();
-        for _ in 0..slots {
-            let len = lengths.varint().unwrap_or(0) as usize;
-            words.push(variables.take(len).unwrap_or_default());
-        }
-        if wanted.takes(value) {
-            text.clear();
-            hot.shapes.shape(number).rebuild(words.iter().copied(), &mut text);
-            found(value, &text);
-        }
-    }
-}
-
-/// The texts of a listed lane.
-fn listed_texts(
-    sealed: &SealedPart<'_>,
-    lane: &BlockLane,
-    wanted: Option<&[usize]>,
-    found: &mut dyn FnMut(usize, &[u8]),
-) -> Result<()> {
-    let listed = sealed.block.listed(lane, &sealed.source(Kind::Values))?;
-    let codes = sealed.block.codes(lane, &sealed.source(Kind::Codes))?;
-    let mut give = |value: usize| {
-        let text = codes.get(value).and_then(|code| listed.texts.get(*code as usize));
-        found(value, text.map_or(&[], |text| text));
-    };
-    match wanted {
-        Some(wanted) => wanted.iter().for_each(|value| give(*value)),
-        None => (0..lane.count).for_each(give),
-    }
-    Ok(())
-}
-
-/// Calls `push` with each slot's number where it goes into the text.
-fn rebuild(shape: Shape<'_>, text: &mut Vec<u8>, mut push: impl FnMut(usize, &mut Vec<u8>)) {
-    text.clear();
-    for (i, piece) in shape.pieces().enumerate() {
-        if let Some(slot) = i.checked_sub(1) {
-            push(slot, text);
-        }
-        text.extend_from_slice(piece.as_bytes());
-    }
-}
-
-/// Reads the variables of a few values alone.
-fn few_texts(
-    sealed: &SealedPart<'_>,
-    lane: &BlockLane,
-    wanted: &[usize],
-    found: &mut dyn FnMut(usize, &[u8]),
-) -> Result<()> {
-    let list = sealed.list(lane)?;
-    let codes = sealed.block.codes(lane, &sealed.source(Kind::Codes))?;
-    let placed = ranks(&codes, list.listed.len(), wanted);
-    let source = sealed.source(Kind::Values);
-    let is_whole = |code: u32| list.listed.get(code as usize).is_none_or(|shape| *shape == WHOLE);
-    let mut whole = None;
-    if placed.iter().any(|(_, code, _)| is_whole(*code)) {
-        whole = Some(sealed.block.whole_texts(lane, list.whole(), &source)?);
-    }
-    let mut slotted = None;
-    if placed.iter().any(|(_, code, _)| !is_whole(*code)) {
-        let directory = sealed.block.directory(lane, sealed.shapes.slots(), &source)?;
-        let words = sealed.block.words(lane, &directory, &source)?;
-        slotted = Some((directory, words));
-    }
-    let mut text = Vec::new();
-    for (value, code, rank) in placed {
-        if is_whole(code) {
-            if let Some(whole) = &mut whole {
-                whole.load(rank, rank + 1)?;
-                found(value, whole.get(rank));
-            }
-        } else if let Some((directory, words)) = &mut slotted {
-            let slots = directory.slots(code);
-            for slot in slots {
-                words.load(slot, rank, rank + 1)?;
-            }
-            let shape = list.listed.get(code as usize).copied().unwrap_or(WHOLE);
-            rebuild(sealed.shapes.shape(shape), &mut text, |slot, text| {
-                if let Some(slot) = slots.get(slot) {
-                    words.push(slot, rank, text);
-                }
-            });
-            found(value, &text);
-        }
-    }
-    Ok(())
-}
-
-/// For each wanted value its code, and how many values before it have the same.
-fn ranks(codes: &[u32], shapes: usize, wanted: &[usize]) -> Vec<(usize, u32, usize)> {
-    let mut seen = vec![0usize; shapes];
-    let mut at = 0;
-    let mut placed = Vec::with_capacity(wanted.len());
-    for value in wanted {
-        for code in codes.get(at..*value).unwrap_or_default() {
-            if let Some(seen) = seen.get_mut(*code as usize) {
-                *seen += 1;
-            }
-        }
-        at = *value;
-        if let Some(code) = codes.get(*value) {
-            placed.push((*value, *code, seen.get(*code as usize).copied().unwrap_or(0)));
-        }
-    }
-    placed
-}
-
-/// Reads the whole lane.
-fn all_texts(
-    sealed: &SealedPart<'_>,
-    lane: &BlockLane,
-    wanted: Option<&[usize]>,
-    found: &mut dyn FnMut(usize, &[u8]),
-) -> Result<()> {
-    let mut wanted = Wanted::new(wanted);
-    let list = sealed.list(lane)?;
-    let codes = sealed.block.codes(lane, &sealed.source(Kind::Codes))?;
-    let variables = sealed.block.variables(lane, sealed.shapes.slots(), &sealed.source(Kind::Values))?;
-    let mut ranks = vec![0usize; list.listed.len()];
-    let mut text = Vec::new();
-    for (value, code) in codes.iter().enumerate() {
-        let Some(rank) = ranks.get_mut(*code as usize) else { continue };
-        let index = *rank;
-        *rank += 1;
-        if !wanted.takes(value) {
-            continue;
-        }
-        let shape = list.listed.get(*code as usize).copied().unwrap_or(WHOLE);
-        if shape == WHOLE {
-            found(value, variables.whole(index));
-            continue;
-        }
-        let slots = variables.slots(*code);
-        rebuild(sealed.shapes.shape(shape), &mut text, |slot, text| {
-            if let Some(slot) = slots.get(slot) {
-                variables.push(slot, index, text);
-            }
-        });
-        found(value, &text);
-    }
-    Ok(())
 }

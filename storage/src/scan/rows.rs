@@ -17,6 +17,13 @@ impl RowSet {
         set
     }
 
+    /// These rows.
+    pub(crate) fn of(rows: usize, listed: &[usize]) -> Self {
+        let mut set = Self::none(rows);
+        listed.iter().for_each(|row| set.insert(*row));
+        set
+    }
+
     /// The rows that `test`, which is asked about each in turn, lets pass.
     pub(crate) fn where_true(rows: usize, mut test: impl FnMut(usize) -> bool) -> Self {
         let mut bits = Vec::with_capacity(rows.div_ceil(64));

@@ -57,38 +57,70 @@ pub(crate) fn packed_bytes(count: usize, bits: u32) -> usize {
     (count * bits as usize).div_ceil(8)
 }
 
+/// Eight bytes from a place on; zeros beyond the last.
+#[inline]
+pub(crate) fn word_at(bytes: &[u8], at: usize) -> u64 {
+    let rest = bytes.get(at..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(eight) => u64::from_le_bytes(*eight),
+        None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
+}
+
 /// Packed numbers, read at will.
 #[derive(Clone, Copy)]
 pub(crate) struct Packed<'a> {
     bytes: &'a [u8],
     bits: u32,
+    /// The bit at which the first one begins.
+    start: usize,
 }
 
 impl<'a> Packed<'a> {
     pub(crate) fn new(bytes: &'a [u8], bits: u32) -> Self {
-        Self { bytes, bits: bits.min(64) }
+        Self { bytes, bits: bits.min(64), start: 0 }
+    }
+
+    /// The same, the first number of which begins so many bits on.
+    pub(crate) fn skip_bits(self, bits: usize) -> Self {
+        Self { start: bits, ..self }
     }
 
     /// The number at `index`, counted in numbers from the first bit.
     #[inline]
     pub(crate) fn get(self, index: usize) -> u64 {
-        let bit = index * self.bits as usize;
-        let (byte, shift) = (bit / 8, bit % 8);
-        let mut word = [0u8; 16];
-        match self.bytes.get(byte..byte + 9) {
-            Some(nine) => {
-                if let Some(head) = word.get_mut(..9) {
-                    head.copy_from_slice(nine);
-                }
-            }
-            None => {
-                for (to, from) in word.iter_mut().zip(self.bytes.get(byte..).unwrap_or_default()) {
-                    *to = *from;
-                }
+        let bit = self.start + index * self.bits as usize;
+        let (byte, shift) = (bit / 8, (bit % 8) as u32);
+        let low = word_at(self.bytes, byte) >> shift;
+        match self.bits {
+            0 => 0,
+            // Up to here a number and what comes before it in its first byte are in eight bytes.
+            1..=56 => low & ((1 << self.bits) - 1),
+            bits => {
+                let high = u64::from(self.bytes.get(byte + 8).copied().unwrap_or(0));
+                let value = if shift == 0 { low } else { low | high << (64 - shift) };
+                if bits == 64 { value } else { value & ((1 << bits) - 1) }
             }
         }
-        let value = (u128::from_le_bytes(word) >> shift) as u64;
-        if self.bits == 64 { value } else { value & ((1 << self.bits) - 1) }
+    }
+
+    /// Calls `found` with each of the first `count` numbers and its index.
+    #[inline]
+    pub(crate) fn each(self, count: usize, mut found: impl FnMut(usize, u64)) {
+        if self.bits == 0 || self.bits > 28 {
+            return (0..count).for_each(|i| found(i, self.get(i)));
+        }
+        // As many as are surely whole in eight bytes.
+        let (bits, at_once) = (self.bits as usize, 56 / self.bits as usize);
+        let mask = (1u64 << bits) - 1;
+        for first in (0..count).step_by(at_once) {
+            let bit = self.start + first * bits;
+            let mut word = word_at(self.bytes, bit / 8) >> (bit % 8);
+            for i in first..count.min(first + at_once) {
+                found(i, word & mask);
+                word >>= bits;
+            }
+        }
     }
 
     /// All numbers in order.
@@ -114,6 +146,13 @@ mod tests {
             assert_eq!(bytes.len(), packed_bytes(values.len(), bits));
             let packed = Packed::new(&bytes, bits);
             assert_eq!(packed.iter(values.len()).collect::<Vec<_>>(), values, "{bits} bits");
+            for skipped in [0, 1, 7, 150] {
+                let packed = packed.skip_bits(skipped * bits as usize);
+                let mut found = Vec::new();
+                packed.each(values.len() - skipped, |i, value| found.push((i, value)));
+                assert!(found.into_iter().eq(values[skipped..].iter().copied().enumerate()), "{bits} bits");
+                assert_eq!(packed.get(3), values[skipped + 3], "{bits} bits");
+            }
             assert_eq!(Packed::new(&[], bits).get(1000), 0);
         }
     }

@@ -4,15 +4,16 @@
 //! * The head's crc is checked before any of it is believed, each page's before it is used.
 //! * A block that is damaged gives an error, never another row's value.
 use super::block::{Arrivals, BlockMeta};
+use super::directory::Directory;
 use super::forms::Form;
 use super::head;
 use super::ints::{CodeForm, IntHead, read_codes};
 use super::listed::{Listed, ListedHead};
-use super::look::{Directory, Words};
+use super::look::Words;
 use super::numbers::{Numbers, Totals};
-use super::pages::{Pages, Source, Stream};
+use super::pages::{PageCache, Pages, Source, Stream};
 use super::spelling::Spelling;
-use super::text_lane::{Shapes, TextHead, Variables};
+use super::text_lane::{Shapes, TextHead};
 use super::whole::WholeTexts;
 use crate::batch::LaneKind;
 use crate::codec::{Reader, unzigzag};
@@ -179,9 +180,12 @@ impl Block {
         }
     }
 
-    /// The variables of a text lane.
-    pub(crate) fn variables(&self, lane: &BlockLane, slots_of: &[u8], source: &dyn Source) -> Result<Variables> {
-        self.text_head(lane)?.variables(slots_of, &self.pages, source)
+    /// The shapes, or places in the list, of some values of a text lane.
+    pub(crate) fn few_codes(&self, lane: &BlockLane, wanted: &[usize], source: &dyn Source) -> Result<Vec<u32>> {
+        match &lane.values {
+            LaneValues::Listed(head) => head.few_codes(lane.count, wanted, &self.pages, source),
+            _ => self.text_head(lane)?.few_codes(lane.count, wanted, &self.pages, source),
+        }
     }
 
     /// The slots of a text lane.
@@ -196,7 +200,7 @@ impl Block {
         directory: &Directory,
         source: &'a dyn Source,
     ) -> Result<Words<'a>> {
-        Words::new(self.text_head(lane)?, &self.pages, source, directory)
+        Words::new(&self.text_head(lane)?.slots, &self.pages, source, directory)
     }
 
     /// The texts of a text lane that are kept whole, `count` of them, to be read one by one.
@@ -229,15 +233,42 @@ impl Block {
         }
     }
 
+    /// Calls `found` with each value of a lane of integers that is this number.
+    pub(crate) fn find_int(
+        &self,
+        lane: &BlockLane,
+        wanted: i64,
+        source: &dyn Source,
+        found: &mut dyn FnMut(usize),
+    ) -> Result<()> {
+        match &lane.values {
+            LaneValues::Ints(head) => head.find(lane.count, wanted, &self.pages, source, found),
+            _ => Err(damaged()),
+        }
+    }
+
+    /// Sequence numbers of some rows, which ascend.
+    pub(crate) fn few_seqs(&self, rows: &[usize], source: &dyn Source) -> Result<Vec<i64>> {
+        self.seqs.pick(self.rows, rows, &self.pages, source)
+    }
+
+    /// Event times of some rows, which ascend.
+    pub(crate) fn few_times(&self, rows: &[usize], source: &dyn Source) -> Result<Vec<i64>> {
+        self.times.pick(self.rows, rows, &self.pages, source)
+    }
+
+    /// The row of a sequence number.
+    pub(crate) fn row_of(&self, seq: u64, source: &dyn Source) -> Result<Option<usize>> {
+        self.seqs.place_of(self.rows, seq as i64, &self.pages, source)
+    }
+
     /// Some values of a lane of hex strings or UUIDs, one after another.
     pub(crate) fn few_fixed(&self, lane: &BlockLane, wanted: &[usize], source: &dyn Source) -> Result<Vec<u8>> {
         let LaneValues::Fixed(stream) = &lane.values else { return Err(damaged()) };
         let (width, mut out) = (lane.kind.width().unwrap_or(0), Vec::new());
-        let mut partial = self.pages.partial(*stream)?;
+        let mut cache = PageCache::new(&self.pages, source);
         for value in wanted {
-            let (from, to) = (value * width, (value + 1) * width);
-            self.pages.fill(source, &mut partial, from, to)?;
-            out.extend_from_slice(partial.bytes.get(from..to).unwrap_or_default());
+            out.extend_from_slice(&cache.bytes(*stream, value * width, (value + 1) * width)?);
         }
         Ok(out)
     }

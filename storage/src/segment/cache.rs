@@ -1,5 +1,5 @@
-//! What has been read of segments and is worth keeping: shape tables, their indexes and block heads, all within one
-//! budget of bytes.
+//! What has been read of segments and is worth keeping: shape tables, their indexes, block heads, slot directories, and
+//! what shapes say about tests, all within one budget of bytes.
 //!
 //! What was not used since it last came up for eviction goes first (a clock, not an exact order of use), so that a hit
 //! takes only a shared lock and many threads can read at once.
@@ -23,6 +23,10 @@ pub(crate) enum Item {
     Index,
     /// A block's head.
     Block(u32),
+    /// The slot directory of a lane of a block.
+    Directory(u32, u32),
+    /// What shapes say about a test, by a hash of it.
+    Known(u64),
 }
 
 /// A segment by the number that the cache gave it, and what of it.

@@ -10,6 +10,7 @@ use super::block_reader::Block;
 use super::cache::ReadCache;
 use super::footer::Footer;
 use super::head;
+use super::look::Variables;
 use super::numbers::Totals;
 use super::pages::{PageWriter, Pages, Source, Space, Stream};
 use super::reader::Segment;
@@ -138,15 +139,18 @@ fn read_block(block: &Block, shapes: &ShapeTable, source: &dyn Source) -> Result
             LaneKind::String | LaneKind::Number | LaneKind::Json => {
                 let listed = block.shapes(lane)?;
                 let codes = block.codes(lane, source)?;
-                let variables = block.variables(lane, shapes.slots(), source)?;
+                let mut whole = block.whole_texts(lane, listed.whole(), source)?;
+                whole.load(0, listed.whole())?;
+                let directory = block.directory(lane, shapes.slots(), source)?;
+                let variables = Variables::read(&mut block.words(lane, &directory, source)?, &directory)?;
                 let mut next = vec![0usize; listed.listed.len()];
                 for local in codes {
                     let index = next.get_mut(local as usize).map_or(0, |next| std::mem::replace(next, *next + 1));
                     out.clear();
                     if listed.listed.get(local as usize) == Some(&WHOLE) {
-                        out.extend_from_slice(variables.whole(index));
+                        out.extend_from_slice(whole.get(index));
                     } else {
-                        variables.slots(local).iter().for_each(|slot| variables.push(slot, index, &mut out));
+                        variables.slots(local).iter().for_each(|slot| slot.push(index, &mut out));
                     }
                     values += 1;
                 }

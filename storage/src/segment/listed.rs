@@ -6,7 +6,7 @@
 //! Invariants
 //! * The counts add up to the number of values: counts by text read no codes.
 use super::forms::push_text;
-use super::ints::{CodeForm, put_codes, read_codes};
+use super::ints::{CodeForm, few_codes, put_codes, read_codes};
 use super::pages::{PageWriter, Pages, Source, Space, Stream};
 use super::text_lane::Values;
 use crate::codec::{Reader, put_bytes, put_varint};
@@ -131,6 +131,17 @@ impl ListedHead {
     /// The text of each value, by its place in the list.
     pub(super) fn codes(&self, count: usize, pages: &Pages, source: &dyn Source) -> Result<Vec<u32>> {
         read_codes(count, self.texts, self.form, self.codes, pages, source)
+    }
+
+    /// The texts of some values.
+    pub(super) fn few_codes(
+        &self,
+        count: usize,
+        wanted: &[usize],
+        pages: &Pages,
+        source: &dyn Source,
+    ) -> Result<Vec<u32>> {
+        few_codes(count, self.texts, self.form, self.codes, wanted, pages, source)
     }
 }
 

@@ -2,147 +2,369 @@
 //!
 //! Invariants
 //! * What it gives is what decoding the whole lane would give.
-//! * The directory, and the lengths of a pool that is asked for, are read as a whole: places follow from adding up.
-use super::pages::{Pages, Partial, Source};
-use super::slots::{Slot, SlotData};
-use super::text_lane::TextHead;
+//! * Of packed numbers, digits and hex a value's place is computed; of texts the lengths before it are added up.
+use super::bits::Packed;
+use super::directory::{Directory, Run, Slot, TextRun};
+use super::pages::{Bytes, PageCache, Pages, Source, Stream};
+use super::slots::digits_bits;
 use super::whole::starts;
-use crate::error::Result;
+use crate::codec::Reader;
+use crate::error::{Error, Result};
+use std::sync::Arc;
 
-/// The slots of a lane in a block.
-pub(crate) struct Directory {
-    pub(super) slots: Vec<Slot>,
-    /// For each local shape the index of its first slot, and one more for the end.
-    pub(super) first_slot: Vec<u32>,
-    /// Values of the text pool.
-    pub(super) texts: usize,
-    /// Texts that are kept whole.
-    pub(super) whole: usize,
-}
-
-impl Directory {
-    /// The slots of a local shape.
-    pub(crate) fn slots(&self, local: u32) -> &[Slot] {
-        let start = self.first_slot.get(local as usize).map_or(0, |at| *at as usize);
-        let end = self.first_slot.get(local as usize + 1).map_or(0, |at| *at as usize);
-        self.slots.get(start..end).unwrap_or_default()
-    }
-}
-
-/// A partial stream whose bytes lie with the slots' data.
-fn fill(
-    pages: &Pages,
-    source: &dyn Source,
-    partial: &mut Partial,
-    into: &mut Vec<u8>,
-    range: (usize, usize),
-) -> Result<()> {
-    std::mem::swap(&mut partial.bytes, into);
-    let filled = pages.fill(source, partial, range.0, range.1);
-    std::mem::swap(&mut partial.bytes, into);
-    filled
+/// Where the values of all slots of a lane lie.
+#[derive(Clone, Debug)]
+pub(crate) struct SlotStreams {
+    pub(super) lengths: Stream,
+    pub(super) text: Stream,
+    pub(super) lone_lengths: Stream,
+    pub(super) lone_text: Stream,
+    pub(super) packed: Stream,
+    /// Pools of digits by width minus one.
+    pub(super) digits: Vec<(usize, Stream)>,
 }
 
 /// Variables of a lane, read as they are asked for.
 pub(crate) struct Words<'a> {
-    head: &'a TextHead,
-    pages: &'a Pages,
-    source: &'a dyn Source,
-    texts: usize,
-    data: SlotData,
-    digits: Vec<Option<Partial>>,
-    packed: Partial,
-    text: Partial,
+    streams: &'a SlotStreams,
+    pages: PageCache<'a>,
+    pooled: usize,
+    /// Where each text of the pool begins and the last one ends, once one was asked for.
+    starts: Option<Arc<Vec<u32>>>,
 }
 
 impl<'a> Words<'a> {
+    /// Checks that the values that the directory speaks of are there.
     pub(super) fn new(
-        head: &'a TextHead,
+        streams: &'a SlotStreams,
         pages: &'a Pages,
         source: &'a dyn Source,
         directory: &Directory,
     ) -> Result<Self> {
-        let mut digits: Vec<Option<Partial>> = (0..9).map(|_| None).collect();
-        for (i, stream) in &head.digits {
-            if let Some(slot) = digits.get_mut(*i) {
-                *slot = Some(pages.partial(*stream)?);
+        let totals = &directory.totals;
+        let mut pools = [0; 9];
+        for (i, stream) in &streams.digits {
+            if let Some(len) = pools.get_mut(*i) {
+                *len = stream.len;
             }
         }
-        Ok(Self {
-            head,
-            pages,
-            source,
-            texts: directory.texts,
-            data: SlotData::default(),
-            digits,
-            packed: pages.partial(head.packed)?,
-            text: pages.partial(head.text)?,
-        })
+        let lone = (streams.lone_lengths.len, streams.lone_text.len);
+        if streams.packed.len != totals.packed || pools != totals.digits || lone != (totals.lengths, totals.text) {
+            return Err(damaged());
+        }
+        Ok(Self { streams, pages: PageCache::new(pages, source), pooled: totals.pooled, starts: None })
     }
 
     /// Reads the values `from..to` of a slot.
-    pub(crate) fn load(&mut self, slot: &Slot, from: usize, to: usize) -> Result<()> {
-        match slot {
-            Slot::Constant(_) => Ok(()),
+    pub(crate) fn load<'d>(&mut self, slot: &Slot<'d>, from: usize, to: usize) -> Result<SlotValues<'d>> {
+        let values = match slot {
+            Slot::Constant(word) => Values::Constant(word),
             Slot::PoolDigits { width, first } => {
-                let (Some(Some(partial)), Some(into)) =
-                    (self.digits.get_mut(width - 1), self.data.digits.get_mut(width - 1))
-                else {
-                    return Ok(());
-                };
-                let bits = super::slots::digits_bits(*width);
-                fill(self.pages, self.source, partial, into, bit_range(0, bits, first + from, first + to))
+                let pool = self.streams.digits.iter().find(|(i, _)| i + 1 == *width).ok_or_else(damaged)?.1;
+                let (bits, range) = (digits_bits(*width), (first + from, first + to));
+                Values::Numbers(self.packed(pool, 0, bits, range, 0, *width)?)
             }
-            Slot::PoolText { first } => {
-                self.load_starts()?;
-                let at = |i: usize| self.data.text_starts.get(i).map_or(0, |at| *at as usize);
-                let range = (at(first + from), at(first + to));
-                fill(self.pages, self.source, &mut self.text, &mut self.data.text, range)
+            Slot::PoolText { first, .. } => {
+                let list = self.pool_starts()?;
+                let at = |i: usize| list.get(i).map_or(0, |at| *at as usize);
+                let (start, end) = (at(first + from), at(first + to));
+                let text = self.pages.bytes(self.streams.text, start, end)?;
+                Values::Text { starts: Starts::Listed { list, first: first + from }, text }
             }
-            Slot::Numbers(run) => self.load_packed(run_range(run, from, to)),
-            Slot::Hex { width, at } => self.load_packed(bit_range(*at, 4, from * width, to * width)),
-            Slot::Skeleton { runs, .. } => runs.iter().try_for_each(|run| self.load_packed(run_range(run, from, to))),
+            Slot::Text(run) => self.lone_text(run, from, to)?,
+            Slot::Numbers(run) => Values::Numbers(self.run(run, from, to)?),
+            Slot::Hex { width, at } => {
+                Values::Hex(self.packed(self.streams.packed, *at, 4, (from * width, to * width), 0, 1)?, *width)
+            }
+            Slot::Skeleton { pieces, runs } => {
+                let runs = runs.iter().map(|run| self.run(run, from, to)).collect::<Result<_>>()?;
+                Values::Skeleton { pieces: pieces.clone(), runs }
+            }
+        };
+        Ok(SlotValues { from, values })
+    }
+
+    fn run(&mut self, run: &Run<'_>, from: usize, to: usize) -> Result<Numbers> {
+        let packed = self.streams.packed;
+        let Some(planes) = run.planes else {
+            return self.packed(packed, run.at, run.bits, (from, to), run.low, run.width);
+        };
+        let codes = run.at + planes.marks_len();
+        let marks = self.pages.bytes(packed, run.at, codes)?;
+        let (at, first, end) = planes.place(&marks, from, to);
+        let start = at / 8;
+        let bytes = self.pages.bytes(packed, codes + start, codes + end.max(start))?;
+        let numbers = planes.decode(&bytes, at % 8, from.saturating_sub(first), to.saturating_sub(from));
+        Ok(Numbers { width: run.width, low: 0, packed: Err(numbers) })
+    }
+
+    /// Numbers of `bits` bits, the first of all at byte `at` of a stream.
+    fn packed(
+        &mut self,
+        stream: Stream,
+        at: usize,
+        bits: u32,
+        (from, to): (usize, usize),
+        low: u64,
+        width: usize,
+    ) -> Result<Numbers> {
+        let (first, last) = (from * bits as usize, to * bits as usize);
+        let bytes = self.pages.bytes(stream, at + first / 8, at + last.div_ceil(8).max(first / 8))?;
+        Ok(Numbers { width, low, packed: Ok((bytes, bits, first % 8)) })
+    }
+
+    fn pool_starts(&mut self) -> Result<Arc<Vec<u32>>> {
+        if let Some(starts) = &self.starts {
+            return Ok(Arc::clone(starts));
         }
+        let SlotStreams { lengths, text, .. } = *self.streams;
+        let starts = Arc::new(starts(lengths, self.pooled, text, self.pages.pages(), self.pages.source())?);
+        Ok(Arc::clone(self.starts.insert(starts)))
     }
 
-    fn load_packed(&mut self, range: (usize, usize)) -> Result<()> {
-        fill(self.pages, self.source, &mut self.packed, &mut self.data.packed, range)
-    }
-
-    fn load_starts(&mut self) -> Result<()> {
-        if self.data.text_starts.is_empty() {
-            let (lengths, text) = (self.head.lengths, self.head.text);
-            self.data.text_starts = starts(lengths, self.texts, text, self.pages, self.source)?;
+    fn lone_text<'d>(&mut self, run: &TextRun, from: usize, to: usize) -> Result<Values<'d>> {
+        let text = self.streams.lone_text;
+        if run.width > 0 {
+            let (start, end) = (run.bytes.0 + from * run.width, run.bytes.0 + to * run.width);
+            return Ok(Values::Text { starts: Starts::Even(run.width), text: self.pages.bytes(text, start, end)? });
         }
-        Ok(())
-    }
-
-    /// Appends value `index` of a slot that was loaded.
-    pub(crate) fn push(&self, slot: &Slot, index: usize, out: &mut Vec<u8>) {
-        self.data.push(slot, index, out);
-    }
-
-    /// Value `index` of a slot of numbers that was loaded.
-    pub(crate) fn number(&self, slot: &Slot, index: usize) -> Option<u64> {
-        self.data.number(slot, index)
-    }
-
-    /// The texts of a slot in the text pool that was loaded: where each of `count` begins and the last ends, and all of
-    /// them in a row from the first such place on.
-    pub(crate) fn pool(&self, first: usize, count: usize) -> (&[u32], &[u8]) {
-        let starts = self.data.text_starts.get(first..=first + count).unwrap_or_default();
-        let (from, to) = (starts.first().map_or(0, |at| *at as usize), starts.last().map_or(0, |at| *at as usize));
-        (starts, self.data.text.get(from..to).unwrap_or_default())
+        let lengths = self.pages.bytes(self.streams.lone_lengths, run.lengths.0, run.lengths.1)?;
+        let r = &mut Reader::new(&lengths);
+        let (mut list, mut at) = (Vec::with_capacity(to - from + 1), 0u64);
+        for i in 0..to.min(run.count) {
+            if i >= from {
+                list.push(at as u32);
+            }
+            at = at.saturating_add(r.varint()?);
+        }
+        let len = (run.bytes.1 - run.bytes.0) as u64;
+        if at > len || to >= run.count && at != len {
+            return Err(damaged());
+        }
+        list.push(at as u32);
+        let start = run.bytes.0 + list.first().map_or(0, |at| *at as usize);
+        let text = self.pages.bytes(text, start, run.bytes.0 + at as usize)?;
+        Ok(Values::Text { starts: Starts::Listed { list: Arc::new(list), first: 0 }, text })
     }
 }
 
-/// The bytes that numbers `from..to` of a run need.
-fn run_range(run: &super::slots::Run, from: usize, to: usize) -> (usize, usize) {
-    run.coded_bytes().map_or_else(|| bit_range(run.at, run.bits, from, to), |len| (run.at, run.at + len))
+fn damaged() -> Error {
+    Error::corrupt("a lane's slots are damaged")
 }
 
-/// The bytes that hold numbers `from..to` of `bits` bits each, which begin at byte `at`.
-fn bit_range(at: usize, bits: u32, from: usize, to: usize) -> (usize, usize) {
-    let bits = bits as usize;
-    if from >= to { (0, 0) } else { (at + from * bits / 8, at + (to * bits).div_ceil(8)) }
+/// Some values of a slot.
+pub(crate) struct SlotValues<'d> {
+    from: usize,
+    values: Values<'d>,
+}
+
+enum Values<'d> {
+    Constant(&'d [u8]),
+    Numbers(Numbers),
+    Text {
+        starts: Starts,
+        text: Bytes,
+    },
+    /// A number is a nibble here; so many make a word.
+    Hex(Numbers, usize),
+    Skeleton {
+        pieces: Vec<&'d [u8]>,
+        runs: Vec<Numbers>,
+    },
+}
+
+/// Where texts begin, the first of them at 0 or wherever it says.
+enum Starts {
+    Even(usize),
+    Listed { list: Arc<Vec<u32>>, first: usize },
+}
+
+impl Starts {
+    fn range(&self, index: usize) -> (usize, usize) {
+        match self {
+            Self::Even(width) => (index * width, (index + 1) * width),
+            Self::Listed { list, first } => {
+                let at = |i: usize| list.get(first + i).map_or(0, |at| *at as usize);
+                (at(index) - at(0).min(at(index)), at(index + 1) - at(0).min(at(index + 1)))
+            }
+        }
+    }
+}
+
+/// Numbers of a slot: packed, with how many bits each and where the first begins, or decoded.
+struct Numbers {
+    width: usize,
+    low: u64,
+    packed: std::result::Result<(Bytes, u32, usize), Vec<u64>>,
+}
+
+impl Numbers {
+    #[inline]
+    fn get(&self, index: usize) -> u64 {
+        match &self.packed {
+            Ok((bytes, bits, start)) => self.low.wrapping_add(Packed::new(bytes, *bits).skip_bits(*start).get(index)),
+            Err(numbers) => numbers.get(index).copied().unwrap_or(0),
+        }
+    }
+
+    fn push(&self, index: usize, out: &mut Vec<u8>) {
+        push_digits(self.get(index), self.width, out);
+    }
+
+    /// Calls `found` with the index of each of the first `count` numbers that is this one.
+    fn find(&self, wanted: u64, count: usize, found: &mut dyn FnMut(usize)) {
+        match &self.packed {
+            Ok((bytes, bits, start)) => {
+                let (packed, wanted) = (Packed::new(bytes, *bits).skip_bits(*start), wanted.wrapping_sub(self.low));
+                packed.each(count, |i, number| {
+                    if number == wanted {
+                        found(i);
+                    }
+                });
+            }
+            Err(numbers) => {
+                let numbers = numbers.iter().take(count).enumerate();
+                numbers.filter(|(_, number)| **number == wanted).for_each(|(i, _)| found(i));
+            }
+        }
+    }
+}
+
+impl SlotValues<'_> {
+    /// Appends value `rank` of the slot, which was loaded.
+    pub(crate) fn push(&self, rank: usize, out: &mut Vec<u8>) {
+        let index = rank.saturating_sub(self.from);
+        match &self.values {
+            Values::Constant(word) => out.extend_from_slice(word),
+            Values::Numbers(numbers) => numbers.push(index, out),
+            Values::Text { starts, text } => {
+                let (start, end) = starts.range(index);
+                out.extend_from_slice(text.get(start..end).unwrap_or_default());
+            }
+            Values::Hex(nibbles, width) => {
+                for i in 0..*width {
+                    let nibble = nibbles.get(index * width + i) as u8;
+                    out.push(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
+                }
+            }
+            Values::Skeleton { pieces, runs } => {
+                for (i, piece) in pieces.iter().enumerate() {
+                    out.extend_from_slice(piece);
+                    if let Some(run) = runs.get(i) {
+                        run.push(index, out);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Number `run` of value `rank`: of a slot of digits there is one, of a skeleton as many as it has runs of digits.
+    pub(crate) fn number(&self, rank: usize, run: usize) -> Option<u64> {
+        let index = rank.checked_sub(self.from)?;
+        match &self.values {
+            Values::Numbers(numbers) if run == 0 => Some(numbers.get(index)),
+            Values::Skeleton { runs, .. } => runs.get(run).map(|run| run.get(index)),
+            _ => None,
+        }
+    }
+
+    /// The ranks of the `count` values that were loaded whose first number is this one.
+    pub(crate) fn find(&self, wanted: u64, count: usize) -> Vec<u32> {
+        let mut ranks = Vec::new();
+        let mut found = |index: usize| ranks.push((self.from + index) as u32);
+        match &self.values {
+            Values::Numbers(numbers) => numbers.find(wanted, count, &mut found),
+            Values::Skeleton { runs, .. } => {
+                if let Some(run) = runs.first() {
+                    run.find(wanted, count, &mut found);
+                }
+            }
+            _ => {}
+        }
+        ranks
+    }
+
+    /// The texts that were loaded, in a row, where the slot's words are kept as text.
+    pub(crate) fn texts(&self) -> Option<&[u8]> {
+        match &self.values {
+            Values::Text { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Where in [`Self::texts`] value `rank` lies.
+    pub(crate) fn span(&self, rank: usize) -> (usize, usize) {
+        match &self.values {
+            Values::Text { starts, .. } => starts.range(rank.saturating_sub(self.from)),
+            _ => (0, 0),
+        }
+    }
+
+    /// The value that has byte `at` of [`Self::texts`], of `count` that were loaded.
+    pub(crate) fn rank_at(&self, at: usize, count: usize) -> usize {
+        let index = match &self.values {
+            Values::Text { starts: Starts::Even(width), .. } => at / width,
+            Values::Text { starts: Starts::Listed { list, first }, .. } => {
+                let own = list.get(*first..first + count).unwrap_or_default();
+                let at = at + own.first().map_or(0, |start| *start as usize);
+                own.partition_point(|start| *start as usize <= at).saturating_sub(1)
+            }
+            _ => 0,
+        };
+        self.from + index
+    }
+}
+
+/// Appends a number with at least `width` digits.
+fn push_digits(value: u64, width: usize, out: &mut Vec<u8>) {
+    let mut digits = [b'0'; 20];
+    let mut at = digits.len();
+    let mut rest = value;
+    while rest > 0 || at == digits.len() {
+        at -= 1;
+        if let Some(digit) = digits.get_mut(at) {
+            *digit = b'0' + (rest % 10) as u8;
+        }
+        rest /= 10;
+    }
+    let start = at.min(digits.len().saturating_sub(width));
+    out.extend_from_slice(digits.get(start..).unwrap_or_default());
+}
+
+/// The variables of all slots of a lane.
+pub(crate) struct Variables<'d> {
+    slots: Vec<Vec<SlotValues<'d>>>,
+}
+
+impl<'d> Variables<'d> {
+    /// Reads them all.
+    pub(crate) fn read(words: &mut Words<'_>, directory: &'d Directory) -> Result<Self> {
+        let mut slots: Vec<Vec<SlotValues<'d>>> = (0..directory.shapes()).map(|_| Vec::new()).collect();
+        for (local, _, slot) in directory.walk() {
+            let values = words.load(&slot, 0, directory.count(local))?;
+            if let Some(slots) = slots.get_mut(local as usize) {
+                slots.push(values);
+            }
+        }
+        Ok(Self { slots })
+    }
+
+    /// Those of a local shape.
+    pub(crate) fn slots(&self, local: u32) -> &[SlotValues<'d>] {
+        self.slots.get(local as usize).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Puts what a slot writer made into pages.
+#[cfg(test)]
+pub(super) fn put_for_tests(parts: &super::slots::SlotParts, pages: &mut super::pages::PageWriter) -> SlotStreams {
+    use super::pages::Space;
+    SlotStreams {
+        lengths: pages.put(Space::Codes, &parts.lengths),
+        text: pages.put(Space::Text, &parts.text),
+        lone_lengths: pages.put(Space::Codes, &parts.lone_lengths),
+        lone_text: pages.put(Space::Text, &parts.lone_text),
+        packed: pages.put(Space::Dense, &parts.packed),
+        digits: parts.digits.iter().map(|pool| pages.put(Space::Dense, pool)).enumerate().collect(),
+    }
 }

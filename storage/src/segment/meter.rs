@@ -1,10 +1,11 @@
-//! Counts what a search reads, by kind, under everything that reads for it.
+//! Counts what a search reads, by kind, and what it holds, under everything that reads for it.
 //!
 //! Invariants
 //! * Counting never changes what is read.
+use super::control::Budget;
 use super::pages::Source;
 use crate::error::Result;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// What a search did, for tests, `explain` and graphs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub(crate) struct Counters {
     pub(crate) groups_skipped: AtomicU64,
     pub(crate) texts_rebuilt: AtomicU64,
     bytes: [AtomicU64; 4],
+    /// What bounds the search.
+    pub(crate) budget: Budget,
 }
 
 /// Adds to a counter.
@@ -58,6 +61,10 @@ pub(crate) fn add(counter: &AtomicU64, n: u64) {
 }
 
 impl Counters {
+    pub(crate) fn new(budget: Budget) -> Self {
+        Self { budget, ..Self::default() }
+    }
+
     pub(crate) fn stats(&self) -> ScanStats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let bytes = |kind: Kind| self.bytes.get(kind as usize).map_or(0, get);
@@ -75,9 +82,33 @@ impl Counters {
         }
     }
 
-    /// The source, counted as reads of a kind.
-    pub(crate) fn meter<'a>(&'a self, source: &'a dyn Source, kind: Kind) -> Metered<'a> {
-        Metered { source, counters: self, kind }
+    /// The source, counted as reads of a kind, and what is read as held until `held` is dropped.
+    pub(crate) fn meter<'a>(&'a self, source: &'a dyn Source, kind: Kind, held: &'a Held<'a>) -> Metered<'a> {
+        Metered { source, counters: self, kind, held }
+    }
+
+    /// Counts what is held from now on, for as long as this is there.
+    pub(crate) fn held(&self) -> Held<'_> {
+        Held { budget: &self.budget, bytes: AtomicUsize::new(0) }
+    }
+}
+
+/// Bytes that are held for one part.
+pub(crate) struct Held<'a> {
+    budget: &'a Budget,
+    bytes: AtomicUsize,
+}
+
+impl Held<'_> {
+    pub(crate) fn add(&self, bytes: usize) -> Result<()> {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.budget.hold(bytes)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.budget.release(self.bytes.load(Ordering::Relaxed));
     }
 }
 
@@ -86,6 +117,7 @@ pub(crate) struct Metered<'a> {
     source: &'a dyn Source,
     counters: &'a Counters,
     kind: Kind,
+    held: &'a Held<'a>,
 }
 
 impl Source for Metered<'_> {
@@ -94,5 +126,9 @@ impl Source for Metered<'_> {
             add(counter, buf.len() as u64);
         }
         self.source.read(offset, buf)
+    }
+
+    fn hold(&self, bytes: usize) -> Result<()> {
+        self.held.add(bytes)
     }
 }

@@ -11,7 +11,9 @@
 use crate::codec::{Reader, put_varint};
 use crate::error::{Error, Result};
 use crate::limits::PAGE_BYTES_MAX;
+use rustc_hash::FxHashMap;
 use std::cell::RefCell;
+use std::sync::Arc;
 
 /// Where a stream goes, by what is worth trying on its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +82,14 @@ pub(crate) struct PageWriter {
 
 thread_local! {
     static COMPRESSORS: RefCell<[Option<zstd::bulk::Compressor<'static>>; 3]> = const { RefCell::new([None, None, None]) };
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn decompress(stored: &[u8], raw: usize) -> std::io::Result<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|decompressor| match decompressor {
+        Some(decompressor) => decompressor.decompress(stored, raw),
+        none => none.insert(zstd::bulk::Decompressor::new()?).decompress(stored, raw),
+    })
 }
 
 /// The bytes compressed, where that saves a tenth.
@@ -171,6 +181,12 @@ impl PageWriter {
 pub(crate) trait Source: Send + Sync {
     /// Fills `buf` from `offset`.
     fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()>;
+
+    /// Asks for memory before it is taken for what is read.
+    fn hold(&self, bytes: usize) -> Result<()> {
+        let _unbounded = bytes;
+        Ok(())
+    }
 }
 
 impl Source for Vec<u8> {
@@ -184,7 +200,6 @@ impl Source for Vec<u8> {
 
 /// A page as the directory has it.
 struct PageEntry {
-    space: Space,
     compressed: bool,
     offset: u64,
     stored: usize,
@@ -196,6 +211,8 @@ struct PageEntry {
 /// The pages of a block, by what their directory says.
 pub(crate) struct Pages {
     pages: Vec<PageEntry>,
+    /// The pages of each space, in its order.
+    spaces: [Vec<u32>; 3],
 }
 
 impl Pages {
@@ -205,7 +222,8 @@ impl Pages {
         let n = r.count(8)?;
         let mut raw_ends = [0usize; 3];
         let mut pages = Vec::with_capacity(n);
-        for _ in 0..n {
+        let mut spaces: [Vec<u32>; 3] = Default::default();
+        for number in 0..n {
             let space = *Space::ALL.get(usize::from(r.u8()?)).ok_or_else(bad)?;
             let compressed = r.u8()? == 1;
             let stored = usize::try_from(r.varint()?).map_err(|_| bad())?;
@@ -215,11 +233,27 @@ impl Pages {
                 return Err(bad());
             }
             let raw_end = raw_ends.get_mut(space as usize).ok_or_else(bad)?;
-            pages.push(PageEntry { space, compressed, offset, stored, raw, raw_start: *raw_end, crc });
+            pages.push(PageEntry { compressed, offset, stored, raw, raw_start: *raw_end, crc });
+            if let Some(own) = spaces.get_mut(space as usize) {
+                own.push(number as u32);
+            }
             *raw_end += raw;
             offset += stored as u64;
         }
-        Ok(Self { pages })
+        Ok(Self { pages, spaces })
+    }
+
+    /// The numbers of the pages that hold bytes `from..to` of a space.
+    fn holding(&self, space: Space, from: usize, to: usize) -> Result<&[u32]> {
+        let own = self.spaces.get(space as usize).map_or(&[][..], Vec::as_slice);
+        let page = |number: &u32| self.pages.get(*number as usize);
+        let first = own.partition_point(|number| page(number).is_some_and(|page| page.raw_start + page.raw <= from));
+        let end = own.partition_point(|number| page(number).is_some_and(|page| page.raw_start < to));
+        let covered = own.last().and_then(page).is_some_and(|page| page.raw_start + page.raw >= to);
+        match own.get(first..end) {
+            Some(held) if covered || from >= to => Ok(held),
+            _ => Err(Error::corrupt("a stream lies outside its pages")),
+        }
     }
 
     /// Stored bytes of all pages.
@@ -230,13 +264,10 @@ impl Pages {
     /// The bytes of a stream, from the pages that hold it.
     pub(crate) fn stream(&self, source: &dyn Source, stream: Stream) -> Result<Vec<u8>> {
         let end = stream.start + stream.len;
+        let held = self.holding(stream.space, stream.start, end)?;
         let mut out = Vec::with_capacity(stream.len.min(1 << 22));
         let mut stored = Vec::new();
-        for page in &self.pages {
-            let page_end = page.raw_start + page.raw;
-            if page.space != stream.space || page_end <= stream.start || page.raw_start >= end {
-                continue;
-            }
+        for page in held.iter().filter_map(|number| self.pages.get(*number as usize)) {
             let raw = page.load(source, &mut stored)?;
             let from = stream.start.saturating_sub(page.raw_start);
             let to = (end - page.raw_start).min(page.raw);
@@ -250,19 +281,8 @@ impl Pages {
 
     /// A stream of which only those pages will be read that are asked for.
     pub(crate) fn partial(&self, stream: Stream) -> Result<Partial> {
-        let end = stream.start + stream.len;
-        let holds = |page: &PageEntry| {
-            page.space == stream.space && page.raw_start + page.raw > stream.start && page.raw_start < end
-        };
-        let pages: Vec<usize> = (0..self.pages.len()).filter(|i| self.pages.get(*i).is_some_and(holds)).collect();
-        let (first, last) =
-            (pages.first().and_then(|i| self.pages.get(*i)), pages.last().and_then(|i| self.pages.get(*i)));
-        let covered = first.is_some_and(|page| page.raw_start <= stream.start)
-            && last.is_some_and(|page| page.raw_start + page.raw >= end);
-        if stream.len > 0 && !covered {
-            return Err(Error::corrupt("a stream lies outside its pages"));
-        }
-        Ok(Partial { stream, unread: pages, bytes: Vec::new() })
+        let held = self.holding(stream.space, stream.start, stream.start + stream.len)?;
+        Ok(Partial { stream, unread: held.to_vec(), bytes: Vec::new() })
     }
 
     /// Reads the pages that hold a range of a partial stream, so that these bytes of it are right.
@@ -273,13 +293,14 @@ impl Pages {
         }
         bytes.resize(stream.len, 0);
         let (from, to) = (stream.start + from, stream.start + to.min(stream.len));
-        let start = unread.partition_point(|i| self.pages.get(*i).is_some_and(|p| p.raw_start + p.raw <= from));
-        let end = unread.partition_point(|i| self.pages.get(*i).is_some_and(|p| p.raw_start < to));
+        let start =
+            unread.partition_point(|i| self.pages.get(*i as usize).is_some_and(|p| p.raw_start + p.raw <= from));
+        let end = unread.partition_point(|i| self.pages.get(*i as usize).is_some_and(|p| p.raw_start < to));
         if start >= end {
             return Ok(());
         }
         let mut stored = Vec::new();
-        for page in unread.drain(start..end).filter_map(|i| self.pages.get(i)) {
+        for page in unread.drain(start..end).filter_map(|i| self.pages.get(i as usize)) {
             let raw = page.load(source, &mut stored)?;
             let skipped = stream.start.saturating_sub(page.raw_start);
             let at = (page.raw_start + skipped).saturating_sub(stream.start);
@@ -294,7 +315,7 @@ impl Pages {
 
     /// Bytes that the directory takes in memory.
     pub(crate) fn memory(&self) -> usize {
-        self.pages.len() * size_of::<PageEntry>()
+        self.pages.len() * (size_of::<PageEntry>() + 4)
     }
 
     /// Checks the stored bytes of every page.
@@ -317,7 +338,7 @@ impl Pages {
 pub(crate) struct Partial {
     stream: Stream,
     /// Numbers of the pages that were not read yet, ascending.
-    unread: Vec<usize>,
+    unread: Vec<u32>,
     /// Nothing before the first page is read.
     pub(crate) bytes: Vec<u8>,
 }
@@ -329,8 +350,81 @@ impl Partial {
     }
 }
 
+/// Bytes of a stream: a part of a page, or put together from several.
+#[derive(Clone, Debug)]
+pub(crate) struct Bytes {
+    owner: Arc<Vec<u8>>,
+    from: usize,
+    to: usize,
+}
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.owner.get(self.from..self.to).unwrap_or_default()
+    }
+}
+
+/// Pages of a block that were read, each once.
+pub(crate) struct PageCache<'a> {
+    pages: &'a Pages,
+    source: &'a dyn Source,
+    read: FxHashMap<u32, Arc<Vec<u8>>>,
+}
+
+impl<'a> PageCache<'a> {
+    pub(crate) fn new(pages: &'a Pages, source: &'a dyn Source) -> Self {
+        Self { pages, source, read: FxHashMap::default() }
+    }
+
+    pub(crate) fn pages(&self) -> &'a Pages {
+        self.pages
+    }
+
+    pub(crate) fn source(&self) -> &'a dyn Source {
+        self.source
+    }
+
+    /// Bytes `from..to` of a stream, out of the pages that hold them.
+    pub(crate) fn bytes(&mut self, stream: Stream, from: usize, to: usize) -> Result<Bytes> {
+        if from > to || to > stream.len {
+            return Err(Error::corrupt("a value lies outside its stream"));
+        }
+        let (from, to) = (stream.start + from, stream.start + to);
+        let held = self.pages.holding(stream.space, from, to)?;
+        if let ([one], true) = (held, from < to) {
+            let start = self.pages.pages.get(*one as usize).map_or(0, |page| page.raw_start);
+            return Ok(Bytes { owner: self.page(*one)?, from: from - start, to: to - start });
+        }
+        let mut out = Vec::with_capacity(to - from);
+        for number in held.iter().filter(|_| from < to) {
+            let start = self.pages.pages.get(*number as usize).map_or(0, |page| page.raw_start);
+            let page = self.page(*number)?;
+            let (from, to) = (from.saturating_sub(start), (to - start).min(page.len()));
+            out.extend_from_slice(page.get(from..to).unwrap_or_default());
+        }
+        Ok(Bytes { from: 0, to: out.len(), owner: Arc::new(out) })
+    }
+
+    fn page(&mut self, number: u32) -> Result<Arc<Vec<u8>>> {
+        if let Some(page) = self.read.get(&number) {
+            return Ok(Arc::clone(page));
+        }
+        let entry = self.pages.pages.get(number as usize);
+        let entry = entry.ok_or_else(|| Error::corrupt("a page that its block does not have"))?;
+        let mut stored = Vec::new();
+        let raw = entry.load(self.source, &mut stored)?.unwrap_or(stored);
+        let page = Arc::new(raw);
+        self.read.insert(number, Arc::clone(&page));
+        Ok(page)
+    }
+}
+
 impl PageEntry {
     fn read(&self, source: &dyn Source, stored: &mut Vec<u8>) -> Result<()> {
+        source.hold(self.raw)?;
         stored.clear();
         stored.resize(self.stored, 0);
         source.read(self.offset, stored)?;
@@ -346,7 +440,7 @@ impl PageEntry {
         if !self.compressed {
             return Ok(None);
         }
-        let raw = zstd::bulk::decompress(stored, self.raw)
+        let raw = decompress(stored, self.raw)
             .map_err(|e| Error::corrupt(format!("the page at byte {} cannot be decompressed: {e}", self.offset)))?;
         if raw.len() != self.raw {
             return Err(Error::corrupt(format!("the page at byte {} has another length than it says", self.offset)));
@@ -387,6 +481,14 @@ mod tests {
                     assert_eq!(partial.bytes[from..to], expected[from..to]);
                 }
             }
+        }
+        let mut cache = PageCache::new(&pages, &bytes);
+        for (stream, (_, expected)) in streams.iter().zip(&inputs) {
+            for (from, to) in [(150_000, 150_004), (65_535, 65_537), (0, 800_000), (799_999, 800_000), (0, 5), (3, 3)] {
+                let (from, to) = (from.min(expected.len()), to.min(expected.len()));
+                assert_eq!(cache.bytes(*stream, from, to).unwrap()[..], expected[from..to]);
+            }
+            assert!(cache.bytes(*stream, 0, expected.len() + 1).is_err());
         }
         for at in (0..bytes.len()).step_by(1_001) {
             let mut bad = bytes.clone();

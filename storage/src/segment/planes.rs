@@ -4,20 +4,28 @@
 //! prefix code of its own, built from how often each digit stands there; the codes of a row lie together.
 //!
 //! Directory: per plane a byte, the digit (0 to 9) that stands there always, or [`CODED`] and the code lengths of the ten
-//! digits in five bytes; then the number of bytes that all codes take.
+//! digits in five bytes; then the number of bytes that marks and codes take. A mark is a u32, the bit at which the codes of
+//! number [`MARK_EACH`], twice as many, ... begin; marks come before the codes.
 //!
 //! Invariants
 //! * Code lengths make a complete prefix code or the directory is damaged: decoding ends and never leaves its bytes.
-//! * Values are decoded once, when the first of them is asked for.
-use super::bits::BitWriter;
+//! * A number is read from the mark before it on, whatever comes before that.
+use super::bits::{BitWriter, word_at};
 use crate::codec::{Reader, put_varint};
 use crate::error::{Error, Result};
-use std::sync::OnceLock;
 
 const CODED: u8 = 10;
 const LENGTH_MAX: u8 = 15;
 /// Bytes of a coded plane in the directory.
 const CODED_BYTES: usize = 6;
+/// Numbers from one mark to the next.
+const MARK_EACH: usize = 1_024;
+const MARK_BYTES: usize = 4;
+
+/// Bytes of the marks of so many numbers.
+fn marks_bytes(count: usize) -> usize {
+    count.saturating_sub(1) / MARK_EACH * MARK_BYTES
+}
 
 /// Code lengths of the ten digits; 0 where a digit does not occur.
 type Lengths = [u8; 10];
@@ -50,7 +58,7 @@ impl PlaneCoder {
             })
             .sum();
         let heads: usize = planes.iter().map(|lengths| if constant(lengths).is_some() { 1 } else { CODED_BYTES }).sum();
-        Self { planes, cost: bits.div_ceil(8) + heads + 2 }
+        Self { planes, cost: bits.div_ceil(8) + heads + marks_bytes(words.len()) + 2 }
     }
 
     /// Appends the words' codes to `bits`, which stands at a whole byte, and how to read them to the directory.
@@ -69,9 +77,19 @@ impl PlaneCoder {
         }
         let codes: Vec<[(u64, u8); 10]> = self.planes.iter().map(codes).collect();
         let start = bits.len();
+        let code = |plane: &[(u64, u8); 10], byte: &u8| {
+            plane.get(usize::from(byte.wrapping_sub(b'0'))).copied().unwrap_or_default()
+        };
+        let mut marked = 0u32;
+        for chunk in words.chunks(MARK_EACH).take(marks_bytes(words.len()) / MARK_BYTES) {
+            let of_word =
+                |word: &&[u8]| codes.iter().zip(*word).map(|(plane, byte)| u32::from(code(plane, byte).1)).sum::<u32>();
+            marked += chunk.iter().map(of_word).sum::<u32>();
+            bits.push(u64::from(marked), 32);
+        }
         for word in words {
             for (plane, byte) in codes.iter().zip(*word) {
-                let (code, len) = plane.get(usize::from(byte.wrapping_sub(b'0'))).copied().unwrap_or_default();
+                let (code, len) = code(plane, byte);
                 bits.push(code, u32::from(len));
             }
         }
@@ -133,119 +151,189 @@ fn codes(lengths: &Lengths) -> [(u64, u8); 10] {
     codes
 }
 
-/// How one plane is read.
-#[derive(Clone, Debug)]
-enum Plane {
-    Constant(u8),
-    /// How many codes there are of each length, and their digits in the order of their codes.
-    Coded {
-        counts: [u8; 16],
-        digits: [u8; 10],
-    },
-}
-
-/// Coded numbers of one slot.
-#[derive(Debug)]
-pub(crate) struct Planes {
-    planes: Box<[Plane]>,
-    /// How many numbers there are, and the bytes that their codes take.
+/// Coded numbers of one slot, as the directory has them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Planes<'a> {
+    heads: &'a [u8],
+    width: usize,
     count: usize,
+    /// Bytes of marks and codes.
     len: usize,
-    decoded: OnceLock<Box<[u64]>>,
 }
 
-impl Clone for Planes {
-    fn clone(&self) -> Self {
-        Self { planes: self.planes.clone(), count: self.count, len: self.len, decoded: OnceLock::new() }
+/// A plane in the directory.
+enum Head<'a> {
+    Constant(u8),
+    Coded(&'a [u8; 5]),
+}
+
+/// The planes of a directory, as far as they are whole.
+struct Heads<'a> {
+    left: &'a [u8],
+}
+
+impl<'a> Iterator for Heads<'a> {
+    type Item = Head<'a>;
+
+    fn next(&mut self) -> Option<Head<'a>> {
+        let (kind, rest) = self.left.split_first()?;
+        self.left = rest;
+        if *kind < CODED {
+            return Some(Head::Constant(*kind));
+        }
+        let (lengths, rest) = rest.split_first_chunk()?;
+        self.left = rest;
+        Some(Head::Coded(lengths))
     }
 }
 
-impl Planes {
-    /// Reads the directory of `count` numbers of `width` digits.
-    pub(crate) fn read(r: &mut Reader<'_>, width: usize, count: usize) -> Result<Self> {
-        let planes = (0..width).map(|_| Plane::read(r)).collect::<Result<_>>()?;
-        let len = r.varint()? as usize;
-        if len > count * width * 2 {
+/// Code length of each digit.
+fn unpack(packed: &[u8; 5]) -> Lengths {
+    let mut lengths = [0u8; 10];
+    for (pair, byte) in lengths.chunks_mut(2).zip(packed) {
+        if let [a, b] = pair {
+            (*a, *b) = (byte & 15, byte >> 4);
+        }
+    }
+    lengths
+}
+
+impl<'a> Planes<'a> {
+    /// Reads the directory of `count` numbers of `width` digits, without a check of its codes.
+    pub(crate) fn read(r: &mut Reader<'a>, width: usize, count: usize) -> Result<Self> {
+        let mut ahead = r.clone();
+        let mut bytes = 0;
+        for _ in 0..width {
+            let own = match ahead.u8()? {
+                kind if kind < CODED => 1,
+                CODED => CODED_BYTES,
+                _ => return Err(damaged()),
+            };
+            ahead.take(own - 1)?;
+            bytes += own;
+        }
+        let heads = r.take(bytes)?;
+        let len = usize::try_from(r.varint()?).map_err(|_| damaged())?;
+        if len > marks_bytes(count) + count * width * 2 || len < marks_bytes(count) {
             return Err(damaged());
         }
-        Ok(Self { planes, count, len, decoded: OnceLock::new() })
+        Ok(Self { heads, width, count, len })
     }
 
-    /// Bytes that the codes take.
+    /// Whether all codes are complete: they fill their space exactly, so that every run of bits is one.
+    pub(crate) fn check(&self) -> Result<()> {
+        for head in self.heads() {
+            if let Head::Coded(packed) = head {
+                let lengths = unpack(packed);
+                let filled: u32 = lengths.iter().filter(|len| **len > 0).map(|len| 1 << (LENGTH_MAX - len)).sum();
+                if filled != 1 << LENGTH_MAX {
+                    return Err(damaged());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn heads(&self) -> Heads<'a> {
+        Heads { left: self.heads }
+    }
+
+    /// Bytes that marks and codes take.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Number `index`; the codes begin at the start of `bytes`.
-    pub(crate) fn get(&self, bytes: &[u8], index: usize) -> u64 {
-        self.decoded.get_or_init(|| self.decode(bytes)).get(index).copied().unwrap_or(0)
+    /// Bytes of the marks, which come first.
+    pub(crate) fn marks_len(&self) -> usize {
+        marks_bytes(self.count)
     }
 
-    fn decode(&self, bytes: &[u8]) -> Box<[u64]> {
-        let mut bits = Bits { bytes: bytes.get(..self.len).unwrap_or_default(), at: 0 };
-        let number = |_| {
-            self.planes.iter().fold(0u64, |n, plane| n.wrapping_mul(10).wrapping_add(u64::from(plane.next(&mut bits))))
+    /// Whether these digits can be one of the numbers, as far as planes say.
+    pub(crate) fn allow(&self, digits: &[u8]) -> bool {
+        digits.len() == self.width
+            && self.heads().zip(digits).all(|(head, byte)| {
+                let digit = byte.wrapping_sub(b'0');
+                match head {
+                    Head::Constant(only) => only == digit,
+                    Head::Coded(packed) => unpack(packed).get(usize::from(digit)).is_some_and(|len| *len > 0),
+                }
+            })
+    }
+
+    /// Where the codes of numbers `from..to` can be read from, in bits from the first code, and which number is there first;
+    /// and the bytes from the first code up to which they have to be read.
+    pub(crate) fn place(&self, marks: &[u8], from: usize, to: usize) -> (usize, usize, usize) {
+        let mark = |n: usize| {
+            let bytes = n.checked_sub(1).and_then(|n| marks.get(n * MARK_BYTES..)).and_then(<[u8]>::first_chunk);
+            bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize)
         };
-        (0..self.count).map(number).collect()
+        let codes = self.len - self.marks_len();
+        let (first, last) = (from / MARK_EACH, to.div_ceil(MARK_EACH));
+        let end = if last * MARK_EACH < self.count { mark(last).div_ceil(8).min(codes) } else { codes };
+        (mark(first).min(codes * 8), first * MARK_EACH, end)
+    }
+
+    /// The next numbers whose codes begin at bit `at`: `skip` of them are passed over and `n` given.
+    pub(crate) fn decode(&self, bytes: &[u8], at: usize, skip: usize, n: usize) -> Vec<u64> {
+        let tables = PlaneTables::of(self);
+        let mut bits = Bits { bytes, at, word: 0, left: 0 };
+        let mut numbers = Vec::with_capacity(n);
+        for i in 0..skip + n {
+            let number = tables.next(&mut bits);
+            if i >= skip {
+                numbers.push(number);
+            }
+        }
+        numbers
     }
 }
 
-impl Plane {
-    fn read(r: &mut Reader<'_>) -> Result<Self> {
-        let kind = r.u8()?;
-        if kind < CODED {
-            return Ok(Self::Constant(kind));
-        }
-        if kind != CODED {
-            return Err(damaged());
-        }
-        let packed: [u8; 5] = r.array()?;
-        let mut lengths = [0u8; 10];
-        for (pair, byte) in lengths.chunks_mut(2).zip(packed) {
-            if let [a, b] = pair {
-                (*a, *b) = (byte & 15, byte >> 4);
-            }
-        }
-        let mut counts = [0u8; 16];
-        let (mut digits, mut filled) = ([0u8; 10], 0);
-        for len in 1..=LENGTH_MAX {
-            for (digit, _) in lengths.iter().enumerate().filter(|(_, own)| **own == len) {
-                if let (Some(count), Some(slot)) = (counts.get_mut(usize::from(len)), digits.get_mut(filled)) {
-                    *count += 1;
-                    *slot = digit as u8;
-                    filled += 1;
+/// For each plane what the next bits mean: digit and code length, by as many bits as its longest code has.
+struct PlaneTables {
+    entries: Vec<u8>,
+    /// Where each plane's entries begin, and which of the next bits count.
+    planes: Vec<(usize, u64)>,
+}
+
+impl PlaneTables {
+    fn of(planes: &Planes<'_>) -> Self {
+        let mut tables = Self { entries: Vec::new(), planes: Vec::with_capacity(planes.width) };
+        for head in planes.heads() {
+            let start = tables.entries.len();
+            match head {
+                Head::Constant(digit) => {
+                    tables.entries.push(digit);
+                    tables.planes.push((start, 0));
+                }
+                Head::Coded(packed) => {
+                    let lengths = unpack(packed);
+                    let longest = u32::from(lengths.iter().copied().max().unwrap_or(0));
+                    tables.entries.resize(start + (1 << longest), 0);
+                    for (digit, (code, len)) in codes(&lengths).into_iter().enumerate().filter(|(_, (_, len))| *len > 0)
+                    {
+                        for tail in 0..1usize << (longest - u32::from(len)) {
+                            if let Some(entry) = tables.entries.get_mut(start + (code as usize | tail << len)) {
+                                *entry = digit as u8 | len << 4;
+                            }
+                        }
+                    }
+                    tables.planes.push((start, (1 << longest) - 1));
                 }
             }
         }
-        // Complete: the codes fill their space exactly, so every run of bits is one.
-        let filled: u32 = (1..=LENGTH_MAX)
-            .map(|len| u32::from(counts.get(usize::from(len)).copied().unwrap_or(0)) << (LENGTH_MAX - len))
-            .sum();
-        if filled != 1 << LENGTH_MAX {
-            return Err(damaged());
-        }
-        Ok(Self::Coded { counts, digits })
+        tables
     }
 
     #[inline]
-    fn next(&self, bits: &mut Bits<'_>) -> u8 {
-        match self {
-            Self::Constant(digit) => *digit,
-            Self::Coded { counts, digits } => {
-                let (mut code, mut first, mut index) = (0u32, 0u32, 0u32);
-                for count in counts.iter().skip(1) {
-                    code |= bits.next();
-                    let count = u32::from(*count);
-                    if code < first + count {
-                        return digits.get((index + code - first) as usize).copied().unwrap_or(0);
-                    }
-                    index += count;
-                    first = (first + count) << 1;
-                    code <<= 1;
-                }
-                0
-            }
+    fn next(&self, bits: &mut Bits<'_>) -> u64 {
+        let mut number = 0u64;
+        for (start, mask) in &self.planes {
+            bits.fill();
+            let entry = self.entries.get(start + (bits.word & mask) as usize).copied().unwrap_or(0);
+            bits.pass(u32::from(entry >> 4));
+            number = number.wrapping_mul(10).wrapping_add(u64::from(entry & 15));
         }
+        number
     }
 }
 
@@ -253,15 +341,24 @@ impl Plane {
 struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
+    word: u64,
+    left: u32,
 }
 
 impl Bits<'_> {
     #[inline]
-    fn next(&mut self) -> u32 {
-        let byte = self.bytes.get(self.at / 8).copied().unwrap_or(0);
-        let bit = byte >> (self.at % 8) & 1;
-        self.at += 1;
-        u32::from(bit)
+    fn fill(&mut self) {
+        if self.left < u32::from(LENGTH_MAX) {
+            self.word = word_at(self.bytes, self.at / 8) >> (self.at % 8);
+            self.left = 64 - (self.at % 8) as u32;
+        }
+    }
+
+    #[inline]
+    fn pass(&mut self, bits: u32) {
+        self.word >>= bits;
+        self.left -= bits;
+        self.at += bits as usize;
     }
 }
 
@@ -283,11 +380,17 @@ mod tests {
         assert!(directory.len() + bytes.len() <= coder.cost + 3);
         let r = &mut Reader::new(&directory);
         let planes = Planes::read(r, width, words.len()).unwrap();
+        planes.check().unwrap();
         assert_eq!((r.remaining(), planes.len()), (0, bytes.len()));
-        for (i, word) in words.iter().enumerate() {
-            let text = format!("{:0width$}", planes.get(&bytes, i));
-            assert_eq!(text.as_bytes(), *word);
+        let n = words.len();
+        for (from, to) in [(0, n), (n / 2, n / 2 + 1), (n / 3, n), (n - 1, n), (0, n.min(MARK_EACH)), (n / 3, n / 2)] {
+            let (marks, codes) = bytes.split_at(planes.marks_len());
+            let (at, first, end) = planes.place(marks, from, to);
+            let numbers = planes.decode(&codes[..end], at, from - first, to - from);
+            let texts: Vec<String> = numbers.iter().map(|number| format!("{number:0width$}")).collect();
+            assert!(texts.iter().map(String::as_bytes).eq(words[from..to].iter().copied()), "{from} to {to}");
         }
+        assert!(words.iter().all(|word| planes.allow(word)));
         coder.cost
     }
 
@@ -304,6 +407,19 @@ mod tests {
             (a, b) = (b, a + b);
         }
         round_trip(&skewed, 1);
+        let many: Vec<String> = (0..5_000u32).map(|i| format!("{:03}", i.wrapping_mul(i) % 401)).collect();
+        for n in [1_023, 1_024, 1_025, 2_048, 5_000] {
+            round_trip(&many[..n], 3);
+        }
+    }
+
+    #[test]
+    fn digits_that_never_stand_somewhere_are_ruled_out() {
+        let words: Vec<&[u8]> = [b"2015", b"2016"].into_iter().cycle().take(100).map(|word| &word[..]).collect();
+        let (mut directory, mut bits) = (Vec::new(), BitWriter::default());
+        PlaneCoder::of(&words, 4).put(&words, &mut directory, &mut bits);
+        let planes = Planes::read(&mut Reader::new(&directory), 4, 100).unwrap();
+        assert!(planes.allow(b"2016") && !planes.allow(b"2017") && !planes.allow(b"3015") && !planes.allow(b"201"));
     }
 
     #[test]
@@ -317,9 +433,11 @@ mod tests {
             for bit in 0..8 {
                 let mut bad = directory.clone();
                 bad[at] ^= 1 << bit;
-                if let Ok(planes) = Planes::read(&mut Reader::new(&bad), 4, words.len()) {
-                    planes.get(&bytes, 99);
-                    planes.get(&[], 0);
+                if let Ok(planes) = Planes::read(&mut Reader::new(&bad), 4, words.len())
+                    && planes.check().is_ok()
+                {
+                    planes.decode(&bytes, 0, 99, 1);
+                    planes.decode(&[], 7, 0, 100);
                 }
             }
         }

@@ -1,10 +1,12 @@
-//! Opens a segment and hands out its parts: footer at once; shapes, index and block heads through the cache.
+//! Opens a segment and hands out its parts: footer at once; shapes, index, block heads and slot directories through the
+//! cache.
 //!
 //! Invariants
 //! * A segment is immutable: what was read once stays right for as long as the file is named by the catalog.
 //! * Damage is an error that names the file.
-use super::block_reader::Block;
+use super::block_reader::{Block, BlockLane};
 use super::cache::{Item, ReadCache};
+use super::directory::Directory;
 use super::effects::{self, SealedEffects};
 use super::footer::{self, Footer, HEAD_BYTES, Piece, TAIL_BYTES};
 use super::index::ShapeIndex;
@@ -15,6 +17,7 @@ use crate::env::{Env, File, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::FieldPath;
 use crate::text::table::ShapeTable;
+use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -241,6 +244,32 @@ impl Segment {
             streams: self.footer.streams.len(),
             shapes: self.footer.shape_count as usize,
         }
+    }
+
+    /// The slots of lane `number` of a block.
+    pub(crate) fn directory(
+        &self,
+        index: usize,
+        block: &Block,
+        number: usize,
+        lane: &BlockLane,
+        shapes: &ShapeTable,
+        source: &dyn Source,
+    ) -> Result<Arc<Directory>> {
+        self.cache.get((self.number, Item::Directory(index as u32, number as u32)), || {
+            let directory = block.directory(lane, shapes.slots(), source)?;
+            let bytes = directory.memory();
+            Ok((directory, bytes))
+        })
+    }
+
+    /// What was worked out about the segment under a key, or what `load` works out, with the bytes that it takes.
+    pub(crate) fn known<T: Any + Send + Sync>(
+        &self,
+        key: u64,
+        load: impl FnOnce() -> Result<(T, usize)>,
+    ) -> Result<Arc<T>> {
+        self.cache.get((self.number, Item::Known(key)), load)
     }
 
     /// Reads and checks every byte.

@@ -2,16 +2,17 @@
 //!
 //! Which shapes there are stands among the block's numbers (`numbers.rs`). Head: `| counts | form of codes u8 | streams |`,
 //! where the counts say how many values each of these shapes has, and the streams are, in order: local shape of each value,
-//! slot directory, text pool lengths, text pool, packed numbers, and the pools of digits that are named by a bit mask; then
-//! the head of whole texts.
+//! slot directory, lengths and bytes of the text pool, lengths and bytes of texts that stand alone, packed numbers, and the
+//! pools of digits that are named by a bit mask; then the head of whole texts.
 //!
 //! Invariants
 //! * Nothing here is numbered by the segment: values have the places of their shapes in the list.
 //! * The counts add up to the number of values: counts by shape read no column.
-use super::ints::{CodeForm, put_codes, read_codes};
-use super::look::Directory;
+use super::directory::Directory;
+use super::ints::{CodeForm, few_codes, put_codes, read_codes};
+use super::look::SlotStreams;
 use super::pages::{PageWriter, Pages, Source, Space, Stream};
-use super::slots::{Slot, SlotCursor, SlotData, SlotWriter};
+use super::slots::SlotWriter;
 use super::whole::{self, WholeHead};
 use crate::codec::{Reader, put_varint};
 use crate::error::{Error, Result};
@@ -100,6 +101,8 @@ pub(crate) fn put(
         (Space::Codes, parts.directory.as_slice()),
         (Space::Codes, &parts.lengths),
         (Space::Text, &parts.text),
+        (Space::Codes, &parts.lone_lengths),
+        (Space::Text, &parts.lone_text),
         (Space::Dense, &parts.packed),
     ] {
         pages.put(space, bytes).put(head);
@@ -187,10 +190,7 @@ pub(crate) struct TextHead {
     form: CodeForm,
     codes: Stream,
     directory: Stream,
-    pub(super) lengths: Stream,
-    pub(super) text: Stream,
-    pub(super) packed: Stream,
-    pub(super) digits: Vec<(usize, Stream)>,
+    pub(super) slots: SlotStreams,
     pub(super) whole: WholeHead,
 }
 
@@ -207,12 +207,15 @@ impl TextHead {
         let directory = Stream::read(r)?;
         let lengths = Stream::read(r)?;
         let text = Stream::read(r)?;
+        let lone_lengths = Stream::read(r)?;
+        let lone_text = Stream::read(r)?;
         let packed = Stream::read(r)?;
         let mask = r.varint()?;
         let digits = (0..9).filter(|i| mask >> i & 1 == 1).map(|i| Ok((i, Stream::read(r)?))).collect::<Result<_>>()?;
         let shapes = Shapes { listed, counts };
         let whole = WholeHead::read(r)?;
-        Ok(Self { shapes, form, codes, directory, lengths, text, packed, digits, whole })
+        let slots = SlotStreams { lengths, text, lone_lengths, lone_text, packed, digits };
+        Ok(Self { shapes, form, codes, directory, slots, whole })
     }
 
     /// The local shape of each value.
@@ -220,51 +223,26 @@ impl TextHead {
         read_codes(count, self.shapes.listed.len(), self.form, self.codes, pages, source)
     }
 
-    /// The slots of all shapes, checked against the streams that their values lie in.
-    pub(crate) fn directory(&self, slots_of: &[u8], pages: &Pages, source: &dyn Source) -> Result<Directory> {
-        let shapes = &self.shapes;
-        let directory = pages.stream(source, self.directory)?;
-        let (r, mut cursor) = (&mut Reader::new(&directory), SlotCursor::default());
-        let (mut slots, mut first_slot) = (Vec::new(), Vec::with_capacity(shapes.listed.len() + 1));
-        let mut whole = 0;
-        for (shape, count) in shapes.listed.iter().zip(&shapes.counts) {
-            first_slot.push(slots.len() as u32);
-            if *shape == WHOLE {
-                whole = *count as usize;
-                continue;
-            }
-            for _ in 0..slots_of.get(*shape as usize).copied().unwrap_or(0) {
-                slots.push(cursor.read(r, *count as usize)?);
-            }
-        }
-        first_slot.push(slots.len() as u32);
-        let (texts, packed_len, pool_lens) = cursor.totals();
-        let mut pools = [0; 9];
-        for (i, stream) in &self.digits {
-            if let Some(len) = pools.get_mut(*i) {
-                *len = stream.len;
-            }
-        }
-        if r.remaining() != 0 || self.packed.len != packed_len || pools != pool_lens {
-            return Err(damaged());
-        }
-        Ok(Directory { slots, first_slot, texts, whole })
+    /// The local shapes of some values.
+    pub(crate) fn few_codes(
+        &self,
+        count: usize,
+        wanted: &[usize],
+        pages: &Pages,
+        source: &dyn Source,
+    ) -> Result<Vec<u32>> {
+        few_codes(count, self.shapes.listed.len(), self.form, self.codes, wanted, pages, source)
     }
 
-    /// The variables of all slots.
-    pub(crate) fn variables(&self, slots_of: &[u8], pages: &Pages, source: &dyn Source) -> Result<Variables> {
-        let directory = self.directory(slots_of, pages, source)?;
-        let mut digits: [Vec<u8>; 9] = Default::default();
-        for (i, stream) in &self.digits {
-            if let Some(pool) = digits.get_mut(*i) {
-                *pool = pages.stream(source, *stream)?;
-            }
-        }
-        let packed = pages.stream(source, self.packed)?;
-        let text = pages.stream(source, self.text)?;
-        let text_starts = whole::starts(self.lengths, directory.texts, self.text, pages, source)?;
-        let (whole_starts, whole) = self.whole.open(directory.whole, pages, source)?.all()?;
-        Ok(Variables { directory, data: SlotData { digits, text_starts, text, packed }, whole_starts, whole })
+    /// The slots of all shapes.
+    pub(crate) fn directory(&self, slots_of: &[u8], pages: &Pages, source: &dyn Source) -> Result<Directory> {
+        let slots = |shape: &u32| match *shape {
+            WHOLE => 0,
+            shape => slots_of.get(shape as usize).copied().unwrap_or(0),
+        };
+        let Shapes { listed, counts } = &self.shapes;
+        let of_shapes = listed.iter().zip(counts).map(|(shape, count)| (*count, slots(shape))).collect();
+        Directory::read(pages.stream(source, self.directory)?, of_shapes)
     }
 }
 
@@ -288,33 +266,6 @@ impl Shapes {
     /// About the bytes that it takes in memory.
     pub(crate) fn memory(&self) -> usize {
         size_of::<Self>() + self.listed.len() * 8
-    }
-}
-
-/// The variables of a lane.
-pub(crate) struct Variables {
-    directory: Directory,
-    data: SlotData,
-    whole_starts: Vec<u32>,
-    whole: Vec<u8>,
-}
-
-impl Variables {
-    /// The slots of a local shape.
-    pub(crate) fn slots(&self, local: u32) -> &[Slot] {
-        self.directory.slots(local)
-    }
-
-    /// Appends variable `index` of a slot.
-    pub(crate) fn push(&self, slot: &Slot, index: usize, out: &mut Vec<u8>) {
-        self.data.push(slot, index, out);
-    }
-
-    /// The `index`-th text that is kept whole.
-    pub(crate) fn whole(&self, index: usize) -> &[u8] {
-        let start = self.whole_starts.get(index).map_or(0, |at| *at as usize);
-        let end = self.whole_starts.get(index + 1).map_or(0, |at| *at as usize);
-        self.whole.get(start..end).unwrap_or_default()
     }
 }
 

@@ -7,6 +7,7 @@
 //! * The batch has the streams, fields and shapes of the wanted rows, and no others.
 use super::block::{Arrivals, Seqs};
 use super::block_reader::{Block, BlockLane};
+use super::look::Variables;
 use super::reader::Segment;
 use crate::batch::{Batch, Column, Columns, LaneKind, Stream};
 use crate::codec::put_varint;
@@ -206,7 +207,13 @@ impl Thaw<'_> {
         let source = self.segment.source();
         let list = self.block.shapes(lane)?;
         let codes = self.block.codes(lane, source)?;
-        let variables = self.block.variables(lane, slots_of, source)?;
+        let (whole_starts, whole) = self.block.whole_texts(lane, list.whole(), source)?.all()?;
+        let whole = |rank: usize| {
+            let at = |rank: usize| whole_starts.get(rank).map_or(0, |at| *at as usize);
+            whole.get(at(rank)..at(rank + 1)).unwrap_or_default()
+        };
+        let directory = self.block.directory(lane, slots_of, source)?;
+        let variables = Variables::read(&mut self.block.words(lane, &directory, source)?, &directory)?;
         let mut next = vec![0usize; list.listed.len()];
         let mut wanted = taken.values.as_ref().map(|values| values.iter().copied().peekable());
         let mut out = Values::default();
@@ -219,13 +226,13 @@ impl Thaw<'_> {
             let shape = list.listed.get(*code as usize).copied().unwrap_or(WHOLE);
             out.values.extend_from_slice(&self.local(shape)?.to_le_bytes());
             if shape == WHOLE {
-                let text = variables.whole(rank);
+                let text = whole(rank);
                 put_varint(&mut out.lengths, text.len() as u64);
                 out.variables.extend_from_slice(text);
             } else {
                 for slot in variables.slots(*code) {
                     let start = out.variables.len();
-                    variables.push(slot, rank, &mut out.variables);
+                    slot.push(rank, &mut out.variables);
                     put_varint(&mut out.lengths, (out.variables.len() - start) as u64);
                 }
             }

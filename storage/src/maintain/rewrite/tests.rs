@@ -331,7 +331,7 @@ fn counts_by_service_read_no_column() {
     let mut sum = 0;
     for service in SERVICES {
         let search = Search { services: vec![service.into()], ..Search::default() };
-        let (count, stats) = engine.count_with_stats(&search).unwrap();
+        let (count, stats) = engine.count_with(&search, &crate::engine::Control::default()).unwrap();
         assert_eq!((stats.row_bytes, stats.code_bytes, stats.value_bytes, stats.blocks_read), (0, 0, 0, 0));
         assert!(count > 0);
         sum += count;

@@ -1,6 +1,9 @@
 //! Searches against a plain scan over the texts that were appended, and by what they read.
+mod bounds;
+mod columns;
+
 use crate::batch::BatchBuilder;
-use crate::engine::{Ack, Append, Engine, Options, Search};
+use crate::engine::{Ack, Append, Control, Engine, Options, Search};
 use crate::env::sim::SimEnv;
 use crate::record::Record;
 use crate::scan::ScanStats;
@@ -25,9 +28,20 @@ fn append(engine: &Engine, texts: &[String]) {
             builder.string("copy", text);
         }
         builder.int("n", i as i64 % 7);
+        builder.bool("odd", i % 2 == 1);
+        builder.string("trace", &trace(i));
         builder.commit_row();
     }
     engine.append(Append::new(builder.finish().unwrap(), Ack::Wal)).unwrap();
+}
+
+/// Hex digits, or a UUID, each of some rows.
+fn trace(i: usize) -> String {
+    let n = (i as u64 / 3).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    match i % 5 {
+        4 => format!("{:08x}-0000-4000-8000-{:012X}", n as u32, i).to_lowercase(),
+        _ => format!("{n:016x}{n:016x}"),
+    }
 }
 
 fn of_field(name: &str, test: Test) -> Search {
@@ -48,8 +62,9 @@ fn tests_of(text: &str) -> Vec<Test> {
 /// Every test against every field, as counts and as rows.
 fn compare(engine: &Engine, all: &[Record], wanted: &[String]) {
     for wanted in wanted {
-        for (name, test) in
-            ["_msg", "copy", "n"].into_iter().flat_map(|name| tests_of(wanted).into_iter().map(move |t| (name, t)))
+        for (name, test) in ["_msg", "copy", "n", "odd", "trace"]
+            .into_iter()
+            .flat_map(|name| tests_of(wanted).into_iter().map(move |t| (name, t)))
         {
             let expected: Vec<u64> =
                 all.iter().filter(|record| test.matches(record.get(name))).map(|record| record.seq).collect();
@@ -64,6 +79,32 @@ fn compare(engine: &Engine, all: &[Record], wanted: &[String]) {
     }
 }
 
+/// Whether a record passes, by its texts alone.
+fn passes(filter: &Filter, record: &Record) -> bool {
+    match filter {
+        Filter::All => true,
+        Filter::And(parts) => parts.iter().all(|part| passes(part, record)),
+        Filter::Or(parts) => parts.iter().any(|part| passes(part, record)),
+        Filter::Not(part) => !passes(part, record),
+        Filter::Field(name, test) => test.matches(record.get(name)),
+    }
+}
+
+/// Tests of several fields, combined, against each record's texts.
+fn compare_combined(engine: &Engine, all: &[Record], filters: &[Filter]) {
+    for filter in filters {
+        let mut expected: Vec<&Record> = all.iter().filter(|record| passes(filter, record)).collect();
+        expected.sort_by_key(|record| std::cmp::Reverse((record.time, record.seq)));
+        for (offset, limit) in [(0, usize::MAX), (0, 3), (2, 5)] {
+            let search = Search { filter: filter.clone(), offset, limit, ..Search::default() };
+            let found = engine.search(&search).unwrap();
+            assert!(found.iter().eq(expected.iter().copied().skip(offset).take(limit)), "{filter:?} {offset} {limit}");
+        }
+        let search = Search { filter: filter.clone(), ..Search::default() };
+        assert_eq!(engine.count(&search).unwrap(), expected.len() as u64, "{filter:?}");
+    }
+}
+
 fn everything(engine: &Engine) -> Vec<Record> {
     let mut all = Vec::new();
     engine.for_each(|record| all.push(record)).unwrap();
@@ -73,6 +114,10 @@ fn everything(engine: &Engine) -> Vec<Record> {
 
 /// Hot, sealed with and without the index, merged, and with no cache to speak of.
 fn compare_everywhere(texts: &[String], wanted: &[String]) {
+    compare_all(texts, wanted, &[]);
+}
+
+fn compare_all(texts: &[String], wanted: &[String], combined: &[Filter]) {
     for (straight, cache) in [(usize::MAX, 1 << 24), (0, 1 << 24), (0, 300)] {
         let env = SimEnv::new(7);
         let engine = open(&env, straight, cache);
@@ -86,9 +131,11 @@ fn compare_everywhere(texts: &[String], wanted: &[String]) {
         got.sort_unstable();
         assert_eq!(got, given);
         compare(&engine, &all, wanted);
+        compare_combined(&engine, &all, combined);
         engine.seal().unwrap();
         assert_eq!(everything(&engine), all);
         compare(&engine, &all, wanted);
+        compare_combined(&engine, &all, combined);
         for record in all.iter().step_by(7) {
             assert_eq!(engine.get(record.id()).unwrap().as_ref(), Some(record));
         }
@@ -143,11 +190,32 @@ proptest! {
         texts in prop::collection::vec(text(), 2..60),
         picks in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 8),
         other in word(),
+        shapes in prop::collection::vec((any::<u8>(), any::<u8>(), any::<u8>()), 6),
     ) {
         let mut asked: Vec<String> = picks.into_iter().map(|(i, a, b, how)| wanted(&texts, i, a, b, how)).collect();
         asked.push(other);
         asked.push(String::new());
-        compare_everywhere(&texts, &asked);
+        asked.push(trace(texts.len() / 2));
+        let combined: Vec<Filter> = shapes.iter().map(|(a, b, how)| combine(&asked, *a, *b, *how)).collect();
+        compare_all(&texts, &asked, &combined);
+    }
+}
+
+/// Two or three tests of texts that are asked for, put together in one of several ways.
+fn combine(asked: &[String], a: u8, b: u8, how: u8) -> Filter {
+    let test = |pick: u8| {
+        let tests = tests_of(&asked[usize::from(pick) % asked.len()]);
+        let field = ["_msg", "copy", "trace", "n", "odd"][usize::from(pick) % 5];
+        Filter::Field(field.into(), tests[usize::from(pick / 7) % tests.len()].clone())
+    };
+    let by_trace = Filter::Field("trace".into(), Test::exact(asked.last().unwrap()));
+    match how % 6 {
+        0 => Filter::And(vec![test(a), test(b)]),
+        1 => Filter::Or(vec![test(a), test(b)]),
+        2 => Filter::And(vec![test(a), Filter::Not(Box::new(test(b)))]),
+        3 => Filter::Or(vec![Filter::And(vec![test(a), by_trace]), test(b)]),
+        4 => Filter::And(vec![by_trace, Filter::Or(vec![test(a), Filter::Not(Box::new(test(b)))])]),
+        _ => Filter::Not(Box::new(Filter::Or(vec![test(a), Filter::And(vec![test(b), test(a ^ b)])]))),
     }
 }
 
@@ -325,6 +393,60 @@ fn lanes_of_every_form_are_searched_as_their_texts() {
     }
 }
 
+#[test]
+fn numbers_and_words_of_large_slots_are_compared_right() {
+    // Of one shape, so that slots are long: dates in digit planes, ragged digits, hex of two lengths, names.
+    let line = |i: usize| {
+        let n = i.wrapping_mul(2_654_435_761) % 100_003;
+        format!(
+            "20{:02}-0{}-1{} {:0w$} id {:x} by u{}x{} from x{}Nnection req of {:04}, {}",
+            14 + n % 2,
+            1 + n % 3,
+            n % 10,
+            n % 97,
+            n,
+            n % 7,
+            n % 11,
+            n % 13,
+            n % 4_001,
+            ["k3Ail", "M4il", "0x7f", "é5"][n % 4],
+            w = 2 + n % 3
+        )
+    };
+    let texts: Vec<String> = (0..2_600).map(line).collect();
+    let cut = |i: usize, from: usize, len: usize| -> String { texts[i].chars().skip(from).take(len).collect() };
+    let mut asked: Vec<String> = [
+        "2014-01-10",
+        "2015-03",
+        "2014-01-1",
+        "14-01",
+        "2016",
+        "2014-04",
+        "nnection req",
+        "x3Nnection",
+        "Nnection req of 4",
+        "u3x5",
+        "3x5 f",
+        "u9x5",
+        "ail",
+        "AIL",
+        "4il",
+        "7f",
+        "é",
+        "é5",
+        "k",
+        "o",
+        "00",
+        "0042",
+        "x",
+        "_",
+    ]
+    .map(str::to_string)
+    .into();
+    asked.extend([cut(7, 0, 16), cut(1_500, 8, 9), cut(2_599, 3, 30), cut(1_024, 20, 14), texts[1_025].clone()]);
+    compare_everywhere(&texts, &asked);
+}
+
 /// Texts over the limit of a shape, each with one rare word.
 fn plain(n: usize) -> Vec<String> {
     let rare = |i: usize| ["alder", "birch", "cedar", "maple"][i * 4 / n.max(1)];
@@ -332,7 +454,7 @@ fn plain(n: usize) -> Vec<String> {
 }
 
 fn count(engine: &Engine, name: &str, test: Test) -> (u64, ScanStats) {
-    engine.count_with_stats(&of_field(name, test)).unwrap()
+    engine.count_with(&of_field(name, test), &Control::default()).unwrap()
 }
 
 #[test]
@@ -410,7 +532,7 @@ fn words_over_a_large_shape_table_go_through_the_index() {
     assert_eq!((found, stats.texts_rebuilt), (1, 0), "{stats:?}");
     let (found, stats) = count(&engine, "_msg", Test::exact(&texts[1_233]));
     assert_eq!((found, stats.texts_rebuilt), (1, 0), "{stats:?}");
-    let (rows, stats) = engine.search_with_stats(&of_field("_msg", Test::phrase(&word, true))).unwrap();
+    let (rows, stats) = engine.search_with(&of_field("_msg", Test::phrase(&word, true)), &Control::default()).unwrap();
     assert_eq!(rows.len(), 1);
     assert!(stats.texts_rebuilt == 0 && stats.blocks_read == 1, "{stats:?}");
 }

@@ -1,0 +1,164 @@
+//! What the shapes of one table say about the tests of a filter, worked out once and kept for the next search.
+//!
+//! Invariants
+//! * An answer is kept with its test, and given to no other.
+//! * Counters say which way an answer was found, also where it was found for an earlier search.
+use super::align::{Hold, Ways, ways};
+use super::filter::{Filter, Test, Verdict};
+use super::needle::Needle;
+use super::part::{Part, SealedPart};
+use crate::error::{Error, Result};
+use crate::segment::{Kind, add};
+use crate::text::shape::WHOLE;
+use crate::text::table::ShapeTable;
+use rustc_hash::FxHashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, OnceLock};
+
+/// What the shapes of one table, and its groups of whole texts, say about a test.
+pub(crate) struct Answer {
+    test: Test,
+    verdicts: Vec<Verdict>,
+    /// For shapes where it depends on slots, and the test on several words, how it does.
+    ways: FxHashMap<u32, Vec<Vec<Hold>>>,
+    groups: Option<Vec<u32>>,
+    index_lookups: u64,
+    straight_scans: u64,
+}
+
+impl Answer {
+    fn new(test: &Test, shapes: usize) -> Self {
+        Self {
+            test: test.clone(),
+            verdicts: vec![Verdict::No; shapes],
+            ways: FxHashMap::default(),
+            groups: None,
+            index_lookups: 0,
+            straight_scans: 0,
+        }
+    }
+
+    /// What a shape says.
+    pub(crate) fn verdict(&self, shape: u32) -> Verdict {
+        self.verdicts.get(shape as usize).copied().unwrap_or(Verdict::Look)
+    }
+
+    /// The ways in which what is looked for can lie in the slots of a shape that said *look*, where it has several words.
+    pub(crate) fn ways(&self, shape: u32) -> Option<&[Vec<Hold>]> {
+        self.ways.get(&shape).map(Vec::as_slice)
+    }
+
+    /// The groups of whole texts that can have some that pass, ascending; nothing where no index knows.
+    pub(crate) fn groups(&self) -> Option<&[u32]> {
+        self.groups.as_deref()
+    }
+
+    fn ask(&mut self, shape: u32, shapes: &ShapeTable) {
+        let needle = self.test.needle().filter(|needle| shape != WHOLE && is_of_several_words(needle));
+        let verdict = match needle.map(|needle| ways(&needle, shapes.shape(shape))) {
+            None => self.test.verdict(shapes.key(shape), shapes.shape(shape)),
+            Some(Ways::All) => Verdict::Yes,
+            Some(Ways::Some(ways)) if ways.is_empty() => Verdict::No,
+            Some(Ways::Some(ways)) => {
+                self.ways.insert(shape, ways);
+                Verdict::Look
+            }
+        };
+        if let Some(slot) = self.verdicts.get_mut(shape as usize) {
+            *slot = verdict;
+        }
+    }
+
+    fn ask_all(&mut self, shapes: &ShapeTable) {
+        (0..shapes.len() as u32).for_each(|shape| self.ask(shape, shapes));
+        self.straight_scans += 1;
+    }
+
+    /// About the bytes that it takes in memory.
+    fn memory(&self) -> usize {
+        let ways = self.ways.values().flatten().map(|way| way.len() * size_of::<Hold>() + 48).sum::<usize>();
+        size_of::<Self>() + self.verdicts.len() + ways + self.groups.as_ref().map_or(0, |groups| groups.len() * 4)
+    }
+}
+
+fn is_of_several_words(needle: &Needle<'_>) -> bool {
+    !needle.text().is_empty() && !needle.is_in_one_word()
+}
+
+/// What one table answers to each test of a filter, worked out once.
+pub(crate) struct Verdicts {
+    of_tests: Vec<OnceLock<Arc<Answer>>>,
+}
+
+impl Verdicts {
+    pub(crate) fn new(filter: &Filter) -> Self {
+        Self { of_tests: (0..filter.tests()).map(|_| OnceLock::new()).collect() }
+    }
+
+    /// The answer to the test of a number.
+    pub(crate) fn of(&self, number: usize, test: &Test, part: &Part<'_>) -> Result<&Answer> {
+        let known = self.of_tests.get(number).ok_or_else(|| Error::invalid("BUG: a test without a number"))?;
+        if let Some(answer) = known.get() {
+            return Ok(answer);
+        }
+        let found = match part {
+            Part::Hot(_) => {
+                let mut answer = Answer::new(test, part.shapes().len());
+                answer.ask_all(part.shapes());
+                Arc::new(answer)
+            }
+            Part::Sealed(sealed) => kept(sealed, test)?,
+        };
+        let counters = part.counters();
+        Ok(known.get_or_init(|| {
+            add(&counters.index_lookups, found.index_lookups);
+            add(&counters.straight_scans, found.straight_scans);
+            found
+        }))
+    }
+}
+
+/// The answer of a segment, which may know it from an earlier search.
+fn kept(sealed: &SealedPart<'_>, test: &Test) -> Result<Arc<Answer>> {
+    let mut hasher = DefaultHasher::new();
+    test.hash(&mut hasher);
+    let load = || {
+        let answer = answer(sealed, test)?;
+        let bytes = answer.memory();
+        Ok((answer, bytes))
+    };
+    let known: Arc<Answer> = sealed.segment.known(hasher.finish(), load)?;
+    if known.test == *test { Ok(known) } else { answer(sealed, test).map(Arc::new) }
+}
+
+/// Asks the index where it is worth it, and all shapes one by one where it is not.
+fn answer(sealed: &SealedPart<'_>, test: &Test) -> Result<Answer> {
+    let shapes = sealed.shapes;
+    let mut answer = Answer::new(test, shapes.len());
+    let query = test.index_query();
+    let has_groups = sealed.segment.footer.blocks.iter().any(|block| !block.groups.is_empty());
+    let asks_shapes = test.needle().is_some() && sealed.segment.asks_index();
+    let index = match &query {
+        Some(_) if has_groups || asks_shapes => Some(sealed.segment.index(&sealed.source(Kind::Heads))?),
+        _ => None,
+    };
+    let (Some(index), Some(query)) = (index, query) else {
+        answer.ask_all(shapes);
+        return Ok(answer);
+    };
+    if asks_shapes {
+        answer.index_lookups += 1;
+        let found = index.shapes(&query)?;
+        for shape in [WHOLE].iter().chain(&found.check).chain(&found.look) {
+            answer.ask(*shape, shapes);
+        }
+    } else {
+        answer.ask_all(shapes);
+    }
+    // An index that had to be built again has none.
+    if index.group_count() == sealed.segment.group_count() && has_groups {
+        answer.index_lookups += 1;
+        answer.groups = Some(index.groups(&query)?);
+    }
+    Ok(answer)
+}

@@ -1,0 +1,357 @@
+//! Blocks as columns: what counts, groups and sorts are made of, without a record or a message being put together.
+//!
+//! A [`View`] is one batch or one block with the rows of it that passed. Its columns have a value for each of these rows, or
+//! for those that have one; a text column gives the shape of each value as a number, and a text only where it is asked for.
+//! Numbers of shapes and streams mean something within one [`View::table`] only.
+//!
+//! Invariants
+//! * Nothing of a column is read before it is asked for, and nothing of it is kept.
+//! * Values lie in the order of the rows; what a column gives is what the records of these rows have.
+use super::crew::Flow;
+use super::part::{FEW, Part, PartLane};
+use super::records::{put_together, values_of};
+use super::{Place, Search, Snapshot, Tables};
+use crate::batch::LaneKind;
+use crate::error::Result;
+use crate::record::{FieldPath, Record, RecordId, ValueKind};
+use crate::segment::{Counters, Kind, add};
+use crate::text::shape::WHOLE;
+
+/// The rows of a batch or a block that passed a search.
+pub struct View<'a> {
+    part: &'a Part<'a>,
+    rows: Vec<usize>,
+    table: Table,
+}
+
+/// What numbers of shapes and streams belong to: a generation of rows that are not sealed, or a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Rows that are not sealed: shapes are numbered by generation.
+    Hot(usize),
+    /// A segment, by its place among those that are searched.
+    Sealed(usize),
+}
+
+/// A field in one of its types, in one view.
+#[derive(Clone, Copy)]
+pub struct Lane<'a> {
+    lane: PartLane<'a>,
+}
+
+impl<'a> Lane<'a> {
+    /// The field.
+    pub fn field(self) -> &'a FieldPath {
+        self.lane.field()
+    }
+
+    /// What its values are in JSON.
+    pub fn kind(self) -> ValueKind {
+        self.lane.kind().value_kind()
+    }
+
+    /// Appends the text of one of its values where these are [`Values::Bytes`].
+    pub fn push_text(self, bytes: &[u8], out: &mut Vec<u8>) {
+        self.lane.kind().push_text(bytes, out);
+    }
+}
+
+/// The values of a lane, and which of the view's rows have one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// For each value the place of its row among the view's, ascending; nothing where each row has one.
+    pub rows: Option<Vec<u32>>,
+    /// The values.
+    pub values: Values,
+}
+
+/// Values of one type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// Null, so many times. Its text is empty.
+    Null(usize),
+    /// Integers.
+    Ints(Vec<i64>),
+    /// Booleans.
+    Bools(Vec<bool>),
+    /// Hex digits or UUIDs as bytes, so many each, one after another.
+    Bytes {
+        /// Bytes of each.
+        width: usize,
+        /// All of them.
+        bytes: Vec<u8>,
+    },
+    /// The shape of each text, by its table's numbers; 0 for texts that are kept whole.
+    Shapes(Vec<u32>),
+    /// Texts of which there are few different ones.
+    Listed {
+        /// The different texts, ascending.
+        texts: Vec<String>,
+        /// Which of them each is.
+        places: Vec<u32>,
+    },
+    /// So many decimals or times, whose texts are put together where they are asked for ([`View::texts`]).
+    Spelled(usize),
+}
+
+impl Values {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Null(count) => *count,
+            Self::Ints(values) => values.len(),
+            Self::Bools(values) => values.len(),
+            Self::Bytes { width, bytes } => bytes.len().checked_div(*width).unwrap_or(0),
+            Self::Shapes(values) => values.len(),
+            Self::Listed { places, .. } => places.len(),
+            Self::Spelled(count) => *count,
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<'a> View<'a> {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is none; no such view is given.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Whether all rows of the batch or block are here.
+    pub fn is_whole(&self) -> bool {
+        self.rows.len() == self.part.rows()
+    }
+
+    /// What its numbers of shapes and streams belong to.
+    pub fn table(&self) -> Table {
+        self.table
+    }
+
+    /// The event time of each row.
+    pub fn times(&self) -> Result<Vec<i64>> {
+        self.part.few_times(&self.rows)
+    }
+
+    /// The sequence number of each row.
+    pub fn seqs(&self) -> Result<Vec<u64>> {
+        self.part.few_seqs(&self.rows)
+    }
+
+    /// The id of each row.
+    pub fn ids(&self) -> Result<Vec<RecordId>> {
+        let rows = self.times()?.into_iter().zip(self.seqs()?);
+        Ok(rows.map(|(time, seq)| RecordId::new(time, self.part.epoch(), seq)).collect())
+    }
+
+    /// The stream of each row.
+    pub fn streams(&self) -> Result<Vec<u32>> {
+        let streams = self.part.streams()?;
+        Ok(self.rows.iter().map(|row| streams.get(*row).copied().unwrap_or(0)).collect())
+    }
+
+    /// The service of a stream.
+    pub fn service(&self, stream: u32) -> &'a str {
+        self.part.service(stream)
+    }
+
+    /// All lanes, in the order of their fields. Two types of one field are two lanes, and no row has a value in both.
+    pub fn lanes(&self) -> Vec<Lane<'a>> {
+        self.part.lanes().into_iter().map(|lane| Lane { lane }).collect()
+    }
+
+    /// The lanes whose field has this flat name, in their order. Where a row has a value in several, the last counts.
+    pub fn lanes_of(&self, name: &str) -> Vec<Lane<'a>> {
+        self.lanes().into_iter().filter(|lane| &*lane.field().name == name).collect()
+    }
+
+    /// Values of a lane that the view's rows have: their places in the lane, and in the view.
+    fn values_in(&self, lane: Lane<'a>) -> Result<(Vec<usize>, Option<Vec<u32>>)> {
+        let presence = self.part.presence(lane.lane)?;
+        let (values, places) = values_of(&self.rows, presence.as_deref(), lane.lane.count());
+        let is_full = places.len() == self.rows.len();
+        Ok((values, (!is_full).then(|| places.into_iter().map(|place| place as u32).collect())))
+    }
+
+    /// The values of a lane.
+    pub fn column(&self, lane: Lane<'a>) -> Result<Column> {
+        let (wanted, rows) = self.values_in(lane)?;
+        let kind = lane.lane.kind();
+        let values = match kind {
+            LaneKind::Null => Values::Null(wanted.len()),
+            kind if kind.is_text() => self.part.texts_of(lane.lane, &wanted)?,
+            LaneKind::Int => Values::Ints(self.part.ints_of(lane.lane, &wanted)?),
+            LaneKind::Bool => {
+                Values::Bools(self.part.ints_of(lane.lane, &wanted)?.into_iter().map(|value| value == 1).collect())
+            }
+            _ => Values::Bytes {
+                width: kind.width().unwrap_or(1),
+                bytes: self.part.bytes_of(lane.lane, kind.width().unwrap_or(1), &wanted)?,
+            },
+        };
+        Ok(Column { rows, values })
+    }
+
+    /// Calls `found` with the text of values of a lane and which value it is, counted as in [`Self::column`]: of all, or of
+    /// those that are wanted, which ascend. Only what these take is read.
+    pub fn texts(&self, lane: Lane<'a>, wanted: Option<&[usize]>, found: &mut dyn FnMut(usize, &str)) -> Result<()> {
+        let (values, _) = self.values_in(lane)?;
+        let chosen: Vec<usize> = match wanted {
+            None => (0..values.len()).collect(),
+            Some(wanted) => wanted.iter().copied().filter(|value| *value < values.len()).collect(),
+        };
+        let in_lane: Vec<usize> = chosen.iter().filter_map(|value| values.get(*value).copied()).collect();
+        let mut chosen = chosen.into_iter();
+        self.part.texts(lane.lane, Some(&in_lane), &mut |_, text| {
+            if let Some(value) = chosen.next() {
+                found(value, &String::from_utf8_lossy(text));
+            }
+        })
+    }
+
+    /// A shape of the view's table, as it is shown to people: its literal text with `<*>` for each variable. Nothing for
+    /// texts that are kept whole.
+    pub fn shape(&self, number: u32) -> Option<String> {
+        (number != WHOLE).then(|| self.part.shapes().shape(number).display())
+    }
+
+    /// A text of this shape that has no variables; nothing where it has some, or texts are kept whole.
+    pub fn literal(&self, number: u32) -> Option<&'a str> {
+        let shape = self.part.shapes().shape(number);
+        (number != WHOLE && shape.slots() == 0).then(|| shape.literal())
+    }
+
+    /// Whole records: of all rows, or of those at the places that are given, which ascend.
+    pub fn records(&self, wanted: Option<&[usize]>) -> Result<Vec<Record>> {
+        let chosen: Vec<usize> = match wanted {
+            None => self.rows.clone(),
+            Some(wanted) => wanted.iter().filter_map(|place| self.rows.get(*place).copied()).collect(),
+        };
+        let (times, seqs) = (self.part.few_times(&chosen)?, self.part.few_seqs(&chosen)?);
+        put_together(self.part, &chosen, &times, &seqs)
+    }
+}
+
+impl Snapshot {
+    /// Folds all views of a search, newest first and several at once, and gives what each thread has made.
+    pub(crate) fn fold<S: Send>(
+        &self,
+        search: &Search,
+        counters: &Counters,
+        fresh: &(dyn Fn() -> S + Sync),
+        fold: &(dyn Fn(&mut S, &View<'_>) -> Result<()> + Sync),
+    ) -> Result<Vec<S>> {
+        let (tables, spots) = (Tables::new(self, &search.filter), self.spots(search)?);
+        add(&counters.blocks_considered, spots.len() as u64);
+        let look = |state: &mut S, number: usize| {
+            let Some(spot) = spots.get(number) else { return Ok(Flow::Break(())) };
+            self.with_part(spot.place, counters, |part| {
+                let set = self.select(search, spot, part, tables.of(spot.place))?;
+                if set.is_empty() {
+                    return Ok(());
+                }
+                add(&counters.blocks_read, 1);
+                let table = match spot.place {
+                    Place::Hot(generation, _) => Table::Hot(generation),
+                    Place::Sealed(segment, _) => Table::Sealed(segment),
+                };
+                fold(state, &View { part, rows: set.iter().collect(), table })
+            })?;
+            Ok(Flow::Continue(()))
+        };
+        self.crew.work(spots.len(), 1, fresh, &look)
+    }
+}
+
+impl<'a> Part<'a> {
+    /// Some values of a lane of integers or booleans.
+    fn ints_of(&self, lane: PartLane<'a>, wanted: &[usize]) -> Result<Vec<i64>> {
+        match (self, lane) {
+            (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) => {
+                let source = sealed.source(Kind::Values);
+                if wanted.len() < FEW {
+                    return sealed.block.few_ints(lane, wanted, &source);
+                }
+                let all = sealed.block.ints(lane, &source)?;
+                if wanted.len() == all.len() {
+                    return Ok(all);
+                }
+                Ok(wanted.iter().map(|value| all.get(*value).copied().unwrap_or(0)).collect())
+            }
+            (_, PartLane::Hot(view, _)) if view.kind == LaneKind::Bool => {
+                Ok(wanted.iter().map(|value| i64::from(view.fixed(*value) == [1])).collect())
+            }
+            (_, PartLane::Hot(view, _)) => Ok(wanted.iter().map(|value| view.int(*value)).collect()),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Some values of a lane of bytes, one after another.
+    fn bytes_of(&self, lane: PartLane<'a>, width: usize, wanted: &[usize]) -> Result<Vec<u8>> {
+        match (self, lane) {
+            (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) => {
+                let source = sealed.source(Kind::Values);
+                if wanted.len() < FEW {
+                    return sealed.block.few_fixed(lane, wanted, &source);
+                }
+                let all = sealed.block.fixed(lane, &source)?;
+                if wanted.len() * width == all.len() {
+                    return Ok(all);
+                }
+                let value = |value: &usize| all.get(value * width..(value + 1) * width).unwrap_or_default();
+                Ok(wanted.iter().flat_map(value).copied().collect())
+            }
+            (_, PartLane::Hot(view, _)) => Ok(wanted.iter().flat_map(|value| view.fixed(*value)).copied().collect()),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Some values of a lane of texts, in the form that it has them in.
+    fn texts_of(&self, lane: PartLane<'a>, wanted: &[usize]) -> Result<Values> {
+        let (Self::Sealed(sealed), PartLane::Sealed { lane: listed, .. }) = (self, lane) else {
+            return Ok(Values::Shapes(self.shapes_of(lane, wanted)?));
+        };
+        if listed.is_listed() {
+            let places = sealed.block.few_codes(listed, wanted, &sealed.source(Kind::Codes))?;
+            let texts = sealed.block.listed(listed, &sealed.source(Kind::Values))?.texts;
+            let texts = texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect();
+            return Ok(Values::Listed { texts, places });
+        }
+        if lane.is_text() {
+            Ok(Values::Shapes(self.shapes_of(lane, wanted)?))
+        } else {
+            Ok(Values::Spelled(wanted.len()))
+        }
+    }
+
+    /// The shapes of some values of a text lane, by the table's numbers.
+    fn shapes_of(&self, lane: PartLane<'a>, wanted: &[usize]) -> Result<Vec<u32>> {
+        match (self, lane) {
+            (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) => {
+                let list = sealed.list(lane)?;
+                let shape = |code: &u32| list.listed.get(*code as usize).copied().unwrap_or(WHOLE);
+                if let [only] = *list.listed {
+                    return Ok(vec![only; wanted.len()]);
+                }
+                let source = sealed.source(Kind::Codes);
+                if wanted.len() < FEW {
+                    return Ok(sealed.block.few_codes(lane, wanted, &source)?.iter().map(shape).collect());
+                }
+                let codes = sealed.block.codes(lane, &source)?;
+                Ok(wanted.iter().map(|value| codes.get(*value).map_or(WHOLE, shape)).collect())
+            }
+            (Self::Hot(hot), PartLane::Hot(view, _)) => {
+                let shape = |value: &usize| hot.batch.shape_map.get(usize::from(view.shape(*value))).copied();
+                Ok(wanted.iter().map(|value| shape(value).unwrap_or(WHOLE)).collect())
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Searches: the newest rows that pass, how many do, and single rows by their number.
+//!
+//! Invariants
+//! * Rows come newest first by event time, ties by sequence number.
+//! * A search ends early only when no part that is left can hold a newer row than those it has.
+use super::crew::Flow;
+use super::evaluate::count;
+use super::filter::Filter;
+use super::records::{materialise, put_together};
+use super::rows::RowSet;
+use super::{Place, Search, Snapshot, Spot, Tables, served};
+use crate::error::Result;
+use crate::record::{Record, RecordId};
+use crate::segment::{Counters, add};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Parts that a search for the newest rows looks at before others help.
+const ALONE: usize = 2;
+/// Records that are put together at once where all are gone through.
+const PIECE_ROWS: usize = 4_096;
+/// About the bytes that a record takes beside its texts, and each of its fields.
+const RECORD_BYTES: usize = 96;
+const FIELD_BYTES: usize = 96;
+
+/// A row and where it is: first by what rows are ordered by.
+type Found = (i64, u64, Place, usize);
+
+/// The newest rows so far, in no order.
+struct Newest {
+    wanted: usize,
+    rows: Vec<Found>,
+    /// Once there are enough: none that is older is wanted.
+    oldest: Option<(i64, u64)>,
+}
+
+impl Newest {
+    /// Whether a row of this time could still be among them.
+    fn may_take(&self, time: i64) -> bool {
+        self.oldest.is_none_or(|(oldest, _)| time >= oldest)
+    }
+
+    fn put(&mut self, row: Found, counters: &Counters) -> Result<()> {
+        if self.oldest.is_some_and(|oldest| (row.0, row.1) <= oldest) {
+            return Ok(());
+        }
+        counters.budget.hold(size_of::<Found>())?;
+        self.rows.push(row);
+        if self.rows.len() >= self.wanted.saturating_mul(2) {
+            self.cut(counters);
+        }
+        Ok(())
+    }
+
+    /// Leaves as many as are wanted, the newest.
+    fn cut(&mut self, counters: &Counters) {
+        let Some(surplus) = self.rows.len().checked_sub(self.wanted).filter(|_| self.wanted > 0) else { return };
+        if surplus > 0 {
+            self.rows.select_nth_unstable_by(self.wanted - 1, |a, b| (b.0, b.1).cmp(&(a.0, a.1)));
+            self.rows.truncate(self.wanted);
+            counters.budget.release(surplus * size_of::<Found>());
+        }
+        self.oldest = self.rows.iter().map(|row| (row.0, row.1)).min();
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Snapshot {
+    /// The newest rows that pass.
+    pub(crate) fn search(&self, search: &Search, counters: &Counters) -> Result<Vec<Record>> {
+        let wanted = search.offset.saturating_add(search.limit);
+        if wanted == 0 {
+            return Ok(Vec::new());
+        }
+        let (tables, spots) = (Tables::new(self, &search.filter), self.spots(search)?);
+        add(&counters.blocks_considered, spots.len() as u64);
+        let newest = Mutex::new(Newest { wanted, rows: Vec::new(), oldest: None });
+        let look = |(): &mut (), number: usize| {
+            let Some(spot) = spots.get(number) else { return Ok(Flow::Break(())) };
+            let enough = {
+                let mut newest = locked(&newest);
+                if newest.oldest.is_none() && newest.rows.len() >= wanted {
+                    newest.cut(counters);
+                }
+                !newest.may_take(spot.time_max)
+            };
+            // Those after it are no newer.
+            if enough {
+                return Ok(Flow::Break(()));
+            }
+            self.look(search, spot, &tables, &newest, counters).map(Flow::Continue)
+        };
+        self.crew.work(spots.len(), ALONE, &|| (), &look)?;
+        let mut newest = newest.into_inner().unwrap_or_else(PoisonError::into_inner);
+        newest.cut(counters);
+        newest.rows.sort_unstable_by(|a, b| b.cmp(a));
+        newest.rows.drain(..search.offset.min(newest.rows.len()));
+        self.records(&newest.rows, counters)
+    }
+
+    /// Adds the rows of a part that pass.
+    fn look(
+        &self,
+        search: &Search,
+        spot: &Spot,
+        tables: &Tables,
+        newest: &Mutex<Newest>,
+        counters: &Counters,
+    ) -> Result<()> {
+        let looked = self.with_part(spot.place, counters, |part| {
+            let set = self.select(search, spot, part, tables.of(spot.place))?;
+            if set.is_empty() {
+                return Ok(());
+            }
+            add(&counters.blocks_read, 1);
+            let rows: Vec<usize> = set.iter().collect();
+            let (times, seqs) = (part.few_times(&rows)?, part.few_seqs(&rows)?);
+            let mut newest = locked(newest);
+            for ((row, time), seq) in rows.into_iter().zip(times).zip(seqs).rev() {
+                newest.put((time, seq, spot.place, row), counters)?;
+            }
+            Ok(())
+        });
+        looked.map(drop)
+    }
+
+    /// How many rows pass.
+    pub(crate) fn count(&self, search: &Search, counters: &Counters) -> Result<u64> {
+        let (tables, spots) = (Tables::new(self, &search.filter), self.spots(search)?);
+        add(&counters.blocks_considered, spots.len() as u64);
+        let look = |total: &mut u64, number: usize| {
+            let Some(spot) = spots.get(number) else { return Ok(Flow::Break(())) };
+            *total += self.count_in(search, spot, &tables, counters)?;
+            Ok(Flow::Continue(()))
+        };
+        Ok(self.crew.work(spots.len(), 1, &|| 0, &look)?.into_iter().sum())
+    }
+
+    fn count_in(&self, search: &Search, spot: &Spot, tables: &Tables, counters: &Counters) -> Result<u64> {
+        let (place, verdicts) = (spot.place, tables.of(spot.place));
+        let counted = self.with_part(place, counters, |part| {
+            if spot.among.is_none() && self.is_within(search, place) && !self.may_hide(place, part) {
+                let served = served(search, part);
+                if let Some(served) = served.filter(|n| *n == 0 || matches!(search.filter, Filter::All)) {
+                    return Ok(served);
+                }
+                if served == Some(part.rows() as u64)
+                    && let Some(counted) = count(part, &search.filter, verdicts)?
+                {
+                    return Ok(counted);
+                }
+            }
+            add(&counters.blocks_read, 1);
+            Ok(self.select(search, spot, part, verdicts)?.len() as u64)
+        });
+        Ok(counted?.unwrap_or(0))
+    }
+
+    /// Calls `found` with every row there is, part by part.
+    pub(crate) fn for_each(&self, counters: &Counters, found: &mut dyn FnMut(Record)) -> Result<()> {
+        for spot in self.spots(&Search::default())? {
+            // Not all of a block at once: its rows can take a hundred times what its pages do.
+            let (mut from, mut rows) = (0, usize::MAX);
+            while from < rows {
+                let piece = self.with_part(spot.place, counters, |part| {
+                    let listed: Vec<usize> = (from..part.rows().min(from + PIECE_ROWS)).collect();
+                    let mut set = RowSet::of(part.rows(), &listed);
+                    self.take_out_hidden(spot.place, part, &mut set)?;
+                    materialise(part, &set)?.into_iter().for_each(&mut *found);
+                    Ok(part.rows())
+                })?;
+                rows = piece.unwrap_or(0);
+                from += PIECE_ROWS;
+            }
+        }
+        Ok(())
+    }
+
+    /// The row with this id, if it is there.
+    pub(crate) fn by_id(&self, id: RecordId, counters: &Counters) -> Result<Option<Record>> {
+        let (epoch, seq) = (id.epoch(), id.seq());
+        let mut places = Vec::new();
+        for (g, generation) in self.generations.iter().enumerate() {
+            for (b, batch) in generation.batches.iter().enumerate() {
+                let own = batch.first_seq..batch.first_seq + batch.batch.rows() as u64;
+                if epoch == self.epoch && own.contains(&seq) {
+                    places.push(Place::Hot(g, b));
+                }
+            }
+        }
+        let millis = |time: i64| RecordId::new(time, epoch, seq).millis();
+        for (s, segment) in self.segments.iter().enumerate() {
+            for (b, block) in segment.footer.blocks.iter().enumerate() {
+                let is_near = (millis(block.time_min)..=millis(block.time_max)).contains(&id.millis());
+                if block.epoch == epoch && (block.first_seq..=block.last_seq).contains(&seq) && is_near {
+                    places.push(Place::Sealed(s, b));
+                }
+            }
+        }
+        for place in places {
+            let found = self.with_part(place, counters, |part| {
+                let Some(row) = part.row_of(seq)? else { return Ok(None) };
+                let mut set = RowSet::of(part.rows(), &[row]);
+                self.take_out_hidden(place, part, &mut set)?;
+                Ok(materialise(part, &set)?.pop())
+            })?;
+            if let Some(Some(record)) = found {
+                return Ok(Some(record).filter(|record| record.id() == id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Records in the given order, each part read once.
+    fn records(&self, found: &[Found], counters: &Counters) -> Result<Vec<Record>> {
+        let mut by_place: BTreeMap<Place, Vec<(usize, usize)>> = BTreeMap::new();
+        for (at, (.., place, row)) in found.iter().enumerate() {
+            by_place.entry(*place).or_default().push((*row, at));
+        }
+        let mut by_place: Vec<(Place, Vec<(usize, usize)>)> = by_place.into_iter().collect();
+        by_place.iter_mut().for_each(|(_, rows)| rows.sort_unstable());
+        let make = |made: &mut Vec<(usize, Record)>, number: usize| {
+            let Some((place, rows)) = by_place.get(number) else { return Ok(Flow::Break(())) };
+            // In pieces, so that what is kept is counted before there is more.
+            for piece in rows.chunks(PIECE_ROWS) {
+                self.with_part(*place, counters, |part| {
+                    let listed: Vec<usize> = piece.iter().map(|(row, _)| *row).collect();
+                    let known = || piece.iter().filter_map(|(_, at)| found.get(*at));
+                    let (times, seqs): (Vec<i64>, Vec<u64>) = known().map(|(time, seq, ..)| (*time, *seq)).unzip();
+                    let records = put_together(part, &listed, &times, &seqs)?;
+                    counters.budget.hold(records.iter().map(memory).sum())?;
+                    made.extend(piece.iter().map(|(_, at)| *at).zip(records));
+                    Ok(())
+                })?;
+            }
+            Ok(Flow::Continue(()))
+        };
+        let made = self.crew.work(by_place.len(), ALONE, &Vec::new, &make)?;
+        let mut made: Vec<(usize, Record)> = made.into_iter().flatten().collect();
+        made.sort_unstable_by_key(|(at, _)| *at);
+        Ok(made.into_iter().map(|(_, record)| record).collect())
+    }
+}
+
+/// About the bytes that a record takes.
+fn memory(record: &Record) -> usize {
+    RECORD_BYTES + record.fields.iter().map(|(_, value)| FIELD_BYTES + value.text.len()).sum::<usize>()
+}
