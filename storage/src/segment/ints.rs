@@ -465,8 +465,11 @@ impl IntHead {
     /// from the first on to the last of them.
     pub(crate) fn pick(&self, count: usize, wanted: &[usize], pages: &Pages, source: &dyn Source) -> Result<Vec<i64>> {
         let mut picked = Vec::with_capacity(wanted.len());
+        let is_sparse = wanted.len() < count / SPARSE;
         match self {
-            Self::Packed { scale, low, width, data } if *width <= 64 && data.len == packed_bytes(count, *width) => {
+            Self::Packed { scale, low, width, data }
+                if is_sparse && *width <= 64 && data.len == packed_bytes(count, *width) =>
+            {
                 let mut cache = PageCache::new(pages, source);
                 for value in wanted {
                     let (bit, width) = (value * *width as usize, *width as usize);
@@ -475,11 +478,11 @@ impl IntHead {
                     picked.push(low.wrapping_add(code.wrapping_mul(*scale) as i64));
                 }
             }
-            Self::Codes { form, values, data } => {
+            Self::Codes { form, values, data } if is_sparse => {
                 let codes = few_codes(count, values.len(), *form, *data, wanted, pages, source)?;
                 picked.extend(codes.iter().map(|code| values.get(*code as usize).copied().unwrap_or_default()));
             }
-            Self::Steps { marks, .. } | Self::StepBytes { marks, .. } if wanted.len() < count / SPARSE => {
+            Self::Steps { marks, .. } | Self::StepBytes { marks, .. } if is_sparse => {
                 let chunk_of = |value: usize| (value / MARK_EACH).min(marks.len());
                 let (mut cache, mut left) = (PageCache::new(pages, source), wanted.iter().peekable());
                 while let Some(next) = left.peek() {
