@@ -19,5 +19,7 @@ mod ingest;
 mod kills;
 // What surrounds every request.
 mod protocol;
+// LogsQL over JSON lines.
+mod query;
 // Search, by id, services.
 mod reads;

@@ -4,6 +4,7 @@
 mod bench;
 mod check;
 mod kill;
+mod query;
 mod serve;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -33,6 +34,9 @@ enum Command {
     /// Run the server.
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(ServeArgs),
+    /// Run a LogsQL query over JSON lines, without a server; or check one.
+    #[command(after_help = QUERY_EXAMPLES)]
+    Query(QueryArgs),
     /// Check a data directory that no server has open.
     Check(CheckArgs),
     /// Measure the engine, or have it killed.
@@ -59,6 +63,25 @@ struct ServeArgs {
     /// Let everybody in; on a loopback address only
     #[arg(long)]
     no_auth: bool,
+}
+
+const QUERY_EXAMPLES: &str = "Examples:
+  logyard query --from app.jsonl 'level:ERROR | stats by (service) count() errors'
+  kubectl logs web | logyard query --from - '\"connection reset\" | sort by (_time) desc | limit 10'
+  logyard query --check 'level:ERROR | stats by (service'
+      exit 0 where the query is right, or the fault with a caret under it";
+
+#[derive(Args)]
+struct QueryArgs {
+    /// The query, in LogsQL
+    #[arg(value_name = "LOGSQL", allow_hyphen_values = true)]
+    query: String,
+    /// JSON lines to ask; - is standard input
+    #[arg(long, value_name = "FILE|-", required_unless_present = "check", allow_hyphen_values = true)]
+    from: Option<PathBuf>,
+    /// Only say whether the query is right
+    #[arg(long, conflicts_with = "from")]
+    check: bool,
 }
 
 #[derive(Args)]
@@ -153,6 +176,7 @@ impl<E: std::error::Error> From<E> for Failure {
 pub(crate) fn run() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
+        Command::Query(args) => query::run(&args),
         Command::Check(args) => check::run(args),
         Command::Bench(Bench::Engine(args)) => bench::run(&args),
         Command::Bench(Bench::Kill(args)) => kill::run(&args),

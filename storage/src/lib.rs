@@ -14,6 +14,7 @@ pub mod options;
 mod payload;
 pub use payload::Effect;
 pub mod planted;
+pub mod query;
 pub mod record;
 pub mod retention;
 pub mod scan;

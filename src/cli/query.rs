@@ -1,0 +1,69 @@
+//! `logyard query`: LogsQL over JSON lines, and its check.
+//!
+//! Invariant: what goes to standard output is rows, one JSON object a line; everything else goes to standard error.
+use super::{Failure, QueryArgs};
+use logyard_storage::error::Error;
+use logyard_storage::query::{Block, Clock, Context, Flow, Memory, Query, Rows, Stop, parse, run as run_query};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What the rows that wait in pipes may take.
+const MEMORY_BYTES_MAX: usize = 1 << 30;
+
+/// Runs or checks a query.
+pub(super) fn run(args: &QueryArgs) -> Result<(), Failure> {
+    let query = parse(&args.query).map_err(|fault| Failure::Failed(format!("\n{}", fault.drawn(&args.query))))?;
+    match &args.from {
+        Some(from) => answer(&query, from),
+        None => Ok(()),
+    }
+}
+
+fn answer(query: &Query, from: &Path) -> Result<(), Failure> {
+    let rows = if from == Path::new("-") {
+        read(io::stdin().lock(), "standard input")?
+    } else {
+        let file = File::open(from).map_err(|e| Failure::Failed(format!("cannot open {}: {e}", from.display())))?;
+        read(BufReader::new(file), &from.display().to_string())?
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let clock = Clock { now: i64::try_from(now.as_nanos()).unwrap_or(i64::MAX), zone: 0 };
+    let context = Context::new(&rows, clock, Memory::new(MEMORY_BYTES_MAX), Stop::default());
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut closed = false;
+    let answered = run_query(query, &context, &mut |block: Block| match write(&mut out, &block) {
+        Ok(()) => Ok(Flow::More),
+        // Whoever reads has enough.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {
+            closed = true;
+            Ok(Flow::Enough)
+        }
+        Err(e) => Err(cannot_write(e)),
+    });
+    answered?;
+    match out.flush() {
+        Err(e) if !closed && e.kind() != io::ErrorKind::BrokenPipe => Err(cannot_write(e).into()),
+        _ => Ok(()),
+    }
+}
+
+fn cannot_write(e: io::Error) -> Error {
+    Error::io("write", &PathBuf::from("standard output"), e)
+}
+
+fn write(out: &mut impl Write, block: &Block) -> io::Result<()> {
+    (0..block.rows()).try_for_each(|row| writeln!(out, "{}", block.row_json(row)))
+}
+
+fn read(input: impl BufRead, name: &str) -> Result<Rows, Failure> {
+    let mut rows = Rows::default();
+    for (number, line) in (1..).zip(input.lines()) {
+        let line = line.map_err(|e| Failure::Failed(format!("cannot read line {number} of {name}: {e}")))?;
+        if !line.trim().is_empty() && !rows.push_json(&line) {
+            return Err(Failure::Failed(format!("line {number} of {name} is no JSON object")));
+        }
+    }
+    Ok(rows.ended())
+}

@@ -1,0 +1,341 @@
+//! Rows as pipes see them: columns of texts.
+//!
+//! Invariants
+//! * Every column has a value for each row; a field that a row does not have is the empty text.
+//! * No two columns of a block have the same name.
+use super::bits::Bits;
+use super::value::json::show_object;
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+
+/// Rows of a built block.
+const ROWS_MAX: usize = 8_192;
+/// Text of a built block.
+const TEXT_BYTES_MAX: usize = 1 << 20;
+/// Columns of a built block, unless a single row has more.
+const COLUMNS_MAX: usize = 10_000;
+/// Values of a built block, the empty ones included.
+const CELLS_MAX: usize = 1 << 20;
+
+/// Texts one after another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Texts {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Texts {
+    /// Adds a text.
+    pub fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.ends.push(self.text.len());
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// One of them; the empty text beyond their end.
+    pub fn get(&self, row: usize) -> &str {
+        let start = row.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        self.ends.get(row).and_then(|end| self.text.get(start..*end)).unwrap_or_default()
+    }
+
+    /// How much memory they take.
+    pub fn bytes(&self) -> usize {
+        self.text.len() + self.ends.len() * size_of::<usize>()
+    }
+
+    fn pad(&mut self, len: usize) {
+        if self.ends.len() < len {
+            self.ends.resize(len, self.text.len());
+        }
+    }
+}
+
+impl<'a> FromIterator<&'a str> for Texts {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(iter: I) -> Self {
+        let mut texts = Self::default();
+        iter.into_iter().for_each(|text| texts.push(text));
+        texts
+    }
+}
+
+/// The values of a column.
+#[derive(Clone, Debug)]
+enum Values {
+    Const(Arc<str>),
+    Each(Arc<Texts>),
+}
+
+/// A column: a name, and a value for each row.
+#[derive(Clone, Debug)]
+pub struct Column {
+    name: Arc<str>,
+    values: Values,
+    kind: Option<&'static str>,
+}
+
+impl Column {
+    /// A column with the same value in all rows.
+    pub fn constant(name: &str, value: &str) -> Self {
+        Self { name: name.into(), values: Values::Const(value.into()), kind: None }
+    }
+
+    /// A column with a value for each row.
+    pub fn new(name: &str, values: Texts) -> Self {
+        Self { name: name.into(), values: Values::Each(Arc::new(values)), kind: None }
+    }
+
+    /// The same, with the kind that `value_type` and `block_stats` call it by.
+    #[must_use]
+    pub fn of_kind(mut self, kind: &'static str) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The value of a row.
+    pub fn value(&self, row: usize) -> &str {
+        match &self.values {
+            Values::Const(value) => value,
+            Values::Each(texts) => texts.get(row),
+        }
+    }
+
+    /// The value of all rows, where it is the same in all.
+    pub fn constant_value(&self) -> Option<&str> {
+        match &self.values {
+            Values::Const(value) => Some(value),
+            Values::Each(_) => None,
+        }
+    }
+
+    /// What it is stored as.
+    pub fn kind(&self) -> &'static str {
+        self.kind.unwrap_or(if self.constant_value().is_some() { "const" } else { "inmemory" })
+    }
+
+    pub(crate) fn renamed(&self, name: &str) -> Self {
+        Self { name: name.into(), ..self.clone() }
+    }
+
+    fn bytes(&self) -> usize {
+        match &self.values {
+            Values::Const(value) => value.len(),
+            Values::Each(texts) => texts.bytes(),
+        }
+    }
+
+    fn select(&self, rows: &mut dyn Iterator<Item = usize>) -> Self {
+        let values = match &self.values {
+            Values::Const(value) => Values::Const(value.clone()),
+            Values::Each(texts) => Values::Each(Arc::new(rows.map(|row| texts.get(row)).collect())),
+        };
+        Self { values, ..self.clone() }
+    }
+}
+
+static EMPTY: std::sync::LazyLock<Column> = std::sync::LazyLock::new(|| Column::constant("", ""));
+
+/// Rows, by columns.
+#[derive(Clone, Debug, Default)]
+pub struct Block {
+    rows: usize,
+    columns: Vec<Column>,
+}
+
+impl Block {
+    /// So many rows of these columns.
+    pub fn new(rows: usize, columns: Vec<Column>) -> Self {
+        let mut block = Self { rows, columns: Vec::with_capacity(columns.len()) };
+        columns.into_iter().for_each(|column| block.put(column));
+        block
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Its columns.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// A column; of empty texts where there is none of that name.
+    pub fn column(&self, name: &str) -> &Column {
+        self.find(name).unwrap_or(&EMPTY)
+    }
+
+    /// A column, where there is one of that name.
+    pub fn find(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name() == name)
+    }
+
+    /// Adds a column, or replaces the one of that name.
+    pub fn put(&mut self, column: Column) {
+        match self.columns.iter_mut().find(|known| known.name == column.name) {
+            Some(known) => *known = column,
+            None => self.columns.push(column),
+        }
+    }
+
+    pub(crate) fn retain_columns(&mut self, keep: impl FnMut(&Column) -> bool) {
+        self.columns.retain(keep);
+    }
+
+    /// The rows that are kept.
+    #[must_use]
+    pub(crate) fn filtered(self, keep: &Bits) -> Self {
+        if keep.is_full() {
+            return self;
+        }
+        let columns = self.columns.iter().map(|column| column.select(&mut keep.rows())).collect();
+        Self { rows: keep.count(), columns }
+    }
+
+    /// Some rows in their order.
+    #[must_use]
+    pub(crate) fn range(self, from: usize, to: usize) -> Self {
+        let to = to.min(self.rows);
+        if from == 0 && to == self.rows {
+            return self;
+        }
+        let columns = self.columns.iter().map(|column| column.select(&mut (from..to))).collect();
+        Self { rows: to.saturating_sub(from), columns }
+    }
+
+    /// About how much memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.columns.iter().map(|column| column.bytes() + column.name.len() + size_of::<Column>()).sum()
+    }
+
+    /// A row as a JSON object.
+    pub fn row_json(&self, row: usize) -> String {
+        show_object(self.row(row))
+    }
+
+    /// The fields of a row that are not empty.
+    pub fn row(&self, row: usize) -> impl Iterator<Item = (&str, &str)> {
+        self.columns.iter().map(move |column| (column.name(), column.value(row))).filter(|(_, value)| !value.is_empty())
+    }
+}
+
+/// A block that is built row by row.
+#[derive(Debug, Default)]
+pub struct BlockBuilder {
+    rows: usize,
+    bytes: usize,
+    names: FxHashMap<Arc<str>, usize>,
+    columns: Vec<(Arc<str>, Texts)>,
+}
+
+impl BlockBuilder {
+    /// The number of the column of a name.
+    pub(crate) fn slot(&mut self, name: &str) -> usize {
+        if let Some(slot) = self.names.get(name) {
+            return *slot;
+        }
+        let (slot, name) = (self.columns.len(), Arc::<str>::from(name));
+        self.names.insert(name.clone(), slot);
+        self.columns.push((name, Texts::default()));
+        slot
+    }
+
+    /// Sets a value of the row that is being built; the last one counts.
+    pub(crate) fn set_slot(&mut self, slot: usize, value: &str) {
+        let rows = self.rows;
+        let Some((_, texts)) = self.columns.get_mut(slot) else { return };
+        texts.pad(rows);
+        if texts.len() > rows {
+            texts.ends.truncate(rows);
+            texts.text.truncate(texts.ends.last().copied().unwrap_or(0));
+        }
+        texts.push(value);
+        self.bytes += value.len();
+    }
+
+    /// Sets a value of the row that is being built.
+    pub fn set(&mut self, name: &str, value: &str) {
+        let slot = self.slot(name);
+        self.set_slot(slot, value);
+    }
+
+    /// Ends the row.
+    pub fn end_row(&mut self) {
+        self.rows += 1;
+    }
+
+    /// How many rows were ended.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether one row has more fields than a row can have.
+    pub(crate) fn is_too_wide(&self) -> bool {
+        self.columns.len() > 2 * COLUMNS_MAX
+    }
+
+    /// Whether it is time to take the block.
+    pub fn is_full(&self) -> bool {
+        self.rows >= ROWS_MAX
+            || self.bytes >= TEXT_BYTES_MAX
+            || self.rows.saturating_mul(self.columns.len()) >= CELLS_MAX
+    }
+
+    /// The block so far; the builder begins anew.
+    pub fn take(&mut self) -> Block {
+        let built = std::mem::take(self);
+        let rows = built.rows;
+        let column = |(name, mut texts): (Arc<str>, Texts)| {
+            texts.pad(rows);
+            Column { name, values: Values::Each(Arc::new(texts)), kind: None }
+        };
+        Block { rows, columns: built.columns.into_iter().map(column).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_with_other_fields_are_padded() {
+        let mut builder = BlockBuilder::default();
+        builder.set("a", "1");
+        builder.end_row();
+        builder.set("b", "x");
+        builder.set("b", "y");
+        builder.end_row();
+        builder.end_row();
+        let block = builder.take();
+        assert_eq!(block.rows(), 3);
+        assert_eq!((block.column("a").value(0), block.column("a").value(1), block.column("b").value(0)), ("1", "", ""));
+        assert_eq!(block.row(1).collect::<Vec<_>>(), [("b", "y")]);
+        assert_eq!(block.column("none").value(2), "");
+        assert_eq!((builder.rows(), builder.take().columns().len()), (0, 0));
+    }
+
+    #[test]
+    fn rows_are_selected() {
+        let block =
+            Block::new(3, vec![Column::new("a", ["x", "y", "z"].into_iter().collect()), Column::constant("c", "k")]);
+        let mut keep = Bits::new(3, true);
+        keep.retain(|row| row != 1);
+        let kept = block.clone().filtered(&keep);
+        assert_eq!((kept.rows(), kept.column("a").value(1), kept.column("c").value(1)), (2, "z", "k"));
+        let part = block.range(1, 9);
+        assert_eq!((part.rows(), part.column("a").value(0)), (2, "y"));
+    }
+}

@@ -1,0 +1,146 @@
+//! What a query may take: memory, and time until it is stopped.
+//!
+//! Invariants
+//! * What is held is given back when its holder goes.
+//! * An error says which limit was hit, for what, and how to raise it.
+use crate::error::{Error, ErrorKind, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+/// Memory of a query and all its subqueries.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+impl Memory {
+    /// So many bytes.
+    pub fn new(limit: usize) -> Self {
+        Self { shared: Arc::new(Shared { limit, used: AtomicUsize::new(0) }) }
+    }
+
+    /// How much is held.
+    pub fn used(&self) -> usize {
+        self.shared.used.load(Ordering::Relaxed)
+    }
+
+    /// An error if something that is being made is by itself more than a query may take.
+    pub(crate) fn check(&self, bytes: usize, what: &str) -> Result<()> {
+        if bytes > self.shared.limit { Err(self.exceeded(what)) } else { Ok(()) }
+    }
+
+    fn exceeded(&self, what: &str) -> Error {
+        let limit = self.shared.limit >> 20;
+        Error::new(
+            ErrorKind::Budget,
+            format!(
+                "{what} needs more memory than the {limit} MiB that a query may take; select fewer rows or fields, or raise query.max_memory"
+            ),
+        )
+    }
+
+    /// Begins to hold memory for something.
+    pub(crate) fn hold(&self, what: &'static str) -> Held {
+        Held { memory: self.clone(), what, bytes: 0 }
+    }
+}
+
+/// Memory that is held.
+#[derive(Debug)]
+pub(crate) struct Held {
+    memory: Memory,
+    what: &'static str,
+    bytes: usize,
+}
+
+impl Held {
+    /// Holds more.
+    pub(crate) fn add(&mut self, bytes: usize) -> Result<()> {
+        let shared = &self.memory.shared;
+        let used = shared.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        self.bytes += bytes;
+        if used <= shared.limit {
+            return Ok(());
+        }
+        Err(self.memory.exceeded(self.what))
+    }
+
+    /// Gives some back.
+    pub(crate) fn give_back(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.memory.shared.used.fetch_sub(bytes, Ordering::Relaxed);
+        self.bytes -= bytes;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.memory.shared.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Stops a query from outside.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    why: Arc<AtomicU8>,
+}
+
+const CANCELLED: u8 = 1;
+const OVER_TIME: u8 = 2;
+
+impl Stop {
+    /// The caller has gone.
+    pub fn cancel(&self) {
+        self.why.store(CANCELLED, Ordering::Relaxed);
+    }
+
+    /// Its time is over.
+    pub fn time_is_over(&self) {
+        self.why.store(OVER_TIME, Ordering::Relaxed);
+    }
+
+    /// An error once the query has to stop.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.why.load(Ordering::Relaxed) {
+            CANCELLED => Err(Error::new(ErrorKind::Cancelled, "the query was cancelled")),
+            OVER_TIME => Err(Error::new(
+                ErrorKind::Budget,
+                "the query took longer than it may; select fewer rows, or raise query.max_duration",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_comes_back() {
+        let memory = Memory::new(1 << 20);
+        let mut held = memory.hold("sort");
+        held.add(1 << 20).unwrap();
+        let error = held.add(1).unwrap_err().to_string();
+        assert!(error.contains("sort") && error.contains("1 MiB") && error.contains("query.max_memory"), "{error}");
+        held.give_back(2);
+        drop(held);
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn a_stop_says_why() {
+        let stop = Stop::default();
+        stop.check().unwrap();
+        stop.clone().cancel();
+        assert_eq!(stop.check().unwrap_err().kind(), ErrorKind::Cancelled);
+        stop.time_is_over();
+        assert_eq!(stop.check().unwrap_err().kind(), ErrorKind::Budget);
+    }
+}

@@ -1,0 +1,43 @@
+//! `contains_all(...)` and `contains_any(...)`: words and phrases, of which a text has all or any.
+//!
+//! Invariants
+//! * The empty phrase is in every text.
+use super::phrase::Needle;
+
+/// The phrases, made ready.
+#[derive(Clone, Debug)]
+pub(crate) struct Phrases {
+    needles: Vec<Needle>,
+    has_empty: bool,
+}
+
+impl Phrases {
+    pub(crate) fn new<'a>(phrases: impl IntoIterator<Item = &'a str>) -> Self {
+        let needles: Vec<Needle> = phrases.into_iter().map(|phrase| Needle::phrase(phrase, false)).collect();
+        let has_empty = needles.iter().any(Needle::is_empty);
+        Self { needles: needles.into_iter().filter(|needle| !needle.is_empty()).collect(), has_empty }
+    }
+
+    /// Whether a text has all of them.
+    pub(crate) fn all_in(&self, text: &str) -> bool {
+        self.needles.iter().all(|needle| needle.is_in(text))
+    }
+
+    /// Whether a text has any of them.
+    pub(crate) fn any_in(&self, text: &str) -> bool {
+        self.has_empty || self.needles.iter().any(|needle| needle.is_in(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_phrases_are_everywhere() {
+        let both = Phrases::new(["foo", "b c"]);
+        assert!(both.all_in("foo b c") && !both.all_in("foo") && both.any_in("foo") && !both.any_in("foob"));
+        assert!(Phrases::new([]).all_in("x") && !Phrases::new([]).any_in("x"));
+        assert!(Phrases::new([""]).all_in("x") && Phrases::new([""]).any_in("") && Phrases::new(["", "a"]).any_in("x"));
+    }
+}

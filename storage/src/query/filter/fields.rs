@@ -1,0 +1,86 @@
+//! `a:eq_field(b)`, `a:le_field(b)` and `a:lt_field(b)`: one field against another.
+use super::Filter;
+use super::parse::{Scope, function, only_argument};
+use crate::query::fault::{At, Parsed};
+use crate::query::parse::{Parser, canonical, quote_field, quote_if_needed};
+use crate::query::value::number::arithmetic;
+use std::fmt;
+
+/// How two values relate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// They are the same text.
+    Equal,
+    /// The first is less, as a number where both are, else as text, or they are equal.
+    LessOrEqual,
+    /// The first is less.
+    Less,
+}
+
+/// Two fields that relate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldPair {
+    /// Where it stands.
+    pub at: At,
+    /// The first field.
+    pub field: String,
+    /// How.
+    pub relation: Relation,
+    /// The second field.
+    pub other: String,
+}
+
+impl Relation {
+    /// Whether two values relate so.
+    pub(crate) fn holds(self, a: &str, b: &str) -> bool {
+        if self == Self::Equal {
+            return a == b;
+        }
+        let (x, y) = (arithmetic(a), arithmetic(b));
+        let numbers = !x.is_nan() && !y.is_nan();
+        match self {
+            Self::Less if numbers => x < y,
+            Self::Less => a < b,
+            _ if numbers => x <= y,
+            _ => a <= b,
+        }
+    }
+}
+
+impl fmt::Display for FieldPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.relation {
+            Relation::Equal => "eq_field",
+            Relation::LessOrEqual => "le_field",
+            Relation::Less => "lt_field",
+        };
+        write!(f, "{}{name}({})", quote_field(&self.field), quote_if_needed(&self.other))
+    }
+}
+
+pub(super) fn parse(parser: &mut Parser<'_>, scope: Scope<'_>) -> Parsed<Filter> {
+    let relation = match parser.token().raw.to_ascii_lowercase().as_str() {
+        "eq_field" => Relation::Equal,
+        "le_field" => Relation::LessOrEqual,
+        _ => Relation::Less,
+    };
+    if let Some(word) = function(parser, scope, &["("])? {
+        return Ok(word);
+    }
+    let other = canonical(only_argument(parser)?);
+    Ok(Filter::Fields(FieldPair { at: scope.at, field: scope.field(), relation, other }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_compare_as_numbers_and_texts_as_texts() {
+        assert!(
+            Relation::Less.holds("9", "10") && Relation::Less.holds("10a", "9a") && !Relation::Less.holds("a", "a")
+        );
+        assert!(Relation::LessOrEqual.holds("1KiB", "1024") && Relation::LessOrEqual.holds("", "a"));
+        assert!(Relation::Equal.holds("1", "1") && !Relation::Equal.holds("1", "1.0"));
+    }
+}

@@ -1,0 +1,380 @@
+//! Filters made ready to run: expressions compiled, subqueries answered, times resolved.
+//!
+//! Invariants
+//! * Made once for a query, used for every value; nothing is parsed again but the values themselves.
+//! * Asked about a block or about a row as it arrives, it says the same.
+use super::contains::Phrases;
+use super::fields::FieldPair;
+use super::phrase::Needle;
+use super::sequence::{in_order, needles};
+use super::stream::Streams;
+use super::{DayRange, FieldTest, Filter, Ipv4Range, LengthRange, NumberRange, Test, TextRange, Values, WeekRange};
+use crate::error::{Error, Result};
+use crate::query::bits::Bits;
+use crate::query::block::{Block, Column};
+use crate::query::budget::Held;
+use crate::query::needed::Needed;
+use crate::query::run::{Context, Flow};
+use crate::query::value::number::arithmetic;
+use crate::query::value::regexp::{Regex, compile};
+use crate::query::value::timestamp::timestamp;
+use rustc_hash::FxHashSet;
+
+/// A filter ready to run.
+pub struct Matcher {
+    part: Part,
+    /// What the values of subqueries take.
+    _held: Held,
+}
+
+enum Part {
+    All,
+    None,
+    And(Vec<Part>),
+    Or(Vec<Part>),
+    Not(Box<Part>),
+    Field(String, Box<Check>),
+    Fields(FieldPair),
+    Kind(String, String),
+}
+
+/// A test of a text, ready to run.
+pub(crate) enum Check {
+    Needle(Box<Needle>),
+    NotEmpty,
+    Exact(String),
+    Begins(String),
+    In(FxHashSet<String>),
+    All(Phrases),
+    Any(Phrases),
+    Sequence(Vec<Needle>),
+    Regexp(Regex),
+    Number(NumberRange),
+    Text(TextRange),
+    Length(LengthRange),
+    Ipv4(Ipv4Range),
+    Time(i64, i64),
+    Day(DayRange),
+    Week(WeekRange),
+    Stream(Streams),
+}
+
+impl Check {
+    /// Whether a text passes.
+    pub(crate) fn matches(&self, value: &str) -> bool {
+        match self {
+            Self::Needle(needle) => needle.is_in(value),
+            Self::NotEmpty => !value.is_empty(),
+            Self::Exact(text) => value == text,
+            Self::Begins(text) => value.starts_with(text.as_str()),
+            Self::In(values) => values.contains(value),
+            Self::All(phrases) => phrases.all_in(value),
+            Self::Any(phrases) => phrases.any_in(value),
+            Self::Sequence(needles) => in_order(needles, value),
+            Self::Regexp(regex) => regex.is_match(value),
+            Self::Number(range) => range.has(arithmetic(value)),
+            Self::Text(range) => range.has(value),
+            Self::Length(range) => range.has(value),
+            Self::Ipv4(range) => range.has(value),
+            Self::Time(min, max) => timestamp(value).is_some_and(|time| time >= *min && time <= *max),
+            Self::Day(range) => timestamp(value).is_some_and(|time| range.has(time)),
+            Self::Week(range) => timestamp(value).is_some_and(|time| range.has(time)),
+            Self::Stream(streams) => streams.has(value),
+        }
+    }
+
+    fn prepare(test: &Test, context: &Context<'_>, held: &mut Held) -> Result<Self> {
+        Ok(match test {
+            Test::Phrase(text) => Self::Needle(Box::new(Needle::phrase(text, false))),
+            Test::AnyCasePhrase(text) => Self::Needle(Box::new(Needle::phrase(text, true))),
+            Test::Prefix(text) | Test::AnyCasePrefix(text) if text.is_empty() => Self::NotEmpty,
+            Test::Prefix(text) => Self::Needle(Box::new(Needle::prefix(text, false))),
+            Test::AnyCasePrefix(text) => Self::Needle(Box::new(Needle::prefix(text, true))),
+            Test::Exact(text) => Self::Exact(text.clone()),
+            Test::ExactPrefix(text) => Self::Begins(text.clone()),
+            Test::In(values) => Self::In(answered(values, context, held)?.into_iter().collect()),
+            Test::ContainsAll(values) => {
+                Self::All(Phrases::new(answered(values, context, held)?.iter().map(String::as_str)))
+            }
+            Test::ContainsAny(values) => {
+                Self::Any(Phrases::new(answered(values, context, held)?.iter().map(String::as_str)))
+            }
+            Test::Sequence(phrases) => Self::Sequence(needles(phrases)),
+            Test::Regexp(text) => Self::Regexp(compile(text).map_err(Error::invalid)?),
+            Test::Number(range) => Self::Number(range.clone()),
+            Test::Text(range) => Self::Text(range.clone()),
+            Test::Length(range) => Self::Length(range.clone()),
+            Test::Ipv4(range) => Self::Ipv4(range.clone()),
+            // Columns are asked, not values; no value passes by itself.
+            Test::ValueType(_) => Self::In(FxHashSet::default()),
+        })
+    }
+}
+
+/// The values themselves; a subquery is run for them.
+fn answered(values: &Values, context: &Context<'_>, held: &mut Held) -> Result<Vec<String>> {
+    let subquery = match values {
+        Values::List(list) => return Ok(list.clone()),
+        Values::Query(subquery) => subquery,
+    };
+    let mut needed = Needed::none();
+    needed.add(&subquery.field);
+    let mut seen: FxHashSet<String> = FxHashSet::default();
+    context.run_within(&subquery.query, &needed, &mut |block: Block| {
+        let column = block.column(&subquery.field);
+        for row in 0..block.rows() {
+            let value = column.value(row);
+            if !seen.contains(value) {
+                held.add(value.len() + size_of::<String>() * 2)?;
+                seen.insert(value.into());
+            }
+        }
+        Ok(Flow::More)
+    })?;
+    let mut values: Vec<String> = seen.into_iter().collect();
+    values.sort_unstable();
+    Ok(values)
+}
+
+impl Matcher {
+    /// Makes a filter ready; its subqueries are run.
+    pub fn prepare(filter: &Filter, context: &Context<'_>) -> Result<Self> {
+        let mut held = context.memory.hold("a subquery of a filter");
+        let part = Part::prepare(filter, context, &mut held)?;
+        Ok(Self { part, _held: held })
+    }
+
+    /// The same, within a time range too.
+    pub(crate) fn within(self, (first, last): (i64, i64)) -> Self {
+        if (first, last) == (i64::MIN, i64::MAX) {
+            return self;
+        }
+        let range = Part::Field("_time".into(), Box::new(Check::Time(first, last)));
+        Self { part: Part::And(vec![range, self.part]), ..self }
+    }
+
+    /// Drops the rows that do not pass.
+    pub(crate) fn apply(&self, block: &Block, keep: &mut Bits) {
+        self.part.apply(block, keep);
+    }
+
+    /// Whether every row passes.
+    pub fn is_all(&self) -> bool {
+        matches!(self.part, Part::All)
+    }
+
+    /// The rows that pass.
+    pub fn filtered(&self, block: Block) -> Block {
+        if self.is_all() {
+            return block;
+        }
+        let mut keep = Bits::new(block.rows(), true);
+        self.apply(&block, &mut keep);
+        block.filtered(&keep)
+    }
+
+    /// Whether a row passes, as it arrives. The fields are asked for by name.
+    pub fn matches_row<'v>(&self, field: &dyn Fn(&str) -> &'v str) -> bool {
+        self.part.matches_row(field)
+    }
+}
+
+impl Part {
+    fn prepare(filter: &Filter, context: &Context<'_>, held: &mut Held) -> Result<Self> {
+        let time = |check| Ok(Self::Field("_time".into(), Box::new(check)));
+        let mut all = |parts: &[Filter]| -> Result<Vec<Self>> {
+            parts.iter().map(|part| Self::prepare(part, context, held)).collect()
+        };
+        match filter {
+            Filter::All => Ok(Self::All),
+            Filter::And(parts) => {
+                let mut parts = all(parts)?;
+                parts.retain(|part| !matches!(part, Self::All));
+                Ok(if parts.is_empty() { Self::All } else { Self::And(parts) })
+            }
+            Filter::Or(parts) => {
+                let parts = all(parts)?;
+                Ok(if parts.iter().any(|part| matches!(part, Self::All)) { Self::All } else { Self::Or(parts) })
+            }
+            Filter::Not(part) => Ok(match Self::prepare(part, context, held)? {
+                Self::All => Self::None,
+                Self::None => Self::All,
+                part => Self::Not(Box::new(part)),
+            }),
+            Filter::Field(FieldTest { field, test: Test::ValueType(kind), .. }) => {
+                Ok(Self::Kind(field.clone(), kind.clone()))
+            }
+            Filter::Field(FieldTest { field, test, .. }) => {
+                Ok(Self::Field(field.clone(), Box::new(Check::prepare(test, context, held)?)))
+            }
+            Filter::Fields(pair) => Ok(Self::Fields(pair.clone())),
+            Filter::Time(range) => {
+                let (min, max) = range.resolve(context.clock);
+                time(Check::Time(min, max))
+            }
+            Filter::Day(range) => time(Check::Day(range.clone())),
+            Filter::Week(range) => time(Check::Week(range.clone())),
+            Filter::Stream(selector) => {
+                let streams = Streams::new(selector).map_err(Error::invalid)?;
+                Ok(Self::Field("_stream".into(), Box::new(Check::Stream(streams))))
+            }
+            Filter::StreamId(ids) => {
+                let ids = answered(&ids.ids, context, held)?;
+                Ok(Self::Field("_stream_id".into(), Box::new(Check::In(ids.into_iter().collect()))))
+            }
+        }
+    }
+
+    fn apply(&self, block: &Block, keep: &mut Bits) {
+        match self {
+            Self::All => {}
+            Self::None => keep.clear(),
+            Self::And(parts) => {
+                for part in parts {
+                    if keep.is_empty() {
+                        return;
+                    }
+                    part.apply(block, keep);
+                }
+            }
+            Self::Or(parts) => {
+                let mut left = keep.clone();
+                for part in parts {
+                    if left.is_empty() {
+                        return;
+                    }
+                    let mut passed = left.clone();
+                    part.apply(block, &mut passed);
+                    left.subtract(&passed);
+                }
+                keep.subtract(&left);
+            }
+            Self::Not(part) => {
+                let mut passed = keep.clone();
+                part.apply(block, &mut passed);
+                keep.subtract(&passed);
+            }
+            Self::Field(name, check) => apply_check(block.column(name), check, keep),
+            Self::Fields(pair) => {
+                let (column, other) = (block.column(&pair.field), block.column(&pair.other));
+                keep.retain(|row| pair.relation.holds(column.value(row), other.value(row)));
+            }
+            Self::Kind(name, kind) => {
+                if block.find(name).is_none_or(|column| column.kind() != kind) {
+                    keep.clear();
+                }
+            }
+        }
+    }
+
+    fn matches_row<'v>(&self, field: &dyn Fn(&str) -> &'v str) -> bool {
+        match self {
+            Self::All => true,
+            Self::None | Self::Kind(..) => false,
+            Self::And(parts) => parts.iter().all(|part| part.matches_row(field)),
+            Self::Or(parts) => parts.iter().any(|part| part.matches_row(field)),
+            Self::Not(part) => !part.matches_row(field),
+            Self::Field(name, check) => check.matches(field(name)),
+            Self::Fields(pair) => pair.relation.holds(field(&pair.field), field(&pair.other)),
+        }
+    }
+}
+
+/// Tests the values of a column; neighbours that are the same are tested once.
+fn apply_check(column: &Column, check: &Check, keep: &mut Bits) {
+    if let Some(value) = column.constant_value() {
+        if !check.matches(value) {
+            keep.clear();
+        }
+        return;
+    }
+    let mut last: Option<(&str, bool)> = None;
+    keep.retain(|row| {
+        let value = column.value(row);
+        match last {
+            Some((known, passed)) if known == value => passed,
+            _ => {
+                let passed = check.matches(value);
+                last = Some((value, passed));
+                passed
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::testing::{NOW, answer, rows};
+    use crate::query::{Clock, Memory, Stop, parse};
+
+    const LINES: &str = r#"
+        {"n":"1","_msg":"error: cannot open file","level":"info","d":"1.5s","ip":"10.0.0.7","_time":"2024-06-10T11:59:00Z","_stream":"{app=\"a\"}"}
+        {"n":"2","_msg":"ERRORS happened","level":"error","d":"250ms","ip":"10.1.0.7","_time":"2024-06-09T03:00:00Z","_stream":"{app=\"b\"}"}
+        {"n":"3","level":"","d":"","x":"5","y":"10","_stream_id":"000000000000000a"}
+    "#;
+
+    #[test]
+    fn blocks_and_rows_that_arrive_are_judged_alike() {
+        let source = rows(LINES);
+        let fields: Vec<serde_json::Value> = LINES
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        for (filter, wanted) in [
+            ("*", "123"),
+            ("error", "1"),
+            ("i(error*)", "12"),
+            ("err*", "1"),
+            ("\"open file\"", "1"),
+            ("~'can.*file'", "1"),
+            ("seq(error, file)", "1"),
+            ("seq(file, error)", ""),
+            ("_msg:*", "12"),
+            ("_msg:\"\"", "3"),
+            ("level:=error", "2"),
+            ("level:=e*", "2"),
+            ("level:in(info, error)", "12"),
+            ("level:\"\" or error", "13"),
+            ("!error", "23"),
+            ("error !cannot", ""),
+            ("contains_all(error, file)", "1"),
+            ("contains_any(happened, file)", "12"),
+            ("d:>1s", "1"),
+            ("d:range(0, 1s)", "2"),
+            ("n:>=2", "23"),
+            ("level:>f", "1"),
+            ("level:string_range(e, f)", "2"),
+            ("level:len_range(1, 4)", "1"),
+            ("ip:ipv4_range(10.0.0.0/16)", "1"),
+            ("x:lt_field(y)", "3"),
+            ("n:le_field(x)", "3"),
+            ("level:eq_field(none)", "3"),
+            ("_time:5m", "1"),
+            ("_time:2024-06-09Z", "2"),
+            ("_time:day_range[02:00, 04:00]", "2"),
+            ("_time:week_range[Mon, Mon]", "1"),
+            ("{app=a}", "1"),
+            ("{app!=a}", "2"),
+            ("_stream_id:000000000000000a", "3"),
+            ("_stream_id:in(000000000000000b)", ""),
+            ("n:in(y:10 | fields n)", "3"),
+        ] {
+            let query = format!("{filter} | fields n");
+            let found: String = answer(&query, &source, 1 << 20)
+                .unwrap()
+                .iter()
+                .map(|line| line.replace(|c: char| !c.is_ascii_digit(), ""))
+                .collect();
+            assert_eq!(found, wanted, "{filter}");
+            let context = Context::new(&source, Clock { now: NOW, zone: 0 }, Memory::new(1 << 20), Stop::default());
+            let matcher = Matcher::prepare(&parse(filter).unwrap().filter, &context).unwrap();
+            let judged = fields
+                .iter()
+                .filter(|row| matcher.matches_row(&|name| row.get(name).and_then(|v| v.as_str()).unwrap_or("")));
+            let arriving: String = judged.filter_map(|row| row.get("n").and_then(|n| n.as_str())).collect();
+            assert_eq!(arriving, wanted, "{filter}, as rows arrive");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! `seq(a, b, ...)`: words and phrases, one after another.
+use super::parse::{Scope, arguments, function};
+use super::phrase::Needle;
+use super::{Filter, Test};
+use crate::query::fault::Parsed;
+use crate::query::parse::Parser;
+
+pub(super) fn parse(parser: &mut Parser<'_>, scope: Scope<'_>) -> Parsed<Filter> {
+    if let Some(word) = function(parser, scope, &["("])? {
+        return Ok(word);
+    }
+    arguments(parser).map(|phrases| scope.test(Test::Sequence(phrases)))
+}
+
+/// Whether a text has these phrases in this order; each is looked for after the end of the one before, as if the text began
+/// there.
+pub(crate) fn in_order(needles: &[Needle], text: &str) -> bool {
+    let mut rest = text;
+    for needle in needles {
+        match needle.end_in(rest).and_then(|end| rest.get(end..)) {
+            Some(tail) => rest = tail,
+            None => return false,
+        }
+    }
+    true
+}
+
+/// The phrases made ready; empty ones say nothing.
+pub(crate) fn needles(phrases: &[String]) -> Vec<Needle> {
+    phrases.iter().filter(|phrase| !phrase.is_empty()).map(|phrase| Needle::phrase(phrase, false)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_counts() {
+        let has = |phrases: &[&str], text: &str| {
+            let phrases: Vec<String> = phrases.iter().map(|p| (*p).to_string()).collect();
+            in_order(&needles(&phrases), text)
+        };
+        assert!(has(&["error", "open file"], "some error: cannot open file /foo"));
+        assert!(!has(&["error", "open file"], "cannot open file: error"));
+        assert!(has(&[], "") && has(&["", "a"], "a") && !has(&["a", "a"], "a"));
+    }
+}

@@ -1,0 +1,113 @@
+//! Ranges of texts (`string_range(a, b)`, `<text`) and of their lengths (`len_range(a, b)`).
+use super::parse::{Scope, arguments, function};
+use super::{Filter, Test};
+use crate::query::fault::{Fault, Parsed};
+use crate::query::parse::{Parser, quote_if_needed, quote_operand, quote_text_operand};
+use crate::query::value::number::count;
+use std::fmt;
+
+/// A range of texts, by their bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextRange {
+    /// The least text.
+    pub min: String,
+    /// The least text above the range; without one it has no end.
+    pub end: Option<String>,
+    shown: String,
+}
+
+impl TextRange {
+    /// Texts that are greater or less than one.
+    pub(super) fn compared(greater: bool, included: bool, text: String) -> Self {
+        let sign = if greater { ">" } else { "<" };
+        let shown = format!("{sign}{}{}", if included { "=" } else { "" }, quote_text_operand(&text));
+        // The text that follows another one is the same with a zero byte at its end.
+        let bound = if greater == included { text } else { text + "\0" };
+        if greater {
+            Self { min: bound, end: None, shown }
+        } else {
+            Self { min: String::new(), end: Some(bound), shown }
+        }
+    }
+
+    /// Whether a text is in it.
+    pub(crate) fn has(&self, text: &str) -> bool {
+        text >= self.min.as_str() && self.end.as_ref().is_none_or(|end| text < end.as_str())
+    }
+}
+
+impl fmt::Display for TextRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+/// A range of lengths in characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LengthRange {
+    /// The least length.
+    pub min: u64,
+    /// The greatest length.
+    pub max: u64,
+    shown: String,
+}
+
+impl LengthRange {
+    /// Whether a text is as long.
+    pub(crate) fn has(&self, text: &str) -> bool {
+        let length = text.chars().count() as u64;
+        length >= self.min && length <= self.max
+    }
+}
+
+impl fmt::Display for LengthRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+fn two_arguments(parser: &mut Parser<'_>) -> Parsed<[String; 2]> {
+    let at = parser.at();
+    <[String; 2]>::try_from(arguments(parser)?).map_err(|_| Fault::new(at.0, "two arguments are wanted"))
+}
+
+/// `string_range`: the lower bound is in it, the upper one is not.
+pub(super) fn parse(parser: &mut Parser<'_>, scope: Scope<'_>) -> Parsed<Filter> {
+    if let Some(word) = function(parser, scope, &["("])? {
+        return Ok(word);
+    }
+    let [min, end] = two_arguments(parser)?;
+    let shown = format!("string_range({}, {})", quote_if_needed(&min), quote_if_needed(&end));
+    Ok(scope.test(Test::Text(TextRange { min, end: Some(end), shown })))
+}
+
+/// `len_range`: both bounds are in it.
+pub(super) fn parse_length(parser: &mut Parser<'_>, scope: Scope<'_>) -> Parsed<Filter> {
+    if let Some(word) = function(parser, scope, &["("])? {
+        return Ok(word);
+    }
+    let at = parser.at();
+    let [from, to] = two_arguments(parser)?;
+    let length = |text: &str| count(text).ok_or_else(|| Fault::new(at.0, format!("'{text}' is no length")));
+    let (min, max) = (length(&from)?, length(&to)?);
+    let shown = format!("len_range({}, {})", quote_operand(&from), quote_operand(&to));
+    Ok(scope.test(Test::Length(LengthRange { min, max, shown })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_in_or_out() {
+        let has = |greater, included, text: &str| TextRange::compared(greater, included, "b".into()).has(text);
+        assert!(has(true, true, "b") && !has(true, false, "b") && has(true, false, "b\0") && has(true, false, "c"));
+        assert!(has(false, true, "b") && !has(false, false, "b") && has(false, false, "a") && !has(false, true, "b\0"));
+    }
+
+    #[test]
+    fn lengths_are_in_characters() {
+        let range = LengthRange { min: 2, max: 3, shown: String::new() };
+        assert!(range.has("éé") && range.has("日本語") && !range.has("a") && !range.has("abcd"));
+    }
+}

@@ -1,0 +1,36 @@
+//! LogsQL: the language of queries, as VictoriaLogs 1.26 documents it, and what queries mean.
+//!
+//! * [`parse`] makes a [`Query`] of text, or a [`Fault`] with its place and reason; a query shows itself in a canonical form.
+//! * [`run`] runs a query over a [`Source`] of rows, in blocks of columns, within a budget of memory.
+//! * [`filter`] has the filters as a tree for planners, and ready to run on values, blocks and rows that arrive.
+//! * [`pipe`] has the pipes and [`stats`] the functions, each in a file with its words, its needs and its stage.
+//!
+//! Invariants
+//! * Nothing here reads files or a clock. The engine gives rows, time and zone; `query` asks for them by [`Source`].
+//! * A field that is missing is empty, an empty one is missing, and every value is text.
+//! * Hostile queries end: text, nesting, expressions and memory are bounded.
+pub mod block;
+pub mod budget;
+pub mod fault;
+pub mod filter;
+pub mod memory_source;
+pub mod needed;
+mod parse;
+pub mod pipe;
+pub mod run;
+pub mod stats;
+pub mod tree;
+
+mod bits;
+#[cfg(test)]
+mod testing;
+mod value;
+
+pub use block::{Block, Column, Texts};
+pub use budget::{Memory, Stop};
+pub use fault::Fault;
+pub use memory_source::Rows;
+pub use needed::Needed;
+pub use parse::{QUERY_BYTES_MAX, parse};
+pub use run::{Clock, Context, Flow, Request, Sink, Source, run};
+pub use tree::Query;

@@ -1,0 +1,110 @@
+//! Names of fields in pipes and functions, with and without a trailing `*`, alone and in lists.
+use super::Parser;
+use crate::query::fault::{Fault, Parsed};
+
+/// The name of a field, or what stands before one.
+const NAME_BYTES_MAX: usize = 1_024;
+
+/// The message has two names.
+pub(crate) fn canonical(name: String) -> String {
+    if name.is_empty() { "_msg".into() } else { name }
+}
+
+impl Parser<'_> {
+    /// A name, or a prefix and `*`.
+    pub(crate) fn field_pattern(&mut self) -> Parsed<String> {
+        let at = self.at();
+        let name = self.word("the name of a field")?;
+        if name.len() > NAME_BYTES_MAX {
+            return Err(Fault::new(at.0, format!("the name of a field is longer than {NAME_BYTES_MAX} bytes")));
+        }
+        Ok(canonical(name))
+    }
+
+    /// What stands before names.
+    pub(crate) fn name_prefix(&mut self, what: &str) -> Parsed<String> {
+        let at = self.at();
+        let prefix = self.word(what)?;
+        if prefix.len() > NAME_BYTES_MAX {
+            return Err(Fault::new(at.0, format!("{what} is longer than {NAME_BYTES_MAX} bytes")));
+        }
+        Ok(prefix)
+    }
+
+    /// A name.
+    pub(crate) fn field_name(&mut self) -> Parsed<String> {
+        let at = self.at();
+        let name = self.field_pattern()?;
+        if name.ends_with('*') {
+            return Err(Fault::new(at.0, format!("the name of a field cannot end with '*' here: '{name}'")));
+        }
+        Ok(name)
+    }
+
+    /// A name, alone or in parentheses.
+    pub(crate) fn field_name_in_optional_parens(&mut self) -> Parsed<String> {
+        let parens = self.takes("(");
+        let name = self.field_name()?;
+        if parens {
+            self.expect(")")?;
+        }
+        Ok(name)
+    }
+
+    /// `(a, b*, ...)`; a comma may stand last.
+    pub(crate) fn field_patterns_in_parens(&mut self) -> Parsed<Vec<String>> {
+        self.in_parens(|parser| parser.field_pattern())
+    }
+
+    /// `(a, b, ...)`.
+    pub(crate) fn field_names_in_parens(&mut self) -> Parsed<Vec<String>> {
+        self.in_parens(|parser| parser.field_name())
+    }
+
+    /// Items in parentheses, parted by commas.
+    pub(crate) fn in_parens<T>(&mut self, mut item: impl FnMut(&mut Self) -> Parsed<T>) -> Parsed<Vec<T>> {
+        self.expect("(")?;
+        let mut items = Vec::new();
+        while !self.takes(")") {
+            items.push(item(self)?);
+            if !self.is_any(&[",", ")"]) {
+                return Err(self.unexpected("',' or ')'"));
+            }
+            self.takes(",");
+        }
+        Ok(items)
+    }
+
+    /// `a, b*, ...`.
+    pub(crate) fn field_patterns(&mut self) -> Parsed<Vec<String>> {
+        let mut names = vec![self.field_pattern()?];
+        while self.takes(",") {
+            names.push(self.field_pattern()?);
+        }
+        Ok(names)
+    }
+
+    /// `a, b, ...`.
+    pub(crate) fn field_names(&mut self) -> Parsed<Vec<String>> {
+        let mut names = vec![self.field_name()?];
+        while self.takes(",") {
+            names.push(self.field_name()?);
+        }
+        Ok(names)
+    }
+
+    /// `[as] name`; the message where nothing is said.
+    pub(crate) fn result_or_message(&mut self) -> Parsed<String> {
+        self.takes("as");
+        if self.ends_pipe() { Ok("_msg".into()) } else { self.field_name() }
+    }
+
+    /// `[as] name` for one of several results, or what it is called where nothing is said.
+    pub(crate) fn result_or(&mut self, otherwise: impl FnOnce() -> String) -> Parsed<String> {
+        if self.is(",") || self.ends_pipe() {
+            return Ok(otherwise());
+        }
+        self.takes("as");
+        self.field_name()
+    }
+}

@@ -1,0 +1,87 @@
+//! `extract_regexp "(?P<field>...)"`: fields from the named groups of a regular expression.
+use super::Step;
+use super::condition::{Condition, add_needed, show};
+use super::unpack::{Keep, Unpacker, show_from};
+use crate::error::{Error, Result};
+use crate::query::fault::{Fault, Parsed};
+use crate::query::filter::Filter;
+use crate::query::needed::Needed;
+use crate::query::parse::{Parser, quote_if_needed};
+use crate::query::run::{Context, Stage};
+use crate::query::value::regexp::compile;
+use std::fmt;
+
+/// The pipe.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExtractRegexp {
+    /// Which rows it is for.
+    pub condition: Option<Filter>,
+    /// The expression.
+    pub expression: String,
+    /// The field that is looked into.
+    pub from: String,
+    /// Which value stays.
+    pub keep: Keep,
+}
+
+impl ExtractRegexp {
+    pub(super) fn parse(parser: &mut Parser<'_>) -> Parsed<Self> {
+        let condition = Filter::parse_condition(parser)?;
+        let at = parser.at();
+        let expression = parser.word("a regular expression")?;
+        let regex =
+            compile(&expression).map_err(|reason| Fault::new(at.0, format!("wrong regular expression: {reason}")))?;
+        if regex.capture_names().flatten().next().is_none() {
+            return Err(Fault::new(at.0, "the expression has no named group such as (?P<name>...)"));
+        }
+        let from = if parser.takes("from") { parser.field_name()? } else { "_msg".into() };
+        Ok(Self { condition, expression, from, keep: Keep::parse(parser) })
+    }
+}
+
+impl fmt::Display for ExtractRegexp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let condition = show(self.condition.as_ref());
+        let expression = quote_if_needed(&self.expression);
+        write!(f, "extract_regexp{condition} {expression}{}{}", show_from(&self.from), self.keep)
+    }
+}
+
+impl Step for ExtractRegexp {
+    fn needed(&self, needed: &mut Needed) {
+        needed.add(&self.from);
+        add_needed(self.condition.as_ref(), needed);
+    }
+
+    fn stage<'c>(&self, context: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
+        let regex = compile(&self.expression).map_err(Error::invalid)?;
+        let names: Vec<(usize, String)> =
+            regex.capture_names().enumerate().filter_map(|(i, name)| Some((i, name?.to_string()))).collect();
+        Ok(Box::new(Unpacker {
+            from: self.from.clone(),
+            condition: Condition::prepare(self.condition.as_ref(), context)?,
+            prefix: String::new(),
+            keep: self.keep,
+            unpack: Box::new(move |text| {
+                let found = regex.captures(text);
+                let group = |i: usize| found.as_ref().and_then(|found| found.get(i)).map_or("", |m| m.as_str());
+                names.iter().map(|(i, name)| (name.clone(), group(*i).to_string())).collect()
+            }),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::query::testing::check;
+
+    #[test]
+    fn groups_are_fields() {
+        check(
+            r#"extract_regexp "(?P<ip>([0-9]+[.]){3}[0-9]+)" | fields ip"#,
+            r#"{"_msg":"from 1.2.3.4 to"}
+{"_msg":"x"}"#,
+            r#"{"ip":"1.2.3.4"}"#,
+        );
+    }
+}

@@ -1,0 +1,115 @@
+//! `format "text <field> text" as result`: a text made of fields.
+use super::Step;
+use super::condition::{Condition, add_needed, show};
+use super::unpack::Keep;
+use super::update::PerBlock;
+use crate::error::Result;
+use crate::query::block::{Block, Column, Texts};
+use crate::query::fault::{Fault, Parsed};
+use crate::query::filter::Filter;
+use crate::query::needed::Needed;
+use crate::query::parse::{Parser, quote_if_needed};
+use crate::query::run::{Context, Stage};
+use crate::query::value::coding::shown_as;
+use crate::query::value::pattern::{Step as PatternStep, steps};
+use std::fmt;
+
+/// The pipe.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Format {
+    /// Which rows it is for.
+    pub condition: Option<Filter>,
+    /// The pattern as written.
+    pub pattern: String,
+    /// The field of the result.
+    pub result: String,
+    /// Which value stays.
+    pub keep: Keep,
+    steps: Vec<PatternStep>,
+}
+
+impl Format {
+    pub(super) fn parse(parser: &mut Parser<'_>) -> Parsed<Self> {
+        let condition = Filter::parse_condition(parser)?;
+        let at = parser.at();
+        let pattern = parser.word("a pattern")?;
+        let steps = steps(&pattern).map_err(|reason| Fault::new(at.0, reason))?;
+        let result = if parser.takes("as") { parser.field_name()? } else { "_msg".into() };
+        Ok(Self { condition, pattern, result, keep: Keep::parse(parser), steps })
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "format{} {}", show(self.condition.as_ref()), quote_if_needed(&self.pattern))?;
+        if self.result != "_msg" {
+            write!(f, " as {}", quote_if_needed(&self.result))?;
+        }
+        self.keep.fmt(f)
+    }
+}
+
+impl Step for Format {
+    fn needed(&self, needed: &mut Needed) {
+        if !needed.has(&self.result) {
+            return;
+        }
+        if self.condition.is_none() && self.keep == Keep::New {
+            needed.remove(&self.result);
+        }
+        needed.add_all(self.steps.iter().map(|step| &step.field).filter(|field| !field.is_empty()));
+        add_needed(self.condition.as_ref(), needed);
+    }
+
+    fn stage<'c>(&self, context: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
+        let condition = Condition::prepare(self.condition.as_ref(), context)?;
+        let (steps, result, keep) = (self.steps.clone(), self.result.clone(), self.keep);
+        let memory = context.memory.clone();
+        Ok(Box::new(PerBlock(move |mut block: Block| {
+            let rows = condition.rows(&block);
+            let columns: Vec<&Column> = steps.iter().map(|step| block.column(&step.field)).collect();
+            let old = block.column(&result);
+            let mut texts = Texts::default();
+            for row in 0..block.rows() {
+                if !rows.has(row) {
+                    texts.push(old.value(row));
+                    continue;
+                }
+                let mut text = String::new();
+                for (step, column) in steps.iter().zip(&columns) {
+                    text.push_str(&step.text);
+                    if !step.field.is_empty() {
+                        text.push_str(&shown_as(&step.option, column.value(row)));
+                        memory.check(text.len() + texts.bytes(), "a block of formatted values")?;
+                    }
+                }
+                texts.push(keep.choose(old.value(row), &text));
+            }
+            block.put(Column::new(&result, texts));
+            Ok(block)
+        })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::query::testing::check;
+
+    #[test]
+    fn fields_are_put_in() {
+        check(
+            r#"format "<a>:<q:b>" as x"#,
+            r#"{"a":"1","b":"<'"}"#,
+            r#"{"a":"1","b":"<'","x":"1:\"\\u003c\\u0027\""}"#,
+        );
+        check(
+            r#"format if (a:1) "new" as b keep_original_fields"#,
+            r#"{"a":"1"}
+{"a":"1","b":"old"}
+{"a":"2"}"#,
+            r#"{"a":"1","b":"new"}
+{"a":"1","b":"old"}
+{"a":"2"}"#,
+        );
+    }
+}

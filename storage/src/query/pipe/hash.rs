@@ -1,0 +1,56 @@
+//! `hash(field) as result`: a number that stands for a value: 53 bits of xxHash64.
+use super::Step;
+use super::update::from_field;
+use crate::error::Result;
+use crate::query::fault::Parsed;
+use crate::query::needed::Needed;
+use crate::query::parse::{Parser, quote_if_needed};
+use crate::query::run::{Context, Stage};
+use crate::query::value::hash::xxh64;
+use std::fmt;
+
+/// The pipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hash {
+    /// The field.
+    pub field: String,
+    /// The field of the result.
+    pub result: String,
+}
+
+impl Hash {
+    pub(super) fn parse(parser: &mut Parser<'_>) -> Parsed<Self> {
+        let field = parser.field_name_in_optional_parens()?;
+        Ok(Self { field, result: parser.result_or_message()? })
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "hash({})", quote_if_needed(&self.field))?;
+        if self.result == "_msg" { Ok(()) } else { write!(f, " as {}", quote_if_needed(&self.result)) }
+    }
+}
+
+impl Step for Hash {
+    fn needed(&self, needed: &mut Needed) {
+        if needed.has(&self.result) {
+            needed.remove(&self.result);
+            needed.add(&self.field);
+        }
+    }
+
+    fn stage<'c>(&self, _: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
+        Ok(from_field(&self.field, &self.result, |value| (xxh64(value.as_bytes()) & ((1 << 53) - 1)).to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::query::testing::check;
+
+    #[test]
+    fn a_hash_fits_a_float() {
+        check("hash(a) as h", r#"{"a":"abc"}"#, r#"{"a":"abc","h":"7930733036767641"}"#);
+    }
+}

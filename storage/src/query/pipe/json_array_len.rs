@@ -1,0 +1,62 @@
+//! `json_array_len(field) as result`: how many items a JSON array has.
+use super::Step;
+use super::update::from_field;
+use crate::error::Result;
+use crate::query::fault::Parsed;
+use crate::query::needed::Needed;
+use crate::query::parse::{Parser, quote_if_needed};
+use crate::query::run::{Context, Stage};
+use crate::query::value::json::array_items;
+use std::fmt;
+
+/// The pipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonArrayLen {
+    /// The field.
+    pub field: String,
+    /// The field of the result.
+    pub result: String,
+}
+
+impl JsonArrayLen {
+    pub(super) fn parse(parser: &mut Parser<'_>) -> Parsed<Self> {
+        let field = parser.field_name_in_optional_parens()?;
+        Ok(Self { field, result: parser.result_or_message()? })
+    }
+}
+
+impl fmt::Display for JsonArrayLen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "json_array_len({})", quote_if_needed(&self.field))?;
+        if self.result == "_msg" { Ok(()) } else { write!(f, " as {}", quote_if_needed(&self.result)) }
+    }
+}
+
+impl Step for JsonArrayLen {
+    fn needed(&self, needed: &mut Needed) {
+        if needed.has(&self.result) {
+            needed.remove(&self.result);
+            needed.add(&self.field);
+        }
+    }
+
+    fn stage<'c>(&self, _: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
+        Ok(from_field(&self.field, &self.result, |value| array_items(value).len().to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::query::testing::check;
+
+    #[test]
+    fn items_are_counted() {
+        check(
+            "json_array_len(a) as n",
+            r#"{"a":"[1,[2],\"x\"]"}
+{"a":"x"}"#,
+            r#"{"a":"[1,[2],\"x\"]","n":"3"}
+{"a":"x","n":"0"}"#,
+        );
+    }
+}

@@ -1,0 +1,61 @@
+//! `len(field) as result`: the length of a value in bytes.
+use super::Step;
+use super::update::from_field;
+use crate::error::Result;
+use crate::query::fault::Parsed;
+use crate::query::needed::Needed;
+use crate::query::parse::{Parser, quote_if_needed};
+use crate::query::run::{Context, Stage};
+use std::fmt;
+
+/// The pipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Len {
+    /// The field.
+    pub field: String,
+    /// The field of the result.
+    pub result: String,
+}
+
+impl Len {
+    pub(super) fn parse(parser: &mut Parser<'_>) -> Parsed<Self> {
+        let field = parser.field_name_in_optional_parens()?;
+        Ok(Self { field, result: parser.result_or_message()? })
+    }
+}
+
+impl fmt::Display for Len {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "len({})", quote_if_needed(&self.field))?;
+        if self.result == "_msg" { Ok(()) } else { write!(f, " as {}", quote_if_needed(&self.result)) }
+    }
+}
+
+impl Step for Len {
+    fn needed(&self, needed: &mut Needed) {
+        if needed.has(&self.result) {
+            needed.remove(&self.result);
+            needed.add(&self.field);
+        }
+    }
+
+    fn stage<'c>(&self, _: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
+        Ok(from_field(&self.field, &self.result, |value| value.len().to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::query::testing::check;
+
+    #[test]
+    fn bytes_are_counted() {
+        check(
+            "len(a) as n",
+            r#"{"a":"é"}
+{"b":"x"}"#,
+            r#"{"a":"é","n":"2"}
+{"b":"x","n":"0"}"#,
+        );
+    }
+}

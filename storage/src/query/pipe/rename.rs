@@ -1,0 +1,77 @@
+//! `rename a as b, c* as d*`: fields under other names instead.
+use super::Step;
+use super::copy::{other_name, parse_pairs, show_pairs};
+use super::update::PerBlock;
+use crate::error::Result;
+use crate::query::block::{Block, Column};
+use crate::query::fault::Parsed;
+use crate::query::needed::{Needed, fits};
+use crate::query::parse::Parser;
+use crate::query::run::{Context, Stage};
+use std::fmt;
+
+/// The pipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rename {
+    /// What becomes what, in order; both may be prefixes with `*`.
+    pub pairs: Vec<(String, String)>,
+}
+
+impl Rename {
+    pub(super) fn parse(parser: &mut Parser<'_>) -> Parsed<Self> {
+        Ok(Self { pairs: parse_pairs(parser)? })
+    }
+}
+
+impl fmt::Display for Rename {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rename {}", show_pairs(&self.pairs))
+    }
+}
+
+impl Step for Rename {
+    fn needed(&self, needed: &mut Needed) {
+        for (from, to) in self.pairs.iter().rev() {
+            let wanted = needed.may_have(to);
+            if !from.ends_with('*') && from != to {
+                needed.remove(from);
+            }
+            if !to.ends_with('*') {
+                needed.remove(to);
+            }
+            if wanted {
+                needed.add(from);
+            }
+        }
+    }
+
+    fn stage<'c>(&self, _: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
+        let pairs = self.pairs.clone();
+        Ok(Box::new(PerBlock(move |mut block: Block| {
+            for (from, to) in &pairs {
+                let fitting = block.columns().iter().filter(|column| fits(from, column.name()));
+                let mut renamed: Vec<Column> =
+                    fitting.map(|column| column.renamed(&other_name(from, to, column.name()))).collect();
+                block.retain_columns(|column| !fits(from, column.name()));
+                if renamed.is_empty() && !from.ends_with('*') {
+                    renamed.push(Column::constant(to, ""));
+                }
+                renamed.into_iter().for_each(|column| block.put(column));
+            }
+            Ok(block)
+        })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::query::testing::check;
+
+    #[test]
+    fn fields_are_renamed_in_order() {
+        check("rename a as b, c as a", r#"{"a":"1","b":"2","c":"3"}"#, r#"{"b":"1","a":"3"}"#);
+        check("mv x* *", r#"{"xa":"1","a":"0","z":"9"}"#, r#"{"a":"1","z":"9"}"#);
+        check("rename * as p.*", r#"{"a":"1","b":"2"}"#, r#"{"p.a":"1","p.b":"2"}"#);
+        check("rename a as b | fields b", r#"{"a":"1","b":"2"}"#, r#"{"b":"1"}"#);
+    }
+}

@@ -1,0 +1,52 @@
+//! `count` and `count_empty`: rows that have any, or none, of some fields.
+use super::Input;
+
+/// A count of rows.
+pub(crate) struct Count {
+    rows: u64,
+    /// Whether rows count that have a value, or those that have none.
+    of_any: bool,
+}
+
+impl Count {
+    pub(super) fn of_any() -> Self {
+        Self { rows: 0, of_any: true }
+    }
+
+    pub(super) fn of_none() -> Self {
+        Self { rows: 0, of_any: false }
+    }
+
+    pub(super) fn add(&mut self, input: &Input<'_>, row: usize) {
+        let has_any = input.columns.iter().any(|column| !column.value(row).is_empty());
+        let counts = if self.of_any { has_any || input.every_row } else { !has_any };
+        self.rows += u64::from(counts);
+    }
+
+    pub(super) fn add_rows(&mut self, rows: u64) {
+        if self.of_any {
+            self.rows += rows;
+        }
+    }
+
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::query::testing::check;
+
+    #[test]
+    fn rows_are_counted_by_what_they_have() {
+        check(
+            "count(b, c) x, count_empty(b, c) y, count(z*) z, count_empty(c) w",
+            r#"{"b":"1"}
+{"c":"1"}
+{"zz":"1"}
+{"a":"1"}"#,
+            r#"{"x":"2","y":"2","z":"1","w":"3"}"#,
+        );
+    }
+}

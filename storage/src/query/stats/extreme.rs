@@ -1,0 +1,61 @@
+//! `min` and `max`.
+use crate::error::Result;
+use crate::query::budget::Held;
+use crate::query::value::order::Ranked;
+
+/// The least or the greatest value.
+pub(crate) struct Extreme {
+    value: Option<Ranked<String>>,
+    greatest: bool,
+}
+
+impl Extreme {
+    pub(super) fn least() -> Self {
+        Self { value: None, greatest: false }
+    }
+
+    pub(super) fn greatest() -> Self {
+        Self { value: None, greatest: true }
+    }
+
+    pub(super) fn add(&mut self, value: &str, held: &mut Held) -> Result<()> {
+        if self.value.as_ref().is_some_and(|known| known.text == value) {
+            return Ok(());
+        }
+        let new = Ranked::new(value);
+        let better =
+            self.value.as_ref().is_none_or(|known| if self.greatest { known.less(&new) } else { new.less(known) });
+        if better {
+            held.add(value.len())?;
+            held.give_back(self.value.as_ref().map_or(0, |known| known.text.len()));
+            self.value = Some(Ranked::new(value.to_string()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn result(&mut self) -> String {
+        self.value.take().map(|ranked| ranked.text).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::query::testing::check;
+
+    #[test]
+    fn values_are_ordered_as_what_they_are() {
+        check(
+            "min(a) x, max(a) y",
+            r#"{"a":"10"}
+{"a":"9"}
+{"a":"1e3"}"#,
+            r#"{"x":"9","y":"1e3"}"#,
+        );
+        check(
+            "max(a) y",
+            r#"{"a":"2024-06-10T12:00:00.5Z"}
+{"a":"2024-06-10T12:00:00Z"}"#,
+            r#"{"y":"2024-06-10T12:00:00.5Z"}"#,
+        );
+    }
+}

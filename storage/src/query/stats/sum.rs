@@ -1,0 +1,45 @@
+//! `sum`, `avg` and `rate_sum`: sums of the values that are numbers.
+//!
+//! Invariants
+//! * A sum of nothing is NaN, as is its average.
+use crate::query::value::number::number;
+
+/// A sum and how many numbers it is of.
+#[derive(Default)]
+pub(crate) struct Sum {
+    sum: f64,
+    count: u64,
+}
+
+impl Sum {
+    pub(super) fn add(&mut self, value: &str) {
+        if let Some(number) = number(value) {
+            self.sum += number;
+            self.count += 1;
+        }
+    }
+
+    pub(super) fn sum(&self) -> f64 {
+        if self.count == 0 { f64::NAN } else { self.sum }
+    }
+
+    pub(super) fn average(&self) -> f64 {
+        self.sum / self.count as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::query::testing::check;
+
+    #[test]
+    fn texts_are_passed_over() {
+        check(
+            "sum(a) s, avg(a, b) v, sum(x) n, sum_len(a*) l",
+            r#"{"a":"1.5","b":"2"}
+{"a":"x"}
+{"a":"1KB"}"#,
+            r#"{"s":"1001.5","v":"334.5","n":"NaN","l":"7"}"#,
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! For tests of what queries mean: rows as JSON lines in, rows as JSON lines out.
+use super::block::Block;
+use super::needed::Needed;
+use super::run::{Clock, Context, Flow, Request, Sink, Source, run};
+use super::{Memory, Rows, Stop, parse};
+use crate::error::Result;
+
+/// 2024-06-10T12:00:00Z.
+pub(crate) const NOW: i64 = 1_718_020_800_000_000_000;
+
+/// A source that gives every field, asked for or not.
+struct Generous<'a>(&'a Rows);
+
+impl Source for Generous<'_> {
+    fn rows(&self, request: &Request<'_>, sink: &mut dyn Sink) -> Result<Flow> {
+        self.0.rows(&Request { needed: &Needed::all(), ..*request }, sink)
+    }
+}
+
+/// The rows of some lines.
+pub(crate) fn rows(lines: &str) -> Rows {
+    let mut rows = Rows::default();
+    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        assert!(rows.push_json(line), "{line}");
+    }
+    rows.ended()
+}
+
+/// What a query gives, within so much memory.
+pub(crate) fn answer(query: &str, source: &dyn Source, memory: usize) -> Result<Vec<String>> {
+    let query = parse(query)?;
+    let memory = Memory::new(memory);
+    let context = Context::new(source, Clock { now: NOW, zone: 0 }, memory.clone(), Stop::default());
+    let mut lines = Vec::new();
+    run(&query, &context, &mut |block: Block| {
+        lines.extend((0..block.rows()).map(|row| block.row_json(row)));
+        Ok(Flow::More)
+    })?;
+    drop(context);
+    assert_eq!(memory.used(), 0, "memory comes back");
+    Ok(lines)
+}
+
+/// Whether only the fields are given that are asked for or all of them, the answer is the same; this is it.
+pub(crate) fn lines(query: &str, rows: &Rows) -> Vec<String> {
+    let narrow = answer(query, rows, 1 << 30).unwrap_or_else(|error| panic!("{query}: {error}"));
+    let wide = answer(query, &Generous(rows), 1 << 30).unwrap();
+    assert_eq!(sorted(narrow.clone()), sorted(wide), "{query}: fields that were not asked for change the answer");
+    narrow
+}
+
+/// A value with the JSON objects in its texts in order too: in which order a row has its fields says nothing.
+fn in_order(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::Object(fields) => {
+            Value::Object(fields.into_iter().map(|(name, value)| (name, in_order(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(in_order).collect()),
+        Value::String(text) if text.starts_with(['{', '[']) => match serde_json::from_str::<Value>(&text) {
+            Ok(value) => Value::String(in_order(value).to_string()),
+            Err(_) => Value::String(text),
+        },
+        other => other,
+    }
+}
+
+/// Lines in an order, with the fields of each in one too.
+pub(crate) fn sorted(lines: Vec<String>) -> Vec<String> {
+    let value = |line: String| in_order(serde_json::from_str(&line).unwrap()).to_string();
+    let mut lines: Vec<String> = lines.into_iter().map(value).filter(|line| line != "{}").collect();
+    lines.sort();
+    lines
+}
+
+/// Checks a pipe over rows, in any order.
+pub(crate) fn check(pipe: &str, input: &str, output: &str) {
+    let got = lines(&format!("* | {pipe}"), &rows(input));
+    let want = output.lines().map(|line| line.trim().to_string()).filter(|line| !line.is_empty()).collect();
+    assert_eq!(sorted(got), sorted(want), "{pipe}");
+}
+
+/// Checks a pipe over rows, in order.
+pub(crate) fn check_order(pipe: &str, input: &str, field: &str, output: &[&str]) {
+    check_query_order(&format!("* | {pipe}"), input, field, output);
+}
+
+/// Checks a query over rows, in order.
+pub(crate) fn check_query_order(query: &str, input: &str, field: &str, output: &[&str]) {
+    let got = lines(query, &rows(input));
+    let value = |line: &String| {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        row.get(field).and_then(|value| value.as_str()).unwrap_or_default().to_string()
+    };
+    assert_eq!(got.iter().map(value).collect::<Vec<_>>(), output, "{query}");
+}

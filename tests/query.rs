@@ -1,0 +1,163 @@
+//! `logyard query`: rows in, rows out, and what is said of a wrong query.
+use crate::harness::logyard;
+use serde_json::{Map, Value};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+/// Test vectors from outside; each is a JSON line of one of three files.
+const VECTORS: &str = "LOGYARD_VECTORS";
+
+fn query(args: &[&str], input: &str) -> Output {
+    let mut child = logyard()
+        .arg("query")
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A query that is wrong is said to be so before anything is read.
+    let _not_read = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn rows(text: &str, input: &str) -> Result<Vec<Value>, String> {
+    let output = query(&["--from", "-", text], input);
+    if !output.status.success() {
+        return Err(String::from_utf8(output.stderr).unwrap());
+    }
+    let lines = String::from_utf8(output.stdout).unwrap();
+    Ok(lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+const LOGS: &str = r#"{"_time":"2026-05-01T10:00:00Z","_msg":"order 17 failed: card declined","level":"ERROR","took":{"ms":12}}
+{"_time":"2026-05-01T10:00:01Z","_msg":"order 18 shipped","level":"INFO","took":{"ms":7}}
+
+{"_time":"2026-05-01T10:00:02Z","_msg":"order 19 failed: no stock","level":"ERROR","took":{"ms":30}}
+"#;
+
+#[test]
+fn rows_that_pass_come_back_as_they_are() {
+    let found = rows("failed level:ERROR _time:<2026-05-01T10:00:02Z", LOGS).unwrap();
+    let wanted =
+        r#"{"_time":"2026-05-01T10:00:00Z","_msg":"order 17 failed: card declined","level":"ERROR","took.ms":"12"}"#;
+    assert_eq!(found, [serde_json::from_str::<Value>(wanted).unwrap()]);
+    assert_eq!(rows("-failed | fields took.ms", LOGS).unwrap(), [serde_json::json!({"took.ms": "7"})]);
+}
+
+#[test]
+fn pipes_make_rows_of_their_own() {
+    let text = "* | stats by (level) count() n, max(took.ms) slowest | sort by (n desc)";
+    let wanted = [
+        serde_json::json!({"level": "ERROR", "n": "2", "slowest": "30"}),
+        serde_json::json!({"level": "INFO", "n": "1", "slowest": "7"}),
+    ];
+    assert_eq!(rows(text, LOGS).unwrap(), wanted);
+}
+
+#[test]
+fn a_file_is_asked_like_standard_input() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(LOGS.as_bytes()).unwrap();
+    let output = query(&["--from", file.path().to_str().unwrap(), "* | count()"], "");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "{\"count(*)\":\"3\"}\n");
+    let output = query(&["--from", "/nonexistent", "*"], "");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("/nonexistent"));
+}
+
+#[test]
+fn a_wrong_query_is_shown_with_a_caret_under_the_fault() {
+    assert_eq!(query(&["--check", "level:ERROR | stats by (service) count()"], "").status.code(), Some(0));
+    let output = query(&["--check", "level:ERROR | nonsense"], "");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines[1], "level:ERROR | nonsense", "{error}");
+    assert_eq!(lines[2].find('^'), Some(14), "{error}");
+    assert!(lines[2].contains("nonsense"), "{error}");
+    assert_eq!(query(&["*"], "").status.code(), Some(2), "neither --from nor --check");
+}
+
+#[test]
+fn a_line_that_is_no_object_is_named() {
+    let error = rows("*", "{\"a\":\"b\"}\n[1]\n").unwrap_err();
+    assert_eq!(error, "logyard: line 2 of standard input is no JSON object\n");
+}
+
+/// Rows as a multiset: an empty value is a missing one, and a row without any is none.
+fn plain(rows: &[Value]) -> Vec<String> {
+    let mut plain: Vec<String> = Vec::new();
+    for row in rows {
+        let mut kept = Map::new();
+        for (name, value) in row.as_object().unwrap() {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_string);
+            if !text.is_empty() && !value.is_null() {
+                kept.insert(name.clone(), Value::String(text));
+            }
+        }
+        if !kept.is_empty() {
+            let mut fields: Vec<String> = kept.iter().map(|(name, value)| format!("{name:?}:{value}")).collect();
+            fields.sort();
+            plain.push(fields.join(","));
+        }
+    }
+    plain.sort();
+    plain
+}
+
+fn input(rows: &[Value]) -> String {
+    rows.iter().map(|row| format!("{row}\n")).collect()
+}
+
+fn pipe_vector(vector: &Value) -> Result<(), String> {
+    let text = format!("* | {}", vector["pipe"].as_str().unwrap());
+    let got = plain(&rows(&text, &input(vector["rows"].as_array().unwrap()))?);
+    let wanted = plain(vector["expected"].as_array().unwrap());
+    if got == wanted { Ok(()) } else { Err(format!("gives {got:?}, not {wanted:?}")) }
+}
+
+fn filter_vector(vector: &Value) -> Result<(), String> {
+    let columns = vector["columns"].as_object().unwrap();
+    let count = columns.values().map(|values| values.as_array().unwrap().len()).max().unwrap_or(0);
+    let row = |number: usize| {
+        let fields = columns.iter().filter_map(|(name, values)| Some((name.clone(), values.get(number)?.clone())));
+        Value::Object(fields.chain([("rowno".to_string(), Value::String(number.to_string()))]).collect())
+    };
+    let all: Vec<Value> = (0..count).map(row).collect();
+    let text = format!("{} | fields rowno", vector["filter"].as_str().unwrap());
+    let mut got: Vec<u64> =
+        rows(&text, &input(&all))?.iter().map(|row| row["rowno"].as_str().unwrap().parse().unwrap()).collect();
+    got.sort_unstable();
+    let wanted: Vec<u64> = vector["match"].as_array().unwrap().iter().map(|row| row.as_u64().unwrap()).collect();
+    if got == wanted { Ok(()) } else { Err(format!("finds {got:?}, not {wanted:?}")) }
+}
+
+fn parse_vector(vector: &Value) -> Result<(), String> {
+    let right = query(&["--check", vector["query"].as_str().unwrap()], "").status.success();
+    if vector["ok"] == right { Ok(()) } else { Err(format!("is {}", if right { "accepted" } else { "refused" })) }
+}
+
+/// Holds where nothing is named: the tests above and those beside each filter and pipe are our own.
+#[test]
+fn vectors_from_outside_hold() {
+    let Some(folder) = std::env::var_os(VECTORS).map(PathBuf::from) else { return };
+    let folder = if folder.join("logsql").is_dir() { folder.join("logsql") } else { folder };
+    type Judge = fn(&Value) -> Result<(), String>;
+    let kinds: [(&str, Judge); 3] =
+        [("pipes.jsonl", pipe_vector), ("filters.jsonl", filter_vector), ("parse.jsonl", parse_vector)];
+    let mut faults = Vec::new();
+    let mut held = 0;
+    for (name, judge) in kinds {
+        let text = std::fs::read_to_string(Path::new(&folder).join(name)).unwrap();
+        for line in text.lines() {
+            let vector: Value = serde_json::from_str(line).unwrap();
+            match judge(&vector) {
+                Ok(()) => held += 1,
+                Err(e) => faults.push(format!("{vector}\n    {e}")),
+            }
+        }
+    }
+    assert!(faults.is_empty() && held > 0, "{held} hold, {} do not:\n{}", faults.len(), faults.join("\n"));
+}
