@@ -109,7 +109,7 @@ pub(crate) fn settle(
         _ => {
             let mut wanted = Vec::new();
             looks.retain(|local| answer.ways(shape_of(*local)).is_none_or(|ways| looker.may_lie(*local, ways)));
-            looker.each(&looks, &mut |looker, local, slots| {
+            looker.each(&looks, |looker, local, slots| {
                 let shape = shape_of(local);
                 let settled = looker.shape(local, shape, slots, answer, &mut wanted)?;
                 if let Some(says) = says.get_mut(local as usize) {
@@ -224,7 +224,7 @@ impl<'a> Looker<'a> {
     }
 
     /// Calls `look` with each of some shapes, which ascend, and its slots.
-    fn each(&mut self, looks: &[u32], look: &mut dyn FnMut(&mut Self, u32, &[Slot<'_>]) -> Result<()>) -> Result<()> {
+    fn each(&mut self, looks: &[u32], mut look: impl FnMut(&mut Self, u32, &[Slot<'_>]) -> Result<()>) -> Result<()> {
         let directory = Arc::clone(&self.directory);
         if looks.len() < directory.shapes() / WALK_SHARE {
             return looks.iter().try_for_each(|local| look(self, *local, &directory.slots(*local)));

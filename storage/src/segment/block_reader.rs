@@ -356,7 +356,7 @@ fn read_lane(
     }
     let values = match kind {
         LaneKind::String | LaneKind::Number | LaneKind::Json => match Form::read(r, lists, count)? {
-            Form::Shaped(head) => LaneValues::Text(Box::new(head)),
+            Form::Shaped(head) => LaneValues::Text(head),
             Form::Listed(head) => LaneValues::Listed(head),
             Form::Spelled(spelling, head) => LaneValues::Spelled(spelling, head),
         },

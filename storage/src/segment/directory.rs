@@ -317,9 +317,9 @@ impl Directory {
 
     /// The slots of a local shape.
     pub(crate) fn slots(&self, local: u32) -> Vec<Slot<'_>> {
-        let mut walk = self.from_mark(local as usize / MARK_EACH);
+        let walk = self.walk_from(local as usize / MARK_EACH);
         let mut slots = Vec::new();
-        while let Some((of, _, slot)) = walk.next() {
+        for (of, _, slot) in walk {
             match of.cmp(&local) {
                 std::cmp::Ordering::Less => {}
                 std::cmp::Ordering::Equal => slots.push(slot),
@@ -331,7 +331,7 @@ impl Directory {
 
     /// All slots in order, each with its local shape and its place in that.
     pub(crate) fn walk(&self) -> Walk<'_> {
-        self.from_mark(0)
+        self.walk_from(0)
     }
 
     /// The slots some words of which can have these letters, in order.
@@ -354,7 +354,7 @@ impl Directory {
         found.ok().and_then(|at| self.lettered.get(at)).is_some_and(|own| own.letters.have(wanted, any_case))
     }
 
-    fn from_mark(&self, number: usize) -> Walk<'_> {
+    fn walk_from(&self, number: usize) -> Walk<'_> {
         let (local, at, cursor) = match self.marks.get(number) {
             Some(mark) => (number * MARK_EACH, mark.at, mark.cursor),
             None => (self.shapes.len(), self.bytes.len(), Cursor::default()),

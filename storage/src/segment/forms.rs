@@ -127,7 +127,7 @@ pub(super) fn push_text(values: &Values<'_>, value: usize, shapes: &ShapeTable, 
 
 /// How a lane of strings, numbers or JSON is read.
 pub(super) enum Form {
-    Shaped(TextHead),
+    Shaped(Box<TextHead>),
     Listed(ListedHead),
     Spelled(Spelling, IntHead),
 }
@@ -138,7 +138,7 @@ impl Form {
         Ok(match r.u8()? {
             SHAPED => {
                 let list = lists.next().ok_or_else(|| Error::corrupt("a text lane without shapes"))?;
-                Self::Shaped(TextHead::read(r, list, count)?)
+                Self::Shaped(Box::new(TextHead::read(r, list, count)?))
             }
             LISTED => Self::Listed(ListedHead::read(r)?),
             form => Self::Spelled(Spelling::read(form, r)?, IntHead::read(r)?),
