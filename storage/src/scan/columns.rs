@@ -51,8 +51,17 @@ impl<'a> Lane<'a> {
     }
 
     /// Appends the text of one of its values where these are [`Values::Bytes`].
-    pub fn push_text(self, bytes: &[u8], out: &mut Vec<u8>) {
+    pub fn push_bytes(self, bytes: &[u8], out: &mut Vec<u8>) {
         self.lane.kind().push_text(bytes, out);
+    }
+
+    /// Appends the text of one of its values where these are [`Values::Spelled`].
+    pub fn push_spelled(self, value: i64, out: &mut Vec<u8>) {
+        if let PartLane::Sealed { lane, .. } = self.lane
+            && let Some(spelling) = lane.spelling()
+        {
+            spelling.push(value, out);
+        }
     }
 }
 
@@ -90,8 +99,9 @@ pub enum Values {
         /// Which of them each is.
         places: Vec<u32>,
     },
-    /// So many decimals or times, whose texts are put together where they are asked for ([`View::texts`]).
-    Spelled(usize),
+    /// Integers that stand for texts, decimals or times, as [`Lane::push_spelled`] renders them. In one view, texts are the
+    /// same where their integers are.
+    Spelled(Vec<i64>),
 }
 
 impl Values {
@@ -104,7 +114,7 @@ impl Values {
             Self::Bytes { width, bytes } => bytes.len().checked_div(*width).unwrap_or(0),
             Self::Shapes(values) => values.len(),
             Self::Listed { places, .. } => places.len(),
-            Self::Spelled(count) => *count,
+            Self::Spelled(values) => values.len(),
         }
     }
 
@@ -319,7 +329,7 @@ impl<'a> Part<'a> {
             return Ok(Values::Shapes(self.shapes_of(lane, wanted)?));
         };
         if listed.is_listed() {
-            let places = sealed.block.few_codes(listed, wanted, &sealed.source(Kind::Codes))?;
+            let places = self.codes_of(lane, wanted)?;
             let texts = sealed.block.listed(listed, &sealed.source(Kind::Values))?.texts;
             let texts = texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect();
             return Ok(Values::Listed { texts, places });
@@ -327,25 +337,30 @@ impl<'a> Part<'a> {
         if lane.is_text() {
             Ok(Values::Shapes(self.shapes_of(lane, wanted)?))
         } else {
-            Ok(Values::Spelled(wanted.len()))
+            Ok(Values::Spelled(self.ints_of(lane, wanted)?))
         }
+    }
+
+    /// The codes of some values of a sealed lane, by the lane's own numbers.
+    fn codes_of(&self, lane: PartLane<'a>, wanted: &[usize]) -> Result<Vec<u32>> {
+        let (Self::Sealed(sealed), PartLane::Sealed { lane: own, .. }) = (self, lane) else { return Ok(Vec::new()) };
+        if wanted.len() < FEW {
+            return sealed.block.few_codes(own, wanted, &sealed.source(Kind::Codes));
+        }
+        let codes = self.codes(lane)?;
+        Ok(wanted.iter().map(|value| codes.get(*value).copied().unwrap_or(0)).collect())
     }
 
     /// The shapes of some values of a text lane, by the table's numbers.
     fn shapes_of(&self, lane: PartLane<'a>, wanted: &[usize]) -> Result<Vec<u32>> {
         match (self, lane) {
-            (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) => {
-                let list = sealed.list(lane)?;
+            (Self::Sealed(sealed), PartLane::Sealed { lane: own, .. }) => {
+                let list = sealed.list(own)?;
                 let shape = |code: &u32| list.listed.get(*code as usize).copied().unwrap_or(WHOLE);
                 if let [only] = *list.listed {
                     return Ok(vec![only; wanted.len()]);
                 }
-                let source = sealed.source(Kind::Codes);
-                if wanted.len() < FEW {
-                    return Ok(sealed.block.few_codes(lane, wanted, &source)?.iter().map(shape).collect());
-                }
-                let codes = sealed.block.codes(lane, &source)?;
-                Ok(wanted.iter().map(|value| codes.get(*value).map_or(WHOLE, shape)).collect())
+                Ok(self.codes_of(lane, wanted)?.iter().map(shape).collect())
             }
             (Self::Hot(hot), PartLane::Hot(view, _)) => {
                 let shape = |value: &usize| hot.batch.shape_map.get(usize::from(view.shape(*value))).copied();

@@ -362,8 +362,8 @@ fn listed(sealed: &SealedPart<'_>, lane: &BlockLane, test: &Test) -> Result<Pass
 fn spelled(sealed: &SealedPart<'_>, lane: &BlockLane, spelling: &Spelling, test: &Test) -> Result<Option<Passing>> {
     if let Test::Exact(exact) = test {
         let Some(wanted) = spelling.parse(exact.text()) else { return Ok(Some(Passing::None)) };
-        let values = sealed.block.ints(lane, &sealed.source(Kind::Values))?;
-        let set = RowSet::where_true(lane.count, |i| values.get(i) == Some(&wanted));
+        let mut set = RowSet::none(lane.count);
+        sealed.block.find_int(lane, wanted, &sealed.source(Kind::Values), &mut |value| set.insert(value))?;
         return Ok(Some(Passing::of(set, lane.count)));
     }
     let is_foreign = test.needle().is_some_and(|needle| needle.text().chars().any(|c| !spelling.may_have(c)));

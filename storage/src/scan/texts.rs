@@ -192,15 +192,18 @@ pub(super) fn listed_texts(
         let text = listed.texts.get(code as usize);
         found(value, text.map_or(&[], |text| text));
     };
+    let source = sealed.source(Kind::Codes);
+    if let Some(few) = wanted.filter(|wanted| wanted.len() < FEW) {
+        let codes = sealed.block.few_codes(lane, few, &source)?;
+        few.iter().zip(codes).for_each(|(value, code)| give(*value, code));
+        return Ok(());
+    }
+    let codes = sealed.block.codes(lane, &source)?;
     match wanted {
         Some(wanted) => {
-            let codes = sealed.block.few_codes(lane, wanted, &sealed.source(Kind::Codes))?;
-            wanted.iter().zip(codes).for_each(|(value, code)| give(*value, code));
+            wanted.iter().for_each(|value| give(*value, codes.get(*value).copied().unwrap_or(u32::MAX)));
         }
-        None => {
-            let codes = sealed.block.codes(lane, &sealed.source(Kind::Codes))?;
-            (0..lane.count).zip(codes).for_each(|(value, code)| give(value, code));
-        }
+        None => (0..lane.count).zip(codes).for_each(|(value, code)| give(value, code)),
     }
     Ok(())
 }

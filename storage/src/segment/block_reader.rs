@@ -233,7 +233,7 @@ impl Block {
         }
     }
 
-    /// Calls `found` with each value of a lane of integers that is this number.
+    /// Calls `found` with each value of a lane of integers, or of integers that stand for texts, that is this number.
     pub(crate) fn find_int(
         &self,
         lane: &BlockLane,
@@ -242,7 +242,9 @@ impl Block {
         found: &mut dyn FnMut(usize),
     ) -> Result<()> {
         match &lane.values {
-            LaneValues::Ints(head) => head.find(lane.count, wanted, &self.pages, source, found),
+            LaneValues::Ints(head) | LaneValues::Spelled(_, head) => {
+                head.find(lane.count, wanted, &self.pages, source, found)
+            }
             _ => Err(damaged()),
         }
     }

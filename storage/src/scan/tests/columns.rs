@@ -6,7 +6,7 @@ use crate::env::sim::SimEnv;
 use crate::record::{Record, ValueKind};
 use crate::scan::columns::{Lane, Values, View};
 use crate::scan::filter::{Filter, Test};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 fn append(engine: &Engine, from: usize, rows: usize) {
@@ -20,6 +20,8 @@ fn append(engine: &Engine, from: usize, rows: usize) {
         builder.string("level", ["INFO", "WARN", "ERROR"][i % 3]);
         builder.string("trace", &format!("{mixed:016x}{i:016x}"));
         builder.string("TRACE", &format!("{mixed:016X}ABCDEF00{i:08X}"));
+        builder.string("pod", &format!("web-{:x}-{:04x}", i % 7 * 7_919, i % 30 * 2_111));
+        builder.string("when", &format!("2026-06-01T12:{:02}:{:02}.{:03}Z", i / 60 % 60, i % 60, mixed % 1_000));
         builder.int("status", [200, 404, 500][i % 3]);
         builder.int("rising", i as i64 * 7);
         if i % 4 == 0 {
@@ -63,7 +65,7 @@ fn texts(view: &View<'_>, lane: Lane<'_>) -> BTreeMap<usize, String> {
         Values::Bytes { width, bytes } => {
             let text = |bytes: &[u8]| {
                 let mut text = Vec::new();
-                lane.push_text(bytes, &mut text);
+                lane.push_bytes(bytes, &mut text);
                 String::from_utf8(text).unwrap()
             };
             bytes.chunks(*width).map(text).collect()
@@ -84,7 +86,14 @@ fn texts(view: &View<'_>, lane: Lane<'_>) -> BTreeMap<usize, String> {
             shapes.iter().zip(&rendered).map(check).collect()
         }
         Values::Listed { texts, places } => places.iter().map(|place| texts[*place as usize].clone()).collect(),
-        Values::Spelled(_) => rendered.clone(),
+        Values::Spelled(values) => {
+            let text = |value: &i64| {
+                let mut text = Vec::new();
+                lane.push_spelled(*value, &mut text);
+                String::from_utf8(text).unwrap()
+            };
+            values.iter().map(text).collect()
+        }
     };
     assert_eq!(own, rendered, "{:?}", lane.field());
     // One value alone.
@@ -99,7 +108,20 @@ fn texts(view: &View<'_>, lane: Lane<'_>) -> BTreeMap<usize, String> {
     rows.into_iter().zip(rendered).collect()
 }
 
-fn check(view: &View<'_>) -> Vec<Record> {
+fn name(values: &Values) -> &'static str {
+    match values {
+        Values::Null(_) => "null",
+        Values::Ints(_) => "ints",
+        Values::Bools(_) => "bools",
+        Values::Bytes { .. } => "bytes",
+        Values::Shapes(_) => "shapes",
+        Values::Listed { .. } => "listed",
+        Values::Spelled(_) => "spelled",
+    }
+}
+
+/// The records of a view; what kinds of values it has goes into `kinds`.
+fn check(view: &View<'_>, kinds: &mut BTreeSet<&'static str>) -> Vec<Record> {
     let records = view.records(None).unwrap();
     assert!(!view.is_empty() && records.len() == view.len());
     assert!(records.iter().map(Record::id).eq(view.ids().unwrap()));
@@ -109,6 +131,7 @@ fn check(view: &View<'_>) -> Vec<Record> {
     assert!(records.iter().map(|record| record.get("service_name")).eq(services));
     let mut rebuilt: Vec<Vec<(String, ValueKind, String)>> = vec![Vec::new(); records.len()];
     for lane in view.lanes() {
+        kinds.insert(name(&view.column(lane).unwrap().values));
         for (row, text) in texts(view, lane) {
             rebuilt[row].push((lane.field().name.to_string(), lane.kind(), text));
         }
@@ -130,6 +153,7 @@ fn columns_have_what_records_have() {
         let options = Options { background: false, scan_threads: Some(threads), ..Options::new("/data") };
         let engine = Engine::open(Arc::new(env.process()), options).unwrap();
         fill(&engine);
+        let mut kinds = BTreeSet::new();
         let tests = [
             Search { limit: 0, ..Search::default() },
             of_field("status", Test::exact("404")),
@@ -139,17 +163,21 @@ fn columns_have_what_records_have() {
             of_field("nothing", Test::Any),
         ];
         for search in tests {
-            let fold = |found: &mut Vec<Record>, view: &View<'_>| {
-                found.extend(check(view));
+            let fold = |(found, kinds): &mut (Vec<Record>, BTreeSet<&'static str>), view: &View<'_>| {
+                found.extend(check(view, kinds));
                 Ok(())
             };
-            let (states, stats) = engine.fold(&search, &Control::default(), Vec::new, fold).unwrap();
-            let mut found: Vec<Record> = states.into_iter().flatten().collect();
+            let (states, stats) = engine.fold(&search, &Control::default(), Default::default, fold).unwrap();
+            let (found, seen): (Vec<_>, Vec<_>) = states.into_iter().unzip();
+            let mut found: Vec<Record> = found.into_iter().flatten().collect();
+            kinds.extend(seen.into_iter().flatten());
             found.sort_by_key(|record| std::cmp::Reverse((record.time, record.seq)));
             let expected = engine.search(&Search { limit: usize::MAX, ..search.clone() }).unwrap();
             assert_eq!(found, expected);
             assert!(stats.blocks_read <= stats.blocks_considered);
         }
+        let all = ["bools", "bytes", "ints", "listed", "null", "shapes", "spelled"];
+        assert!(kinds.into_iter().eq(all));
     }
 }
 
