@@ -5,14 +5,12 @@
 //! * A block that is damaged gives an error, never another row's value.
 use super::block::{Arrivals, BlockMeta};
 use super::directory::Directory;
-use super::forms::Form;
+use super::forms::{Form, Listed, ListedHead, Spelling};
 use super::head;
 use super::ints::{CodeForm, IntHead, read_codes};
-use super::listed::{Listed, ListedHead};
 use super::look::Words;
 use super::numbers::{Numbers, Totals};
 use super::pages::{PageCache, Pages, Source, Stream};
-use super::spelling::Spelling;
 use super::text_lane::{Shapes, TextHead};
 use super::whole::WholeTexts;
 use crate::batch::LaneKind;

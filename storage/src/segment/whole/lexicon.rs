@@ -16,6 +16,7 @@
 //! Invariants
 //! * Decoding gives the bytes that were coded, always; what it gives is UTF-8, whatever the streams hold.
 //! * The same texts give the same bytes: ties are broken by what came first.
+use super::Sieve;
 use crate::error::{Error, Result};
 use crate::text::words;
 use rustc_hash::FxHashMap;
@@ -244,21 +245,58 @@ impl Lexicon {
         self.text.get(start..end)
     }
 
-    /// The tokens of a text.
-    pub(super) fn read_text<'a>(&'a self, codes: &'a [u8], spelled: &'a [u8]) -> Tokens<'a> {
-        Tokens { lexicon: self, codes, spelled }
+    /// For each first byte of codes all bits that tokens with such a code have in `listed`.
+    pub(super) fn firsts(&self, listed: &[u8]) -> [u8; 256] {
+        let mut firsts = [0; 256];
+        for (number, bits) in listed.iter().enumerate() {
+            let first = number.checked_sub(self.singles).map_or(number, |rest| self.singles + rest / 256);
+            if let Some(all) = firsts.get_mut(first) {
+                *all |= bits;
+            }
+        }
+        firsts
+    }
+
+    /// What a sieve wants that no listed token of a text has.
+    #[inline]
+    pub(super) fn lacking(&self, sieve: &Sieve, codes: &[u8]) -> u8 {
+        let (mut left, mut at) = (sieve.wanted, 0);
+        while let Some(first) = codes.get(at) {
+            let lead = usize::from(*first).checked_sub(self.singles).filter(|_| *first != END);
+            let of_first = sieve.firsts.get(usize::from(*first)).copied().unwrap_or(0);
+            if of_first & left != 0 {
+                let bits = match (lead, codes.get(at + 1)) {
+                    (None, _) => of_first,
+                    (Some(lead), Some(second)) => {
+                        let number = self.singles + lead * 256 + usize::from(*second);
+                        sieve.listed.get(number).copied().unwrap_or(0)
+                    }
+                    (Some(_), None) => 0,
+                };
+                left &= !bits;
+                if left == 0 {
+                    break;
+                }
+            }
+            at += 1 + usize::from(lead.is_some());
+        }
+        left
     }
 
     /// Appends a text.
     pub(super) fn decode(&self, codes: &[u8], spelled: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        let (mut tokens, mut after_word) = (self.read_text(codes, spelled), false);
-        while let Some(token) = tokens.next()? {
-            let (text, is_word) = match token {
-                Found::Listed(number) => {
-                    let text = self.get(number).ok_or_else(damaged)?;
-                    (text, self.words.get(number).copied().unwrap_or(false))
+        let (mut codes, mut spelled, mut after_word) = (codes.iter(), self::spelled(spelled), false);
+        while let Some(first) = codes.next() {
+            let (text, is_word) = if *first == END {
+                let text = spelled.next().ok_or_else(damaged)??;
+                (text, is_word(text))
+            } else {
+                let mut number = usize::from(*first);
+                if let Some(lead) = number.checked_sub(self.singles) {
+                    number = self.singles + lead * 256 + usize::from(*codes.next().ok_or_else(damaged)?);
                 }
-                Found::Spelled(text) => (text, is_word(text)),
+                let text = self.get(number).ok_or_else(damaged)?;
+                (text, self.words.get(number).copied().unwrap_or(false))
             };
             if after_word && is_word {
                 out.push(b' ');
@@ -266,49 +304,22 @@ impl Lexicon {
             out.extend_from_slice(text.as_bytes());
             after_word = is_word;
         }
-        Ok(())
+        if spelled.next().is_some() { Err(damaged()) } else { Ok(()) }
     }
 }
 
-/// A token of a coded text.
-pub(super) enum Found<'a> {
-    Listed(usize),
-    Spelled(&'a str),
-}
-
-/// Walks along a coded text.
-pub(super) struct Tokens<'a> {
-    lexicon: &'a Lexicon,
-    codes: &'a [u8],
-    spelled: &'a [u8],
-}
-
-impl<'a> Tokens<'a> {
-    /// The next token; a number that it gives is that of a listed one.
-    #[inline]
-    pub(super) fn next(&mut self) -> Result<Option<Found<'a>>> {
-        let Some((first, rest)) = self.codes.split_first() else {
-            return if self.spelled.is_empty() { Ok(None) } else { Err(damaged()) };
-        };
-        self.codes = rest;
-        let mut number = usize::from(*first);
-        if *first == END {
-            return self.spelled().map(|text| Some(Found::Spelled(text)));
+/// The tokens that are spelled in a text.
+pub(super) fn spelled(mut bytes: &[u8]) -> impl Iterator<Item = Result<&str>> {
+    std::iter::from_fn(move || {
+        if bytes.is_empty() {
+            return None;
         }
-        if let Some(lead) = number.checked_sub(self.lexicon.singles) {
-            let (second, rest) = rest.split_first().ok_or_else(damaged)?;
-            self.codes = rest;
-            number = self.lexicon.singles + lead * 256 + usize::from(*second);
-        }
-        if number < self.lexicon.len() { Ok(Some(Found::Listed(number))) } else { Err(damaged()) }
-    }
-
-    fn spelled(&mut self) -> Result<&'a str> {
-        let end = memchr::memchr(END, self.spelled).ok_or_else(damaged)?;
-        let (token, rest) = self.spelled.split_at_checked(end).ok_or_else(damaged)?;
-        self.spelled = rest.get(1..).unwrap_or_default();
-        std::str::from_utf8(token).map_err(|_| damaged())
-    }
+        let end = memchr::memchr(END, bytes);
+        let (token, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+        bytes = rest.get(1..).unwrap_or_default();
+        // The last one ends, too.
+        Some(if end.is_some() { std::str::from_utf8(token).map_err(|_| damaged()) } else { Err(damaged()) })
+    })
 }
 
 fn damaged() -> Error {

@@ -15,7 +15,7 @@ use super::pages::{PageWriter, Pages, Partial, Source, Space, Stream, estimate};
 use crate::codec::{Reader, put_varint};
 use crate::error::{Error, Result};
 use crate::limits::KIB;
-use lexicon::{Coded, Found, Lexicon};
+use lexicon::{Coded, Lexicon};
 
 const PLAIN: u8 = 0;
 const CODED: u8 = 1;
@@ -248,7 +248,8 @@ impl WholeTexts<'_> {
         let listed = (0..coded.lexicon.len()).map(|number| coded.lexicon.get(number).map_or(0, &has));
         let listed: Vec<u8> = listed.collect();
         let any = listed.iter().fold(0, |any, has| any | has);
-        Some(Sieve { wanted, is_void: any != wanted && coded.spelled.bytes.len() == 0, listed })
+        let firsts = coded.lexicon.firsts(&listed);
+        Some(Sieve { wanted, is_void: any != wanted && coded.spelled.bytes.len() == 0, listed, firsts })
     }
 
     /// Those of the texts `from..to` in which each thing that a sieve wants is in some word.
@@ -260,15 +261,10 @@ impl WholeTexts<'_> {
         }
         coded.load(from, to, self.pages, self.source)?;
         for index in from..to {
-            let mut tokens = coded.lexicon.read_text(coded.codes.get(index), coded.spelled.get(index));
-            let mut left = sieve.wanted;
-            while left != 0
-                && let Some(token) = tokens.next()?
-            {
-                left &= !match token {
-                    Found::Listed(number) => sieve.listed.get(number).copied().unwrap_or(0),
-                    Found::Spelled(text) => has(text),
-                };
+            let mut left = coded.lexicon.lacking(sieve, coded.codes.get(index));
+            let spelled = coded.spelled.get(index);
+            if left != 0 && !spelled.is_empty() {
+                left &= !lexicon::spelled(spelled).try_fold(0, |bits, token| Result::Ok(bits | has(token?)))?;
             }
             if left == 0 {
                 found.push(index as u32);
@@ -294,6 +290,8 @@ impl WholeTexts<'_> {
 pub(crate) struct Sieve {
     wanted: u8,
     listed: Vec<u8>,
+    /// The same of all words whose code begins with a byte.
+    firsts: [u8; 256],
     /// Whether something is in no word at all.
     is_void: bool,
 }

@@ -5,10 +5,10 @@
 //!
 //! Invariants
 //! * The counts add up to the number of values: counts by text read no codes.
-use super::forms::push_text;
-use super::ints::{CodeForm, few_codes, put_codes, read_codes};
-use super::pages::{PageWriter, Pages, Source, Space, Stream};
-use super::text_lane::Values;
+use super::super::ints::{CodeForm, few_codes, put_codes, read_codes};
+use super::super::pages::{PageWriter, Pages, Source, Space, Stream};
+use super::super::text_lane::Values;
+use super::push_text;
 use crate::codec::{Reader, put_bytes, put_varint};
 use crate::error::{Error, Result};
 use crate::text::table::ShapeTable;
@@ -16,8 +16,8 @@ use rustc_hash::FxHashMap;
 
 /// Texts of a list.
 const TEXTS_MAX: usize = 4_096;
-/// Texts from which a lane is given up where half of all values have been different.
-const TEXTS_FREE: usize = 256;
+/// Texts from which a lane is given up where most values have been different.
+const TEXTS_FREE: usize = 2_048;
 
 /// The different texts of a lane.
 pub(super) struct Listing {
@@ -42,7 +42,7 @@ impl Listing {
             if code == next {
                 firsts.push(value);
                 counts.push(0);
-                if firsts.len() > TEXTS_MAX || firsts.len() > TEXTS_FREE.max(value / 2) {
+                if firsts.len() > TEXTS_MAX || firsts.len() > TEXTS_FREE.max(value / 4 * 3) {
                     return None;
                 }
             }
@@ -114,7 +114,7 @@ impl ListedHead {
     }
 
     /// The texts of a lane of `count` values, and how many of them are each.
-    pub(super) fn list(&self, count: usize, pages: &Pages, source: &dyn Source) -> Result<Listed> {
+    pub(in crate::segment) fn list(&self, count: usize, pages: &Pages, source: &dyn Source) -> Result<Listed> {
         let bytes = pages.stream(source, self.list)?;
         let r = &mut Reader::new(&bytes);
         let (mut texts, mut counts) = (Vec::with_capacity(self.texts), Vec::with_capacity(self.texts));
@@ -129,12 +129,12 @@ impl ListedHead {
     }
 
     /// The text of each value, by its place in the list.
-    pub(super) fn codes(&self, count: usize, pages: &Pages, source: &dyn Source) -> Result<Vec<u32>> {
+    pub(in crate::segment) fn codes(&self, count: usize, pages: &Pages, source: &dyn Source) -> Result<Vec<u32>> {
         read_codes(count, self.texts, self.form, self.codes, pages, source)
     }
 
     /// The texts of some values.
-    pub(super) fn few_codes(
+    pub(in crate::segment) fn few_codes(
         &self,
         count: usize,
         wanted: &[usize],
