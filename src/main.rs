@@ -1,4 +1,5 @@
 //! Logyard: a log database in a single binary.
+mod allocator;
 mod cli;
 mod config;
 mod ingest;
@@ -6,9 +7,7 @@ mod server;
 
 use std::process::ExitCode;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    allocator::set_up();
     cli::run()
 }

@@ -1,5 +1,7 @@
 //! The engine of Logyard: appends batches of log records durably, keeps them searchable, seals them into compressed
 //! segments indexed by shape, and gives them back.
+#![forbid(unsafe_code)]
+
 pub mod batch;
 pub mod catalog;
 pub mod codec;

@@ -71,10 +71,10 @@ impl Options {
     pub fn new(data: impl Into<PathBuf>) -> Self {
         Self {
             data: data.into(),
-            hot_bytes_max: 192 * MIB,
+            hot_bytes_max: 128 * MIB,
             append_wait: Duration::from_secs(30),
             seal_rows: 1_000_000,
-            seal_bytes: 96 * MIB,
+            seal_bytes: 64 * MIB,
             seal_age: Duration::from_secs(300),
             copy_rows_min: 16_384,
             flush_interval: Duration::from_secs(1),

@@ -107,9 +107,7 @@ pub(crate) fn write_segments(
         writer.expect_hashes(hashes);
         let blocks = blocks(inputs, &rows, tables.streams.len());
         drop(rows);
-        for block in blocks {
-            writer.add_block(inputs, &block, tables, shapes)?;
-        }
+        writer.add_blocks(inputs, blocks, tables, shapes)?;
         let effects = if number == bearer { originate(effects, identity.id) } else { SealedEffects::new() };
         sealed.push(finish(place, writer, identity, tables, shapes, &effects)?);
     }

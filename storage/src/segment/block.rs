@@ -457,7 +457,7 @@ pub(crate) fn encode(
     shapes: &ShapeTable,
     scratch: &mut Scratch,
 ) -> EncodedBlock {
-    let (mut pages, mut body) = (PageWriter::default(), Vec::new());
+    let (mut pages, mut body) = (PageWriter::reusing(std::mem::take(&mut scratch.spent.block)), Vec::new());
     let input = |i: u32| inputs.get(i as usize);
     let each = || rows.iter().filter_map(|(i, row)| input(*i).map(|input| (input, usize::from(*row))));
     let epoch = each().next().map_or(0, |(input, _)| input.epoch);
@@ -544,7 +544,8 @@ fn put_lanes(
     pages: &mut PageWriter,
     body: &mut Vec<u8>,
 ) -> Vec<(u64, u32)> {
-    let mut hashes = Vec::new();
+    let mut hashes = std::mem::take(&mut scratch.spent.hashes);
+    hashes.clear();
     // In the order of the fields, so that records come back in the order in which fields were first seen.
     let mut order: Vec<usize> = (0..tables.lanes.len()).collect();
     order.sort_by_key(|number| tables.lanes.get(*number).copied());
@@ -600,7 +601,7 @@ impl<'a> Gathered<'a> {
             let input = run.first().and_then(|(i, _)| inputs.get(*i as usize));
             if let Some((input, lane)) = input.and_then(|input| Some((input, input.lane(number)?))) {
                 self.find_values(lane, run, base);
-                self.take(lane, &input.shape_map);
+                self.take(lane, &input.shape_map, rows.len());
             }
             base += run.len();
         }
@@ -643,12 +644,13 @@ impl<'a> Gathered<'a> {
         }
     }
 
-    fn take(&mut self, lane: &'a InputLane<'_>, shape_map: &[u32]) {
+    fn take(&mut self, lane: &'a InputLane<'_>, shape_map: &[u32], block_rows: usize) {
         let view = &lane.view;
         let values = self.values.iter().map(|value| usize::from(*value));
         match view.kind {
             LaneKind::String | LaneKind::Number | LaneKind::Json => {
                 if !lane.starts.is_empty() {
+                    self.text.variables.reserve(block_rows - self.text.variables.len().min(block_rows));
                     self.text.variables.resize(self.text.shapes.len(), Default::default());
                     self.text.variables.extend(values.clone().map(|value| lane.variables(value)));
                 }

@@ -123,6 +123,12 @@ pub(crate) fn estimate(space: Space, bytes: &[u8]) -> usize {
 }
 
 impl PageWriter {
+    /// An empty writer that uses the space of bytes that are done with.
+    pub(crate) fn reusing(mut out: Vec<u8>) -> Self {
+        out.clear();
+        Self { out, ..Self::default() }
+    }
+
     /// Adds a stream.
     pub(crate) fn put(&mut self, space: Space, bytes: &[u8]) -> Stream {
         let start = self.ends.get(space as usize).copied().unwrap_or(0);

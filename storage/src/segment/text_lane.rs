@@ -51,6 +51,15 @@ pub(crate) struct Scratch {
     /// Lengths and bytes of all variables, those of one shape together.
     lengths: Vec<u8>,
     bytes: Vec<u8>,
+    pub(super) spent: Spent,
+}
+
+/// What a block was put into that has been written: new space of some megabytes for each would be torn from the system
+/// page by page.
+#[derive(Default)]
+pub(super) struct Spent {
+    pub(super) block: Vec<u8>,
+    pub(super) hashes: Vec<(u64, u32)>,
 }
 
 /// Appends a lane and gives the segment's shapes that it has. `slots_of` says how many slots each of the segment has.
@@ -87,6 +96,7 @@ pub(crate) fn put(
         columns.resize_with(n.max(columns.len()), Vec::new);
         let columns: &mut [Vec<&[u8]>] = columns.get_mut(..n).unwrap_or_default();
         columns.iter_mut().for_each(Vec::clear);
+        columns.iter_mut().for_each(|words| words.reserve(*count));
         for _ in 0..*count {
             columns.iter_mut().for_each(|words| words.push(next(&mut cursor)));
         }

@@ -4,7 +4,7 @@
 //! * The file has its name only once all its bytes are durable; the directory is synced after the rename. One that is not
 //!   finished is removed.
 //! * Nothing of a segment is believed by others before the catalog names it.
-use super::block::{self, BlockMeta, Input, Tables};
+use super::block::{self, BlockMeta, EncodedBlock, Input, Tables};
 use super::block_reader::Block;
 use super::copy::Copied;
 use super::effects::{self, SealedEffects};
@@ -14,7 +14,7 @@ use super::index::IndexBuilder;
 use super::numbers::Totals;
 use super::reader::Segment;
 use super::rowindex;
-use super::text_lane::Scratch;
+use super::text_lane::{Scratch, Spent};
 use crate::env::{Env, File, OpenMode};
 use crate::error::{Error, Result};
 use crate::layout::TEMPORARY;
@@ -23,6 +23,7 @@ use crate::retention::RetentionClass;
 use crate::text::table::{ShapeInterner, ShapeTable};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 /// A finished file.
 #[derive(Clone, Debug)]
@@ -101,6 +102,39 @@ impl SegmentWriter {
         Ok(())
     }
 
+    /// Adds blocks of the given rows, as (input, row). Two at a time are encoded side by side.
+    pub(crate) fn add_blocks(
+        &mut self,
+        inputs: &[Input<'_>],
+        blocks: Vec<Vec<(u32, u16)>>,
+        tables: &Tables,
+        shapes: &ShapeTable,
+    ) -> Result<()> {
+        let mut aside = Scratch::default();
+        let mut blocks = blocks.into_iter();
+        while let Some(rows) = blocks.next() {
+            let more = blocks.next();
+            let encode = |rows: &[_], scratch: &mut Scratch| block::encode(inputs, rows, tables, shapes, scratch);
+            let (one, two) = thread::scope(|scope| {
+                let helper = more.as_deref().map(|rows| {
+                    let scratch = &mut aside;
+                    thread::Builder::new().name("encode".into()).spawn_scoped(scope, move || encode(rows, scratch))
+                });
+                (encode(&rows, &mut self.scratch), helper.map(|helper| helper.map(thread::ScopedJoinHandle::join)))
+            });
+            drop(rows);
+            self.scratch.spent = self.add_encoded(one, tables, shapes)?;
+            match (two, more) {
+                (Some(Ok(Ok(two))), _) => aside.spent = self.add_encoded(two, tables, shapes)?,
+                (Some(Ok(Err(panic))), _) => std::panic::resume_unwind(panic),
+                // There was no thread to be had.
+                (Some(Err(_)), Some(rows)) => self.add_block(inputs, &rows, tables, shapes)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Adds the given rows, as (input, row), as one block.
     pub(crate) fn add_block(
         &mut self,
@@ -109,11 +143,18 @@ impl SegmentWriter {
         tables: &Tables,
         shapes: &ShapeTable,
     ) -> Result<()> {
-        let mut encoded = block::encode(inputs, rows, tables, shapes, &mut self.scratch);
+        let encoded = block::encode(inputs, rows, tables, shapes, &mut self.scratch);
+        self.scratch.spent = self.add_encoded(encoded, tables, shapes)?;
+        Ok(())
+    }
+
+    /// Adds a block and gives back the space that it took.
+    fn add_encoded(&mut self, mut encoded: EncodedBlock, tables: &Tables, shapes: &ShapeTable) -> Result<Spent> {
         let totals = Totals { fields: tables.fields.len(), streams: tables.streams.len(), shapes: shapes.len() };
         let read = Block::read(&encoded.meta, totals, &encoded.bytes)?;
         encoded.meta.groups = groups::add(&read, &encoded.bytes, &mut self.index)?;
-        self.place(encoded.meta, &[&encoded.bytes], &encoded.hashes, &encoded.streams)
+        self.place(encoded.meta, &[&encoded.bytes], &encoded.hashes, &encoded.streams)?;
+        Ok(Spent { block: encoded.bytes, hashes: encoded.hashes })
     }
 
     /// Adds a block of another segment, its pages as they are.
