@@ -25,7 +25,7 @@ use crate::env::{DirLock, Env};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hot::Generation;
 use crate::layout::Layout;
-use crate::maintain::{Census, DiskWatch, Scrub, Worker};
+use crate::maintain::{Census, DiskWatch, Leftovers, Scrub, Worker};
 pub use crate::maintain::{DeletionReceipt, Removed, RetentionReport, ScrubReport};
 pub use crate::options::Options;
 use crate::planted;
@@ -109,6 +109,7 @@ pub(crate) struct Shared {
     pub(crate) troubles: Mutex<Vec<String>>,
     /// Takes back commits that failed and may be durable all the same. Taken after `meta`.
     pub(crate) doubtful: Mutex<Change>,
+    pub(crate) leftovers: Leftovers,
 }
 
 /// Takes a lock; one that a panicking thread left behind guards data that is replaced as a whole, so it is still right.
@@ -319,13 +320,17 @@ impl Engine {
         writer.close()?;
         let mut meta = locked(&self.shared.meta);
         meta.clean_shutdown = true;
-        meta.sealed_seq = meta.sealed_seq.max(sealed_seq);
+        let sealed_seq = meta.sealed_seq.max(sealed_seq);
+        meta.sealed_seq = sealed_seq;
         let mut change = Change::new();
         change.put_meta(&meta)?;
         self.shared.put_clock(&mut change)?;
         self.shared.commit_catalog(&change, &Change::new())?;
+        drop(meta);
+        let _held = locked(&self.shared.maintenance);
+        self.shared.clear_leftovers();
         // Nothing in the log is needed any more.
-        self.shared.files.retire(meta.sealed_seq)?;
+        self.shared.files.retire(sealed_seq)?;
         Ok(())
     }
 }

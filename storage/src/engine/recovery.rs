@@ -12,7 +12,7 @@ use crate::env::{DirLock, Env};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hot::Generation;
 use crate::layout::{Layout, TEMPORARY};
-use crate::maintain::{Census, DiskWatch, effects_of_footers, recover_deletions};
+use crate::maintain::{Census, DiskWatch, Leftovers, effects_of_footers, recover_deletions};
 use crate::options::Options;
 use crate::payload;
 use crate::scan::Crew;
@@ -170,6 +170,7 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
         disk: DiskWatch::default(),
         troubles: Mutex::new(troubles),
         doubtful: Mutex::default(),
+        leftovers: Leftovers::default(),
     });
     Ok(Recovered { shared, writer, next_seq, lock })
 }

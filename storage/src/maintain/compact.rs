@@ -168,6 +168,7 @@ impl Shared {
     /// Carries out deletions, merges until nothing small is left beside something small, and rewrites what is thin.
     pub(crate) fn compact(&self) -> Result<()> {
         let _held = locked(&self.maintenance);
+        self.clear_leftovers();
         self.carry_out(usize::MAX)?;
         while self.merge_some(Effort::All)? {}
         let leaving = Leaving::now(self);

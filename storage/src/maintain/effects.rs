@@ -89,7 +89,8 @@ impl Shared {
         if effects.is_empty() {
             return Vec::new();
         }
-        let written = self.write_files(vec![NewFile::bare(self.env.now())], effects, &Lineage::of(gone));
+        let bare = [NewFile::bare(self.env.now())];
+        let written = self.drafting(|place| self.write_files(place, &bare, effects, &Lineage::of(gone)));
         written.unwrap_or_else(|e| {
             self.trouble(format!("effects of segments that went are in the catalog alone: {e}"));
             Vec::new()

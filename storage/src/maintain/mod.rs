@@ -10,6 +10,7 @@ mod compact;
 mod delete;
 mod disk;
 mod effects;
+mod leftovers;
 mod retain;
 mod rewrite;
 mod salvage;
@@ -24,6 +25,7 @@ pub use delete::DeletionReceipt;
 pub(crate) use delete::recover as recover_deletions;
 pub(crate) use disk::DiskWatch;
 pub(crate) use effects::effects_of_footers;
+pub(crate) use leftovers::Leftovers;
 pub(crate) use retain::Census;
 pub use retain::{Removed, RetentionReport};
 pub(crate) use scrub::Scrub;
@@ -38,7 +40,7 @@ use crate::hot::{Generation, GenerationView};
 use crate::planted;
 use crate::scan::{HotPart, Part, RowSet};
 use crate::segment::{Arrivals, Counters, Footer, Input, SealedEffect, SealedEffects, Segment, Seqs, Tables};
-use seal::{Place, Sealed};
+use seal::Sealed;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -88,16 +90,13 @@ impl Shared {
 
     /// Seals all generations but the growing one, oldest first.
     fn seal_ended(&self) -> Result<()> {
+        self.clear_leftovers();
         let generations = self.generations();
         let ended = generations.len().saturating_sub(1);
         for generation in generations.iter().take(ended) {
             self.seal(generation)?;
         }
         Ok(())
-    }
-
-    fn place(&self) -> Place<'_> {
-        Place { env: &self.env, layout: &self.layout, cache: &self.cache, created: self.env.now() }
     }
 
     fn seal(&self, generation: &Arc<Generation>) -> Result<()> {
@@ -121,15 +120,17 @@ impl Shared {
         let effects = self.effects_of(generation);
         let (tables, shapes) = (&tables, &shapes);
         let material = seal::Material { inputs: &inputs, kept: &kept, tables, shapes, effects: &effects };
-        let sealed =
-            seal::write_segments(&self.place(), &material, &lineage, &|service| self.class_of(service), &mut || {
-                self.next_segment.fetch_add(1, Ordering::SeqCst)
-            })?;
+        let sealed = self.drafting(|place| {
+            let class_of = |service: &str| self.class_of(service);
+            let mut next_id = || self.next_segment.fetch_add(1, Ordering::SeqCst);
+            let sealed = seal::write_segments(place, &material, &lineage, &class_of, &mut next_id)?;
+            if planted::on("retire-before-commit") {
+                self.files.retire(size.end_seq)?;
+            }
+            self.commit_seal(&effects, &sealed, size.end_seq)?;
+            Ok(sealed)
+        })?;
         drop(inputs);
-        if planted::on("retire-before-commit") {
-            self.files.retire(size.end_seq)?;
-        }
-        self.commit_seal(effects, &sealed, size.end_seq)?;
         self.replace(&[], sealed, Some(generation));
         self.release(size.bytes);
         self.files.retire(size.end_seq)?;
@@ -156,16 +157,16 @@ impl Shared {
         view.batches.iter().map(stays).collect()
     }
 
-    fn commit_seal(&self, effects: SealedEffects, sealed: &[Sealed], end_seq: u64) -> Result<()> {
+    fn commit_seal(&self, effects: &SealedEffects, sealed: &[Sealed], end_seq: u64) -> Result<()> {
         let mut change = Change::new();
         for sealed in sealed {
             change.put_segment(&sealed.record)?;
         }
-        for (key, effect) in effects.into_iter().filter(|_| !planted::on("effects-not-sealed")) {
-            let SealedEffect { seq, expires, shadows, .. } = effect;
-            match effect.value {
-                Some(value) => change.put_effect(&key, &EffectRow { value, seq, expires, shadows })?,
-                None => change.remove_effect(&key),
+        for (key, effect) in effects.iter().filter(|_| !planted::on("effects-not-sealed")) {
+            let SealedEffect { seq, expires, shadows, .. } = *effect;
+            match &effect.value {
+                Some(value) => change.put_effect(key, &EffectRow { value: value.clone(), seq, expires, shadows })?,
+                None => change.remove_effect(key),
             };
         }
         let mut meta = locked(&self.meta);

@@ -20,7 +20,6 @@ use crate::retention::{DAY_NANOS, Lives, is_expired};
 use crate::scan::{Part, RowSet};
 use crate::segment::Footer;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 /// What left, of one service.
@@ -284,7 +283,10 @@ impl Shared {
             change.remove_segment(live.record.id);
             undo.put_segment(&live.record)?;
         }
-        self.commit_catalog(&change, &undo)?;
+        if let Err(e) = self.commit_catalog(&change, &undo) {
+            self.abandon(carried.iter().map(|sealed| sealed.segment.path().to_path_buf()).collect());
+            return Err(e);
+        }
         let gone: Vec<u64> = segments.iter().map(|live| live.record.id).collect();
         self.replace(&gone, carried, None);
         self.unlink(segments);
@@ -297,31 +299,15 @@ impl Shared {
         self.lost.forget(live.record.id);
     }
 
-    /// Removes the files of segments that the catalog has forgotten. A file that stays is removed at the next start.
+    /// Removes the files of segments that the catalog has forgotten. One that stays is tried again.
     pub(super) fn unlink(&self, gone: &[LiveSegment]) {
-        let mut directories: BTreeSet<&Path> = BTreeSet::new();
-        for live in gone {
-            self.forget(live);
-            let path = live.segment.path();
-            match self.env.remove_file(path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    self.trouble(format!("{} could not be removed: {e}", path.display()));
-                }
-                _ => directories.extend(path.parent()),
-            }
+        gone.iter().for_each(|live| self.forget(live));
+        let files = gone.iter().map(|live| live.segment.path().to_path_buf()).collect();
+        let stay = self.remove_files(files);
+        for (path, e) in &stay {
+            self.trouble(format!("{} could not be removed: {e}", path.display()));
         }
-        for directory in directories {
-            let emptied = self.env.sync_dir(directory).and_then(|()| {
-                if self.env.list(directory)?.is_empty() {
-                    self.env.remove_dir(directory)?;
-                    self.env.sync_dir(&self.layout.segments())?;
-                }
-                Ok(())
-            });
-            if let Err(e) = emptied {
-                self.trouble(format!("{} could not be tidied: {e}", directory.display()));
-            }
-        }
+        self.leave(stay.into_iter().map(|(path, _)| path));
     }
 }
 

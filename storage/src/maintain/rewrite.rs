@@ -9,7 +9,7 @@
 //! * Memory holds a few blocks, whatever the segments have.
 //! * The catalog takes the new and forgets the old in one commit; files go after it.
 use super::compact::Leaving;
-use super::seal::{self, Lineage, Rows, Sealed};
+use super::seal::{self, Lineage, Place, Rows, Sealed};
 use super::with_block;
 use crate::catalog::Change;
 use crate::engine::{LiveSegment, Shared};
@@ -102,9 +102,18 @@ impl Shared {
             files.push(NewFile::bare(self.env.now()));
         }
         let lineage = Lineage::of(group);
-        let sealed = self.write_files(files, effects, &lineage)?;
+        let sealed = self.drafting(|place| {
+            let sealed = self.write_files(place, &files, effects, &lineage)?;
+            self.commit_merge(group, &sealed)?;
+            Ok(sealed)
+        })?;
+        self.replace(&lineage.replaces, sealed, None);
+        Ok(())
+    }
+
+    fn commit_merge(&self, group: &[LiveSegment], sealed: &[Sealed]) -> Result<()> {
         let (mut change, mut undo) = (Change::new(), Change::new());
-        for sealed in &sealed {
+        for sealed in sealed {
             change.put_segment(&sealed.record)?;
             undo.remove_segment(sealed.record.id);
         }
@@ -117,9 +126,7 @@ impl Shared {
         if planted::on("inputs-removed-before-commit") {
             self.unlink(group);
         }
-        self.commit_catalog(&change, &undo)?;
-        self.replace(&lineage.replaces, sealed, None);
-        Ok(())
+        self.commit_catalog(&change, &undo)
     }
 
     /// Which rows go into which file.
@@ -190,12 +197,13 @@ impl Shared {
     /// Writes files; one of them gets the effects.
     pub(super) fn write_files(
         &self,
-        files: Vec<NewFile<'_>>,
+        place: &Place<'_>,
+        files: &[NewFile<'_>],
         mut effects: SealedEffects,
         lineage: &Lineage,
     ) -> Result<Vec<Sealed>> {
         let bearer = seal::effects_go_with(files.iter().map(|file| file.class));
-        let mut sealed: Vec<Sealed> = Vec::new();
+        let mut sealed = Vec::new();
         for (number, file) in files.iter().enumerate() {
             let identity = Identity {
                 id: self.next_segment.fetch_add(1, Ordering::SeqCst),
@@ -207,23 +215,19 @@ impl Shared {
                 replaces: lineage.replaces.clone(),
             };
             let effects = if number == bearer { std::mem::take(&mut effects) } else { SealedEffects::new() };
-            match self.write_file(file, identity, &effects) {
-                Ok(written) => sealed.push(written),
-                Err(e) => {
-                    for written in &sealed {
-                        // Nobody names it; a start removes it where this does not.
-                        let _left_behind = self.env.remove_file(written.segment.path());
-                    }
-                    return Err(e);
-                }
-            }
+            sealed.push(self.write_file(place, file, identity, &effects)?);
         }
         Ok(sealed)
     }
 
-    fn write_file(&self, file: &NewFile<'_>, identity: Identity, effects: &SealedEffects) -> Result<Sealed> {
-        let place = self.place();
-        let mut merge = Merge::new(seal::begin(&place, &identity)?);
+    fn write_file(
+        &self,
+        place: &Place<'_>,
+        file: &NewFile<'_>,
+        identity: Identity,
+        effects: &SealedEffects,
+    ) -> Result<Sealed> {
+        let mut merge = Merge::new(seal::begin(place, &identity)?);
         let mut waiting = Waiting::default();
         for piece in &file.pieces {
             let is_full = piece.meta.rows as usize >= self.options.copy_rows_min || piece.meta.pages_len >= FULL_BYTES;
@@ -237,7 +241,7 @@ impl Shared {
             }
         }
         merge.encode(&waiting.pieces)?;
-        seal::finish(&place, merge.writer, identity, &merge.tables, &merge.shapes.snapshot(), effects)
+        seal::finish(place, merge.writer, identity, &merge.tables, &merge.shapes.snapshot(), effects)
     }
 }
 

@@ -17,8 +17,10 @@ use crate::segment::{
 };
 use crate::text::table::ShapeTable;
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Files that a seal writes of one retention class; the days with fewest rows share the last one.
@@ -36,6 +38,8 @@ pub(crate) struct Place<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) cache: &'a Arc<ReadCache>,
     pub(crate) created: i64,
+    /// Every file that was begun.
+    pub(crate) begun: RefCell<Vec<PathBuf>>,
 }
 
 /// Where segments come from: what a rebuilt catalog needs to know of them.
@@ -198,6 +202,7 @@ pub(super) fn begin(place: &Place<'_>, identity: &Identity) -> Result<SegmentWri
         let parent = place.layout.segments();
         place.env.sync_dir(&parent).map_err(|e| Error::io("sync", &parent, e))?;
     }
+    place.begun.borrow_mut().push(path.clone());
     SegmentWriter::create(Arc::clone(place.env), &path)
 }
 
