@@ -144,13 +144,13 @@ impl Shared {
                 }
             }
         }
+        let rows = |pieces: &Vec<Piece<'_>>| pieces.iter().map(Piece::len).sum();
+        let sizes = classes.iter().map(|(class, days)| (*class, seal::sizes(days, rows))).collect();
         let mut files = Vec::new();
-        for (class, mut days) in classes {
-            let sizes = days.iter().map(|(day, pieces)| (*day, pieces.iter().map(Piece::len).sum())).collect();
-            for (day, together) in seal::group_days(sizes) {
-                let pieces = together.iter().filter_map(|day| days.remove(day)).flatten().collect();
-                files.push(NewFile { class, day, pieces: unite(pieces) });
-            }
+        for (class, day, together) in seal::group_days(sizes) {
+            let Some(days) = classes.get_mut(&class) else { continue };
+            let pieces = together.iter().filter_map(|day| days.remove(day)).flatten().collect();
+            files.push(NewFile { class, day, pieces: unite(pieces) });
         }
         Ok(files)
     }

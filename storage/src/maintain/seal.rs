@@ -25,6 +25,8 @@ use std::sync::Arc;
 
 /// Files that a seal writes of one retention class; the days with fewest rows share the last one.
 const FILES_PER_CLASS_MAX: usize = 8;
+/// Files that a seal writes in all, unless there are more classes.
+const FILES_MAX: usize = 32;
 
 /// Rows that go into one file: (input, row), in the order of their sequence numbers.
 pub(super) type Rows = Vec<(u32, u16)>;
@@ -86,10 +88,7 @@ pub(crate) fn write_segments(
 ) -> Result<Vec<Sealed>> {
     let Material { inputs, kept, tables, shapes, effects } = *rows;
     let classes: Vec<RetentionClass> = tables.streams.iter().map(|(service, _)| class_of(service)).collect();
-    let mut files: Vec<(RetentionClass, i64, Rows)> = by_class_and_day(inputs, kept, &classes)
-        .into_iter()
-        .flat_map(|(class, days)| files_of(days).into_iter().map(move |(day, rows)| (class, day, rows)))
-        .collect();
+    let mut files = files_of(by_class_and_day(inputs, kept, &classes));
     if files.is_empty() && !effects.is_empty() {
         files.push((RetentionClass::default(), place.created.div_euclid(DAY_NANOS), Rows::new()));
     }
@@ -165,32 +164,65 @@ fn by_class_and_day(
     groups
 }
 
-fn files_of(mut days: BTreeMap<i64, Rows>) -> Vec<(i64, Rows)> {
-    let sizes: Vec<(i64, usize)> = days.iter().map(|(day, rows)| (*day, rows.len())).collect();
+fn files_of(mut classes: BTreeMap<RetentionClass, BTreeMap<i64, Rows>>) -> Vec<(RetentionClass, i64, Rows)> {
+    let sizes = classes.iter().map(|(class, days)| (*class, sizes(days, Rows::len))).collect();
     let mut files = Vec::new();
-    for (day, together) in group_days(sizes) {
+    for (class, day, together) in group_days(sizes) {
+        let Some(days) = classes.get_mut(&class) else { continue };
         let mut parts = together.iter().filter_map(|day| days.remove(day));
         let mut rows = parts.next().unwrap_or_default();
         parts.for_each(|more| rows.extend(more));
         if together.len() > 1 {
             rows.sort_unstable();
         }
-        files.push((day, rows));
+        files.push((class, day, rows));
     }
     files
 }
 
-/// Which days go into one file: those with most rows apart, the others together under the latest of them.
-pub(super) fn group_days(mut days: Vec<(i64, usize)>) -> Vec<(i64, Vec<i64>)> {
-    let mut rest = Vec::new();
-    if days.len() > FILES_PER_CLASS_MAX {
-        days.sort_by_key(|(_, rows)| Reverse(*rows));
-        rest = days.split_off(FILES_PER_CLASS_MAX - 1);
+/// The days of a class, and how many rows each has.
+pub(super) fn sizes<T>(days: &BTreeMap<i64, T>, rows: impl Fn(&T) -> usize) -> Vec<(i64, usize)> {
+    days.iter().map(|(day, of_day)| (*day, rows(of_day))).collect()
+}
+
+/// Which days of each class go into one file: those with most rows apart, as many as there may be files, the others of
+/// the class together under the latest of them.
+pub(super) fn group_days(classes: Vec<(RetentionClass, Vec<(i64, usize)>)>) -> Vec<(RetentionClass, i64, Vec<i64>)> {
+    let allowed = files_per_class(&classes);
+    let mut files = Vec::new();
+    for ((class, mut days), allowed) in classes.into_iter().zip(allowed) {
+        let mut rest = Vec::new();
+        if days.len() > allowed {
+            days.sort_by_key(|(_, rows)| Reverse(*rows));
+            rest = days.split_off(allowed - 1);
+        }
+        files.extend(days.into_iter().map(|(day, _)| (class, day, vec![day])));
+        let rest: Vec<i64> = rest.into_iter().map(|(day, _)| day).collect();
+        files.extend(rest.iter().max().copied().map(|latest| (class, latest, rest)));
     }
-    let mut files: Vec<(i64, Vec<i64>)> = days.into_iter().map(|(day, _)| (day, vec![day])).collect();
-    let rest: Vec<i64> = rest.into_iter().map(|(day, _)| day).collect();
-    files.extend(rest.iter().max().copied().map(|latest| (latest, rest)));
     files
+}
+
+/// How many files each class may have: one, and more for the days with most rows of all.
+fn files_per_class<C>(classes: &[(C, Vec<(i64, usize)>)]) -> Vec<usize> {
+    let mut allowed = vec![1; classes.len()];
+    let mut left = FILES_MAX.saturating_sub(classes.len());
+    let mut largest: Vec<(usize, usize)> = Vec::new();
+    for (class, (_, days)) in classes.iter().enumerate() {
+        let mut rows: Vec<usize> = days.iter().map(|(_, rows)| *rows).collect();
+        rows.sort_unstable_by_key(|rows| Reverse(*rows));
+        largest.extend(rows.into_iter().take(FILES_PER_CLASS_MAX).skip(1).map(|rows| (rows, class)));
+    }
+    largest.sort_unstable_by_key(|(rows, class)| (Reverse(*rows), *class));
+    for (_, class) in largest {
+        if let Some(of_class) = allowed.get_mut(class)
+            && left > 0
+        {
+            *of_class += 1;
+            left -= 1;
+        }
+    }
+    allowed
 }
 
 /// Begins the file of a segment, in its folder.
@@ -350,4 +382,44 @@ pub(crate) fn count_shapes<'a>(batches: impl Iterator<Item = (&'a Batch, &'a [u3
         }
     }
     used
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classes(number: u32, days: i64) -> Vec<(RetentionClass, Vec<(i64, usize)>)> {
+        let days = |class: u32| (0..days).map(|day| (day, 1 + (day as usize * 7 + class as usize) % 50)).collect();
+        (0..number).map(|class| (RetentionClass { ttl_days: Some(class), ..Default::default() }, days(class))).collect()
+    }
+
+    #[test]
+    fn a_seal_writes_a_bounded_number_of_files_and_every_day_goes_somewhere() {
+        for (number, days, files) in
+            [(1, 3, 3), (1, 40, 8), (4, 8, 32), (5, 8, 32), (20, 40, 32), (32, 2, 32), (40, 5, 40)]
+        {
+            let grouped = group_days(classes(number, days));
+            assert_eq!(grouped.len(), files, "{number} classes of {days} days");
+            for class in 0..number {
+                let of_class: Vec<_> = grouped.iter().filter(|(of, _, _)| of.ttl_days == Some(class)).collect();
+                assert!((1..=FILES_PER_CLASS_MAX).contains(&of_class.len()));
+                let mut found: Vec<i64> = of_class.iter().flat_map(|(_, _, days)| days.clone()).collect();
+                found.sort_unstable();
+                assert_eq!(found, (0..days).collect::<Vec<_>>());
+                assert!(of_class.iter().all(|(_, day, days)| days.iter().max() == Some(day)));
+            }
+        }
+    }
+
+    #[test]
+    fn the_days_with_most_rows_have_files_of_their_own() {
+        let mut of_classes = classes(30, 3);
+        of_classes[7].1[0].1 = 1_000;
+        of_classes[7].1[1].1 = 900;
+        of_classes[9].1[2].1 = 800;
+        of_classes[9].1[0].1 = 700;
+        let grouped = group_days(of_classes);
+        let of = |class| grouped.iter().filter(|(of, _, _)| of.ttl_days == Some(class)).count();
+        assert_eq!((of(7), of(9), grouped.len()), (2, 2, 32));
+    }
 }
