@@ -133,3 +133,40 @@ fn a_stream_of_ever_new_texts_is_kept_whole() {
     }
     assert!(whole > 400 && whole <= 500, "{whole}");
 }
+
+/// A batch of rows that all have a null in each of so many lanes, which take no bytes for it.
+fn nulls(rows: usize, lanes: usize) -> Vec<u8> {
+    use crate::codec::{put_bytes, put_varint};
+    let mut out = vec![1];
+    put_varint(&mut out, rows as u64);
+    put_varint(&mut out, 1);
+    put_bytes(&mut out, b"web");
+    put_bytes(&mut out, b"{}");
+    // Stream of each row, times, fields, shapes, lanes.
+    out.extend([0, 0]);
+    put_varint(&mut out, lanes as u64);
+    for field in 0..lanes {
+        put_bytes(&mut out, format!("f{field}").as_bytes());
+        out.extend([0, 0]);
+    }
+    out.push(0);
+    put_varint(&mut out, lanes as u64);
+    for field in 0..lanes {
+        put_varint(&mut out, field as u64);
+        out.extend(LaneKind::Null.code());
+        out.push(0);
+        put_varint(&mut out, rows as u64);
+    }
+    out
+}
+
+#[test]
+fn a_batch_with_more_values_than_rows_can_have_is_refused() {
+    use crate::limits::{BATCH_LANES_MAX, BATCH_ROWS_MAX, RECORD_FIELDS_MAX};
+    let most = Batch::parse(nulls(BATCH_ROWS_MAX, RECORD_FIELDS_MAX), Vec::new()).unwrap();
+    assert_eq!(most.lanes().map(|lane| lane.count).sum::<usize>(), BATCH_ROWS_MAX * RECORD_FIELDS_MAX);
+    for lanes in [RECORD_FIELDS_MAX + 1, BATCH_LANES_MAX] {
+        let refused = Batch::parse(nulls(BATCH_ROWS_MAX, lanes), Vec::new()).unwrap_err();
+        assert_eq!(refused.kind(), crate::error::ErrorKind::Corrupt, "{lanes}");
+    }
+}
