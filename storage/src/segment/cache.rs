@@ -1,5 +1,5 @@
-//! What has been read of segments and is worth keeping: shape tables, their indexes, block heads, slot directories, and
-//! what shapes say about tests, all within one budget of bytes.
+//! What has been read of segments and is worth keeping: shape tables, their indexes, the fronts of row indexes, block
+//! heads, slot directories, and what shapes say about tests, all within one budget of bytes.
 //!
 //! What was not used since it last came up for eviction goes first (a clock, not an exact order of use), so that a hit
 //! takes only a shared lock and many threads can read at once.
@@ -25,6 +25,8 @@ pub(crate) enum Item {
     Block(u32),
     /// The slot directory of a lane of a block.
     Directory(u32, u32),
+    /// Where the parts of the index of rows are.
+    RowIndex,
     /// What shapes say about a test, by a hash of it.
     Known(u64),
 }

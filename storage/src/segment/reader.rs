@@ -19,7 +19,7 @@ use crate::record::FieldPath;
 use crate::text::table::ShapeTable;
 use std::any::Any;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 struct FileSource {
     file: Arc<dyn File>,
@@ -38,7 +38,6 @@ pub(crate) struct Segment {
     pub(crate) fields: Vec<FieldPath>,
     pub(crate) bytes: u64,
     source: FileSource,
-    row_index: OnceLock<Option<RowIndex>>,
     cache: Arc<ReadCache>,
     /// The cache's number of it.
     number: u64,
@@ -68,16 +67,7 @@ impl Segment {
             first
         });
         let first_groups = first_groups.collect();
-        Ok(Self {
-            footer,
-            fields,
-            bytes,
-            source,
-            row_index: OnceLock::new(),
-            cache: Arc::clone(cache),
-            number: cache.number(),
-            first_groups,
-        })
+        Ok(Self { footer, fields, bytes, source, cache: Arc::clone(cache), number: cache.number(), first_groups })
     }
 
     /// The file's path.
@@ -157,12 +147,17 @@ impl Segment {
         Ok(table)
     }
 
-    fn row_index(&self) -> Result<Option<&RowIndex>> {
-        if let Some(index) = self.row_index.get() {
-            return Ok(index.as_ref());
+    /// The index of rows; nothing where no row has a value that is in it.
+    fn row_index(&self) -> Result<Option<Arc<RowIndex>>> {
+        if self.footer.row_index.len == 0 {
+            return Ok(None);
         }
-        let index = RowIndex::open(&self.source, self.footer.row_index)?;
-        Ok(self.row_index.get_or_init(|| index).as_ref())
+        let load = || {
+            let index = RowIndex::open(&self.source, self.footer.row_index)?;
+            let bytes = index.memory();
+            Ok((index, bytes))
+        };
+        self.cache.get((self.number, Item::RowIndex), load).map(Some)
     }
 
     /// Rows whose field may have this hex value or UUID, as (block, row), ascending; no other row has it. Nothing where

@@ -142,12 +142,9 @@ pub(crate) struct RowIndex {
 }
 
 impl RowIndex {
-    /// Reads the front of an index; nothing where no row has such a value. The piece's `raw` is the front's length and
+    /// Reads the front of an index. The piece's `raw` is the front's length and
     /// its crc the front's: each shard has its own.
-    pub(crate) fn open(source: &dyn Source, piece: Piece) -> Result<Option<Self>> {
-        if piece.len == 0 {
-            return Ok(None);
-        }
+    pub(crate) fn open(source: &dyn Source, piece: Piece) -> Result<Self> {
         if piece.raw > piece.len || piece.raw > FRONT_BYTES_MAX {
             return Err(damaged());
         }
@@ -172,7 +169,12 @@ impl RowIndex {
         if at != piece.offset + piece.len {
             return Err(damaged());
         }
-        Ok(Some(Self { row_bits, shard_bits, bucket_bits, shards }))
+        Ok(Self { row_bits, shard_bits, bucket_bits, shards })
+    }
+
+    /// Bytes that it takes.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<Self>() + self.shards.capacity() * size_of::<(u64, u32, u32)>()
     }
 
     /// Rows that may have the value of this hash, ascending. No other row has it.
@@ -231,7 +233,7 @@ mod tests {
     fn open(built: &(Vec<u8>, usize)) -> RowIndex {
         let (bytes, front) = built;
         let crc = crc32fast::hash(&bytes[..*front]);
-        RowIndex::open(bytes, Piece { offset: 0, len: bytes.len() as u64, raw: *front as u64, crc }).unwrap().unwrap()
+        RowIndex::open(bytes, Piece { offset: 0, len: bytes.len() as u64, raw: *front as u64, crc }).unwrap()
     }
 
     fn value(i: u32) -> [u8; 16] {
@@ -254,7 +256,7 @@ mod tests {
                 .sum();
             assert!(wrong < 1_500, "{wrong} of {rows}");
         }
-        assert!(RowIndex::open(&build(Vec::new()).0, Piece { offset: 0, len: 0, raw: 0, crc: 0 }).unwrap().is_none());
+        assert_eq!(build(Vec::new()), (Vec::new(), 0));
     }
 
     #[test]
