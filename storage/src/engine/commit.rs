@@ -27,6 +27,8 @@ const SMALL_ROWS: usize = 64;
 const MERGED_ROWS_MAX: usize = 4_096;
 /// Quiet time after which the log is marked, so that its last batch cannot be mistaken for a torn one.
 const IDLE: Duration = Duration::from_millis(50);
+/// How often a log that is quiet is looked after.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// How durable a batch is before its append returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -188,16 +190,16 @@ impl Group {
     fn run(mut self, appends: &Receiver<Waiting>) -> Writer {
         let mut idle = false;
         loop {
-            let wait = if idle && self.unsynced.is_none() { Duration::from_secs(3_600) } else { IDLE };
+            let wait = if idle && self.unsynced.is_none() { QUIET } else { IDLE };
             match appends.recv_timeout(wait) {
                 Ok(first) => {
                     idle = false;
                     self.commit(first, appends);
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    idle = true;
                     if self.unsynced.is_none() {
-                        self.note(|writer| writer.mark());
+                        self.look_after(idle);
+                        idle = true;
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => {
@@ -207,6 +209,15 @@ impl Group {
             }
             self.flush_when_due();
         }
+    }
+
+    /// What is done while nobody appends.
+    fn look_after(&mut self, was_idle: bool) {
+        if !was_idle {
+            self.note(Writer::mark);
+        }
+        // What fails is tried again, and where the log can take no more the next append says so.
+        let _tried_again = self.writer.renew();
     }
 
     /// Does something that nobody waits for; a failure shows in the next append and to people.

@@ -170,6 +170,7 @@ impl Shared {
         let _held = locked(&self.maintenance);
         self.clear_leftovers();
         self.carry_out(usize::MAX)?;
+        self.clear_log();
         while self.merge_some(Effort::All)? {}
         let leaving = Leaving::now(self);
         for live in self.live_segments() {

@@ -6,7 +6,8 @@
 //!
 //! Invariants
 //! * When [`Shared::delete`] returns, the deletion is durable and its rows are hidden.
-//! * It is forgotten only when no generation and no segment has a row that it means.
+//! * It is forgotten only when no generation and no segment has a row that it means, and then no file of the log that
+//!   may have one is recycled: it is removed.
 use super::compact::Leaving;
 use super::with_block;
 use crate::catalog::config_copy::{self, CopyKind, CopyValue};
@@ -340,6 +341,8 @@ impl Shared {
     }
 
     fn forget_deletion(&self, id: u64) -> Result<()> {
+        // No segment has its rows any more, and no file of the log will once those of now are retired.
+        self.files.forget_old_bytes()?;
         let _one_at_a_time = locked(&self.deleting);
         let mut change = Change::new();
         change.remove(Table::Deletions, &id.to_be_bytes());

@@ -48,6 +48,15 @@ impl Shared {
         self.leave(stay.into_iter().map(|(path, _)| path));
     }
 
+    /// Removes files of the log that are not to be recycled, as soon as all of them is sealed.
+    pub(super) fn clear_log(&self) {
+        if self.files.awaits_removal() {
+            let sealed_seq = locked(&self.meta).sealed_seq;
+            // Sealing does not wait for it; a file that stays is tried again.
+            let _stays = self.files.retire(sealed_seq);
+        }
+    }
+
     /// Leaves files for later.
     pub(super) fn leave(&self, files: impl Iterator<Item = PathBuf>) {
         locked(&self.leftovers.0).extend(files);

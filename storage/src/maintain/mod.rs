@@ -91,6 +91,7 @@ impl Shared {
     /// Seals all generations but the growing one, oldest first.
     fn seal_ended(&self) -> Result<()> {
         self.clear_leftovers();
+        self.clear_log();
         let generations = self.generations();
         let ended = generations.len().saturating_sub(1);
         for generation in generations.iter().take(ended) {

@@ -77,6 +77,8 @@ pub struct Files {
     options: Options,
     state: Mutex<State>,
     next_id: AtomicU64,
+    /// Files with lower ids are removed, not recycled.
+    kept_from: AtomicU64,
     next_spare: AtomicU64,
     current_bytes: AtomicU64,
     /// Appends to the current file.
@@ -99,6 +101,8 @@ impl Files {
             env,
             state: Mutex::new(State { closed: replayed.files.iter().cloned().collect(), spares: Vec::new() }),
             next_id: AtomicU64::new(replayed.last_file_id + 1),
+            // Nobody knows any more what was to be forgotten of them.
+            kept_from: AtomicU64::new(replayed.last_file_id + 1),
             next_spare: AtomicU64::new(0),
             current_bytes: AtomicU64::new(0),
             appends: AtomicU64::new(0),
@@ -131,6 +135,30 @@ impl Files {
             retired += 1;
         }
         Ok(retired)
+    }
+
+    /// Removes spares and sees to it that no file of now is recycled: what they hold is not to be kept, not even as what
+    /// is left behind the frames of another life.
+    pub fn forget_old_bytes(&self) -> Result<()> {
+        while let Some(spare) = { self.state().spares.pop() } {
+            if let Err(e) = remove(&*self.env, &spare) {
+                self.state().spares.push(spare);
+                return Err(e);
+            }
+        }
+        self.sync_dir(&self.options.dir)?;
+        self.kept_from.store(self.next_id.load(Ordering::SeqCst), Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Whether a file that is no longer written is not to be kept once it is retired.
+    pub fn awaits_removal(&self) -> bool {
+        self.state().closed.front().is_some_and(|file| self.is_to_go(file.id))
+    }
+
+    /// Whether the file of this id is removed when it retires.
+    pub(super) fn is_to_go(&self, id: u64) -> bool {
+        id < self.kept_from.load(Ordering::SeqCst)
     }
 
     /// Whether a file will soon be needed that is not there: none is spare and a quarter of the current one is used.
@@ -179,7 +207,7 @@ impl Files {
     }
 
     pub(super) fn next_id(&self) -> u64 {
-        self.next_id.fetch_add(1, Ordering::Relaxed)
+        self.next_id.fetch_add(1, Ordering::SeqCst)
     }
 
     pub(super) fn set_current_bytes(&self, bytes: u64) {
@@ -225,7 +253,9 @@ impl Files {
         if file.damaged {
             return set_aside(&*self.env, &file.path, &self.options.quarantine);
         }
-        let recycle = file.len == self.options.file_bytes as u64 && self.state().spares.len() < SPARES_MAX;
+        let recycle = file.len == self.options.file_bytes as u64
+            && !self.is_to_go(file.id)
+            && self.state().spares.len() < SPARES_MAX;
         if !recycle {
             remove(&*self.env, &file.path)?;
             return self.sync_dir(&self.options.dir);

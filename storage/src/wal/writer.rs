@@ -136,6 +136,13 @@ impl Writer {
         self.write_empty(Kind::Mark)
     }
 
+    /// Goes on in a new file where the current one is not to be kept. Meant for when the writer has been idle.
+    pub fn renew(&mut self) -> Result<()> {
+        self.check_usable()?;
+        let is_to_go = self.current.as_ref().is_some_and(|current| self.files.is_to_go(current.header.id));
+        if is_to_go { self.open_next(FILE_HEADER_BYTES) } else { Ok(()) }
+    }
+
     /// Makes all durable and says that this was a clean shutdown.
     pub fn close(mut self) -> Result<()> {
         self.check_usable()?;
@@ -252,8 +259,10 @@ impl Writer {
 
     /// Goes on in a new file of at least `len` bytes. Until its name may exist, an error leaves all as it was.
     fn open_next(&mut self, len: usize) -> Result<()> {
+        // Numbered before a spare is taken: see `Files::forget_old_bytes`.
+        let id = self.files.next_id();
         let spare = self.files.take_spare(len)?;
-        let mut next = match self.start_file(&spare) {
+        let mut next = match self.start_file(&spare, id) {
             Ok(next) => next,
             Err(e) => {
                 self.files.env().remove_file(&spare).ok();
@@ -280,10 +289,10 @@ impl Writer {
     }
 
     /// Writes a durable header over a spare.
-    fn start_file(&self, spare: &Path) -> Result<Current> {
+    fn start_file(&self, spare: &Path, id: u64) -> Result<Current> {
         let file = self.files.env().open(spare, OpenMode::ReadWrite).map_err(|e| Error::io("open", spare, e))?;
         let header = FileHeader {
-            id: self.files.next_id(),
+            id,
             base_seq: self.next_seq,
             base_batch: self.batch_no,
             salt: self.files.env().random(),
