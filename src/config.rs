@@ -3,6 +3,7 @@
 //! Invariants
 //! * The only reader of `LOGYARD_*` variables.
 //! * A server that lets everybody in listens on loopback addresses only.
+use logyard_storage::options::DiskBudget;
 use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -10,6 +11,8 @@ use std::path::PathBuf;
 const DATA: &str = "LOGYARD_DATA";
 const LISTEN: &str = "LOGYARD_LISTEN";
 const ADMIN_KEY: &str = "LOGYARD_ADMIN_KEY";
+/// How much of the file system may be used before appends are refused: reads, seals and starts need some room too.
+const DISK_BUDGET: DiskBudget = DiskBudget::Percent(90);
 
 /// What the command line sets; what is missing comes from the environment or is a default.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) access: Access,
+    pub(crate) disk_budget: DiskBudget,
 }
 
 /// The data directory.
@@ -68,7 +72,7 @@ impl Config {
         if access == Access::Open && !addresses.iter().all(|address| address.ip().is_loopback()) {
             return Err(format!("--no-auth works on a loopback address only, and `{listen}` is none"));
         }
-        Ok(Self { data: data(flags.data, env), listen: addresses, access })
+        Ok(Self { data: data(flags.data, env), listen: addresses, access, disk_budget: DISK_BUDGET })
     }
 }
 
@@ -85,6 +89,7 @@ mod tests {
         let none = config(Flags::default(), &[]).unwrap();
         assert_eq!((none.data, none.listen), ("logyard-data".into(), vec!["127.0.0.1:7514".parse().unwrap()]));
         assert!(none.access == Access::KeyOfData);
+        assert_eq!(none.disk_budget, DiskBudget::Percent(90));
         let env = [(DATA, "d"), (LISTEN, "0.0.0.0:1"), (ADMIN_KEY, "k")];
         let set = config(Flags::default(), &env).unwrap();
         assert_eq!((set.data, set.listen), ("d".into(), vec!["0.0.0.0:1".parse().unwrap()]));

@@ -2,18 +2,23 @@
 use super::{Failure, ServeArgs};
 use crate::config::{Access, Config, Flags};
 use crate::server::{BodyMemory, Builders, Door, KeyHash, Server, listen, load_or_make, router, serve};
-use logyard_storage::engine::{Engine, Options};
+use logyard_storage::engine::{Engine, Options, RetentionReport};
 use logyard_storage::env::RealEnv;
 use logyard_storage::layout::ADMIN_KEY;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How often it is looked whether retention removed something.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// Runs the server.
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     let flags = Flags { data: args.data, listen: args.listen, no_auth: args.no_auth };
     let config = Config::new(flags, |name| std::env::var_os(name)).map_err(Failure::Usage)?;
     let env = Arc::new(RealEnv::new());
-    let engine = Engine::open(Arc::<RealEnv>::clone(&env), Options::new(config.data.clone()))?;
+    let options = Options { disk_budget: Some(config.disk_budget), ..Options::new(config.data.clone()) };
+    let engine = Engine::open(Arc::<RealEnv>::clone(&env), options)?;
     let door = door(&config)?;
     let server = Arc::new(Server {
         engine: Arc::clone(&engine),
@@ -27,11 +32,20 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         let listener = listen(&config.listen).await?;
         eprintln!("listening on http://{}", listener.local_addr()?);
         greet(&config);
+        tokio::spawn(tell_retention(Arc::clone(&engine)));
         serve(listener, router(server)).await
     });
     // Requests that were cut may still be in the engine; closing it waits for them.
     engine.close()?;
     served.map_err(|e| Failure::Failed(format!("cannot serve on {:?}: {e}", config.listen)))
+}
+
+/// Says what retention removed, while the server runs.
+async fn tell_retention(engine: Arc<Engine>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        engine.take_retention_summaries().iter().flat_map(RetentionReport::lines).for_each(|line| eprintln!("{line}"));
+    }
 }
 
 fn door(config: &Config) -> Result<Door, Failure> {

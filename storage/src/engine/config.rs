@@ -47,6 +47,9 @@ fn check(service: &str, config: &ServiceConfig) -> Result<()> {
     if config.ttl_days < TTL_FOREVER {
         return Err(Error::invalid(format!("ttl_days is {}: use -1 for ever, 0 for the default", config.ttl_days)));
     }
+    if config.local_days.is_some() {
+        return Err(Error::invalid("local_days needs an archive that records move to, and there is none"));
+    }
     match config.retention_policy.as_deref() {
         None | Some("standard" | "extended" | "minimal") => Ok(()),
         Some(other) => Err(Error::invalid(format!("retention_policy is {other:?}: use standard, extended or minimal"))),

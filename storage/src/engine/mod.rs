@@ -37,7 +37,7 @@ use crate::scan::{Crew, Deletion, Hidden, LostBlocks, Snapshot};
 use crate::segment::{Budget, Counters, ReadCache, Segment};
 use crate::wal;
 use commit::Committer;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -110,6 +110,8 @@ pub(crate) struct Shared {
     /// Takes back commits that failed and may be durable all the same. Taken after `meta`.
     pub(crate) doubtful: Mutex<Change>,
     pub(crate) leftovers: Leftovers,
+    /// What retention removed, until somebody takes it.
+    pub(crate) summaries: Mutex<VecDeque<RetentionReport>>,
 }
 
 /// Takes a lock; one that a panicking thread left behind guards data that is replaced as a whole, so it is still right.
@@ -248,6 +250,12 @@ impl Engine {
     /// Removes what is past its life or over a service's budget; with `dry_run`, only says what that would be.
     pub fn retain(&self, dry_run: bool) -> Result<RetentionReport> {
         self.shared.retain(dry_run)
+    }
+
+    /// What retention removed since the last call: of each pass that removed something, whoever asked for it, oldest
+    /// first.
+    pub fn take_retention_summaries(&self) -> Vec<RetentionReport> {
+        std::mem::take(&mut *locked(&self.shared.summaries)).into()
     }
 
     /// Hides the rows that a search finds at once, whatever its limit, and removes them for good at the next

@@ -171,6 +171,7 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
         troubles: Mutex::new(troubles),
         doubtful: Mutex::default(),
         leftovers: Leftovers::default(),
+        summaries: Mutex::default(),
     });
     Ok(Recovered { shared, writer, next_seq, lock })
 }

@@ -4,6 +4,7 @@
 //! * Reads, seals and starts are never refused. Appends are taken again as soon as there is room.
 //! * Only segments whose services all have a time to live are given up for room.
 use super::effects::is_bare;
+use super::retain::RetentionReport;
 use crate::engine::Shared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{DiskBudget, WhenFull};
@@ -87,15 +88,19 @@ impl Shared {
         let mut segments = self.live_segments();
         segments.retain(|live| !is_bare(live));
         segments.sort_by_key(|live| (live.record.time_max, live.record.id));
+        let mut report = RetentionReport { at: self.delete_by(), ..RetentionReport::default() };
         for live in segments {
             if !self.is_disk_full(budget) {
                 break;
             }
             let Some(counts) = self.known(&live, self.census.counts(&live))? else { continue };
             if counts.keys().all(|service| lives.days(service).is_some()) {
+                counts.iter().for_each(|(service, rows)| report.add(&live, service, *rows, live.record.time_min));
+                report.segments_removed += 1;
                 self.drop_segments(&[live])?;
             }
         }
+        self.summarise(&report);
         Ok(())
     }
 }

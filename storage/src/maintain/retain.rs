@@ -5,7 +5,9 @@
 //! they are hidden, and leave when the segment is rewritten: at the latest once they are more than a quarter of it.
 //!
 //! A budget counts a service's share of each segment by its rows. Over it, its oldest rows go: whole shares first, and
-//! of the last one as much as it takes.
+//! of the last one as much as it takes. That is done daily; after each seal only as far as little is written for it.
+//!
+//! Each pass that removed something leaves a summary, which `Engine::take_retention_summaries` gives.
 //!
 //! Invariants
 //! * Deletion goes by believed time (`engine::clock`), hiding by the wall clock.
@@ -21,6 +23,9 @@ use crate::scan::{Part, RowSet};
 use crate::segment::Footer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+
+/// Summaries that are kept until somebody takes them.
+const SUMMARIES_MAX: usize = 64;
 
 /// What left, of one service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -148,12 +153,39 @@ fn share_of(bytes: u64, rows: u64, total: u64) -> u64 {
 }
 
 impl RetentionReport {
-    fn add(&mut self, live: &LiveSegment, service: &str, rows: u64, oldest: i64) {
+    /// What it says in words, a line for each service.
+    pub fn lines(&self) -> Vec<String> {
+        let verb = if self.dry_run { "would remove" } else { "removed" };
+        let line = |(service, removed): (&String, &Removed)| {
+            let Removed { rows, bytes, oldest_days } = removed;
+            format!("retention {verb} {rows} records of {service}, {bytes} bytes, the oldest {oldest_days} days old")
+        };
+        self.services.iter().map(line).collect()
+    }
+
+    fn count(&mut self, plan: &Plan) {
+        self.segments_removed = plan.drop.len() as u64;
+        self.segments_rewritten = plan.rewrite.len() as u64;
+    }
+
+    pub(super) fn add(&mut self, live: &LiveSegment, service: &str, rows: u64, oldest: i64) {
         let removed = self.services.entry(service.to_string()).or_default();
         removed.rows += rows;
         removed.bytes += share_of(live.record.bytes, rows, live.record.rows);
         removed.oldest_days = removed.oldest_days.max(self.at.saturating_sub(oldest).max(0) / DAY_NANOS);
     }
+}
+
+/// Event times before which rows of a service go, by segment.
+type Cuts = BTreeMap<u64, BTreeMap<String, i64>>;
+
+/// Which cuts a segment is written anew for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Worth {
+    /// Any: nothing is over its budget after it.
+    Any,
+    /// Those that take more than a quarter of it: what has to be written again is a few times what is removed at most.
+    Thin,
 }
 
 /// What a pass is about to do.
@@ -169,17 +201,54 @@ impl Shared {
         let _held = locked(&self.maintenance);
         let mut report = RetentionReport { dry_run, at: self.delete_by(), ..RetentionReport::default() };
         let plan = self.plan_retention(&mut report)?;
-        report.segments_removed = plan.drop.len() as u64;
-        report.segments_rewritten = plan.rewrite.len() as u64;
+        report.count(&plan);
         if dry_run {
             return Ok(report);
         }
         self.drop_segments(&plan.drop)?;
         self.forget_effects(report.at)?;
-        for (live, leaving) in plan.rewrite {
-            self.rewrite(&[live], &leaving)?;
-        }
+        self.rewrite_all(plan.rewrite)?;
+        self.summarise(&report);
         Ok(report)
+    }
+
+    /// Removes what is over a budget, as far as it is worth it: whole segments, and of others what is more than a
+    /// quarter. The daily pass removes the rest.
+    pub(super) fn retain_budgets(&self) -> Result<()> {
+        if self.configs().values().all(|config| config.size_budget.is_none()) {
+            return Ok(());
+        }
+        let _held = locked(&self.maintenance);
+        let mut report = RetentionReport { at: self.delete_by(), ..RetentionReport::default() };
+        let (mut plan, mut kept) = (Plan::default(), Vec::new());
+        for live in self.live_segments().into_iter().filter(|live| !is_bare(live)) {
+            if let Some(counts) = self.known(&live, self.census.counts(&live))? {
+                kept.push((live, counts));
+            }
+        }
+        let cut = self.plan_budgets(&kept, &mut report, &mut plan)?;
+        self.plan_rewrites(kept, cut, Worth::Thin, &mut report, &mut plan)?;
+        report.count(&plan);
+        self.drop_segments(&plan.drop)?;
+        self.rewrite_all(plan.rewrite)?;
+        self.summarise(&report);
+        Ok(())
+    }
+
+    fn rewrite_all(&self, segments: Vec<(LiveSegment, Leaving)>) -> Result<()> {
+        segments.into_iter().try_for_each(|(live, leaving)| self.rewrite(&[live], &leaving))
+    }
+
+    /// Keeps the summary of a pass that removed something, for whoever asks what became of rows.
+    pub(super) fn summarise(&self, report: &RetentionReport) {
+        if report.services.is_empty() {
+            return;
+        }
+        let mut summaries = locked(&self.summaries);
+        if summaries.len() >= SUMMARIES_MAX {
+            summaries.pop_front();
+        }
+        summaries.push_back(report.clone());
     }
 
     fn plan_retention(&self, report: &mut RetentionReport) -> Result<Plan> {
@@ -203,7 +272,20 @@ impl Shared {
                 kept.push((live, counts));
             }
         }
-        let mut cut = self.plan_budgets(&kept, report, &mut plan)?;
+        let cut = self.plan_budgets(&kept, report, &mut plan)?;
+        self.plan_rewrites(kept, cut, Worth::Any, report, &mut plan)?;
+        Ok(plan)
+    }
+
+    /// Which segments are written anew without what is past its life or cut.
+    fn plan_rewrites(
+        &self,
+        kept: Vec<(LiveSegment, Counts)>,
+        mut cut: Cuts,
+        worth: Worth,
+        report: &mut RetentionReport,
+        plan: &mut Plan,
+    ) -> Result<()> {
         for (live, _) in kept {
             let cuts = cut.remove(&live.record.id);
             let is_dropped = plan.drop.iter().any(|dropped| dropped.record.id == live.record.id);
@@ -212,13 +294,13 @@ impl Shared {
             }
             let leaving = Leaving::at(self, report.at, cuts.clone().unwrap_or_default());
             let Some(gone) = self.known(&live, leaving.count(&live))? else { continue };
-            if cuts.is_some() || is_thin(gone.rows(), live.record.rows) {
+            if worth == Worth::Any && cuts.is_some() || is_thin(gone.rows(), live.record.rows) {
                 let oldest = gone.times.map_or(live.record.time_min, |(oldest, _)| oldest);
                 gone.by_service.iter().for_each(|(service, rows)| report.add(&live, service, *rows, oldest));
                 plan.rewrite.push((live, leaving));
             }
         }
-        Ok(plan)
+        Ok(())
     }
 
     /// What goes for budgets: event times before which rows of a service go, by segment.
@@ -227,8 +309,8 @@ impl Shared {
         segments: &[(LiveSegment, Counts)],
         report: &mut RetentionReport,
         plan: &mut Plan,
-    ) -> Result<BTreeMap<u64, BTreeMap<String, i64>>> {
-        let mut found: BTreeMap<u64, BTreeMap<String, i64>> = BTreeMap::new();
+    ) -> Result<Cuts> {
+        let mut found = Cuts::new();
         for (service, config) in self.configs().iter() {
             let Some(budget) = config.size_budget else { continue };
             let share = |(live, counts): &(LiveSegment, Counts)| {

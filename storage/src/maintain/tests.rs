@@ -618,6 +618,152 @@ fn a_damaged_index_of_rows_hides_nothing() {
 }
 
 #[test]
+fn indexes_of_rows_are_kept_within_the_budget_of_the_cache() {
+    use crate::segment::{ReadCache, Segment};
+    let env = SimEnv::new(22);
+    let engine = open(&env);
+    let trace = |number: u128| format!("{:032x}", number << 70 | 1 << 127);
+    let mut builder = BatchBuilder::new();
+    for number in 0..50 {
+        builder.begin_row();
+        builder.string("trace", &trace(number));
+        builder.commit_row();
+    }
+    engine.append(Append::new(builder.finish().unwrap(), Ack::Wal)).unwrap();
+    engine.seal().unwrap();
+    let path = segment_files(&env).remove(0);
+    let value = (7u128 << 70 | 1 << 127).to_be_bytes();
+    for budget in [0, 1 << 20] {
+        let cache = Arc::new(ReadCache::new(budget, 0));
+        let segment = Segment::open(&env, &path, &cache).unwrap();
+        assert_eq!(cache.bytes(), 0);
+        for _ in 0..2 {
+            assert!(segment.rows_with("trace", &value).unwrap().unwrap().contains(&(0, 7)));
+            assert_eq!(cache.bytes() > 0, budget > 0);
+        }
+        drop(segment);
+        assert_eq!(cache.bytes(), 0);
+    }
+}
+
+#[test]
+fn budgets_are_kept_after_each_seal_and_summaries_say_what_went() {
+    let env = SimEnv::new(23);
+    let engine = open(&env);
+    engine.set_config("big", ServiceConfig { size_budget: Some(0), ..ttl(0) }).unwrap();
+    let shared = engine.shared_for_tests();
+    let mut chores = Chores::new(shared);
+    put(&engine, &env, "big", 0..300);
+    engine.seal().unwrap();
+    put(&engine, &env, "small", 300..400);
+    chores.look(shared);
+    assert_eq!(shown(&engine), span(300..400));
+    let summaries = engine.take_retention_summaries();
+    assert_eq!(summaries.len(), 1);
+    let removed = summaries[0].services["big"];
+    assert_eq!((removed.rows, summaries[0].segments_removed, summaries[0].dry_run), (300, 1, false));
+    let bytes = removed.bytes;
+    assert_eq!(
+        summaries[0].lines(),
+        [format!("retention removed 300 records of big, {bytes} bytes, the oldest 0 days old")]
+    );
+    // Of a segment that others share it goes where that is much of it, and else waits for the daily pass.
+    put(&engine, &env, "big", 400..420);
+    engine.seal().unwrap();
+    chores.look(shared);
+    assert_eq!(shown(&engine), span(300..420));
+    assert!(engine.take_retention_summaries().is_empty());
+    put(&engine, &env, "big", 420..500);
+    put(&engine, &env, "small", 500..550);
+    engine.seal().unwrap();
+    chores.look(shared);
+    assert_eq!(shown(&engine), numbers(&[300..420, 500..550]));
+    assert_eq!(engine.take_retention_summaries()[0].services["big"].rows, 80);
+    engine.retain(false).unwrap();
+    assert_eq!(shown(&engine), numbers(&[300..400, 500..550]));
+    assert_eq!(engine.take_retention_summaries()[0].services["big"].rows, 20);
+    engine.retain(false).unwrap();
+    engine.retain(true).unwrap();
+    assert!(engine.take_retention_summaries().is_empty());
+}
+
+#[test]
+fn days_on_this_disk_are_refused_while_there_is_no_archive() {
+    let env = SimEnv::new(24);
+    let engine = open(&env);
+    let refused = engine.set_config("web", ServiceConfig { local_days: Some(3), ..ttl(0) }).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid);
+    assert!(refused.to_string().contains("archive"));
+    assert_eq!(engine.config("web"), ServiceConfig::default());
+}
+
+/// Files in which these bytes are.
+fn files_with(env: &SimEnv, bytes: &[u8]) -> Vec<std::path::PathBuf> {
+    let has = |path: &Path| {
+        let found = env.read_raw(path).unwrap_or_default();
+        found.windows(bytes.len()).any(|window| window == bytes)
+    };
+    env.files().into_iter().map(|(path, _)| path).filter(|path| has(path)).collect()
+}
+
+#[test]
+fn the_bytes_of_deleted_rows_are_in_no_file_once_the_deletion_is_done() {
+    const SECRET: &str = "the password of Alice is swordfish";
+    for crash in [false, true] {
+        let env = SimEnv::new(25);
+        let mut engine = open(&env);
+        let fill = |engine: &Engine, secret: &str| {
+            let mut builder = BatchBuilder::new();
+            for number in 0..600u64 {
+                builder.begin_row();
+                builder.string("n", &number.to_string());
+                builder.string("kind", if number % 60 == 0 && !secret.is_empty() { "red" } else { "green" });
+                let noise = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                let text = if number % 60 == 0 { secret } else { "nothing" };
+                builder.string("_msg", &format!("{text} {noise:x} {:x}", noise.rotate_left(17)));
+                builder.commit_row();
+            }
+            engine.append(Append::new(builder.finish().unwrap(), Ack::Wal)).unwrap();
+        };
+        // Recycled files, the current one, what is left in it of its life before, and segments.
+        for _ in 0..30 {
+            fill(&engine, SECRET);
+        }
+        engine.seal().unwrap();
+        fill(&engine, "");
+        fill(&engine, SECRET);
+        let is_of = |path: &Path, ending: &str| path.extension().is_some_and(|extension| extension == ending);
+        let found = files_with(&env, SECRET.as_bytes());
+        assert!(found.iter().any(|path| is_of(path, "spare")) && found.iter().any(|path| is_of(path, "wal")));
+        let deleted = engine.delete(&kind("red"), false).unwrap();
+        assert_eq!(deleted.rows, 310);
+        engine.seal().unwrap();
+        engine.compact().unwrap();
+        assert!(engine.pending_deletions().is_empty());
+        if crash {
+            drop(engine);
+            env.power_cut();
+            env.power_on();
+            engine = open(&env);
+            engine.seal().unwrap();
+        }
+        // The log goes on in a new file once it is idle for a moment.
+        let mut found = files_with(&env, SECRET.as_bytes());
+        for _ in 0..200 {
+            if found.is_empty() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+            engine.shared_for_tests().seal_what_is_due().unwrap();
+            found = files_with(&env, SECRET.as_bytes());
+        }
+        assert_eq!(found, Vec::<std::path::PathBuf>::new(), "{crash}");
+        fill(&engine, "");
+        assert_eq!(engine.count(&Search::default()).unwrap(), 600 * 33 - 310);
+    }
+}
+
+#[test]
 fn the_worker_does_it_all_by_itself() {
     let env = SimEnv::new(16);
     let engine = open(&env);

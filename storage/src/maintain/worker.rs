@@ -2,7 +2,8 @@
 //!
 //! Ten times a second it seals what is due. While at most half of the hot budget is taken it also does, at most once a
 //! look and one after the other: a step of a pending deletion, a merge if anything was sealed since the last time that
-//! there was none to do, retention once a day after 02:00 UTC, room on a full disk, a step of the scrubber.
+//! there was none to do, retention once a day after 02:00 UTC, room on a full disk, a step of the scrubber, and where
+//! something was sealed the budgets of services.
 //!
 //! Invariants
 //! * Sealing comes first: it is what appends wait for.
@@ -94,12 +95,14 @@ pub(super) struct Chores {
     /// The number of the next segment when there was nothing to merge.
     merged_at: u64,
     clock_written: Duration,
-    failures: [Failure; 6],
+    /// The number of the next segment when budgets were looked at.
+    budgets_at: u64,
+    failures: [Failure; 7],
 }
 
 impl Chores {
     pub(super) fn new(shared: &Shared) -> Self {
-        Self { merged_at: 0, clock_written: shared.env.monotonic(), failures: Default::default() }
+        Self { merged_at: 0, budgets_at: 0, clock_written: shared.env.monotonic(), failures: Default::default() }
     }
 
     /// Does a little of everything that is due.
@@ -111,6 +114,7 @@ impl Chores {
         self.attempt(shared, 3, "making room", |_, shared| shared.free_disk());
         self.attempt(shared, 4, "noting the time", Self::write_clock);
         self.attempt(shared, 5, "scrubbing", |_, shared| shared.scrub_a_little());
+        self.attempt(shared, 6, "keeping budgets", Self::keep_budgets);
     }
 
     fn attempt(&mut self, shared: &Shared, number: usize, doing: &str, act: fn(&mut Self, &Shared) -> Result<()>) {
@@ -141,6 +145,15 @@ impl Chores {
         let _held = locked(&shared.maintenance);
         if !shared.merge_some(Effort::Worthwhile)? {
             self.merged_at = next;
+        }
+        Ok(())
+    }
+
+    fn keep_budgets(&mut self, shared: &Shared) -> Result<()> {
+        let next = shared.next_segment.load(Ordering::SeqCst);
+        if next != self.budgets_at {
+            shared.retain_budgets()?;
+            self.budgets_at = next;
         }
         Ok(())
     }
