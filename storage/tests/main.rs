@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
 mod chance;
 mod faults;
+mod frozen;
 mod model;
 mod power;
 mod rot;
