@@ -6,7 +6,7 @@ use std::ffi::c_long;
 
 /// How long freed memory stays with the process. A generation that has been sealed frees some hundred megabytes, which the
 /// batches of the next one fill within a few seconds: docs/decisions/0018-freed-memory-stays.md has the figures.
-const KEPT_MS: c_long = 5_000;
+const KEPT_MS: c_long = 2_000;
 
 /// `mi_option_purge_delay` of mimalloc's `mi_option_t`; the bindings have no name for it.
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-const CHUNK_BYTES: usize = 1 << 18;
+const CHUNK_BYTES: usize = 1 << 16;
 const BATCH_ROWS: usize = 4_000;
 /// The kernel's clock ticks per second, the same on every Linux.
 const TICKS: f64 = 100.0;
