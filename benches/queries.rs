@@ -89,9 +89,9 @@ impl Store {
     }
 
     fn measure(&self) {
-        // What is looked for is taken from the data, far from its newest end.
+        // What is looked for is taken from the data, far from its newest end, but no further than a search may pass over.
         let rows = self.engine.stats().expect("sizes").rows as usize;
-        let search = Search { limit: 1, offset: rows / 2, ..Search::default() };
+        let search = Search { limit: 1, offset: (rows / 2).min(2_000_000), ..Search::default() };
         let sample = self.engine.search(&search).expect("a search").pop().expect("a record");
         let (trace, service) = (sample.get("metadata.trace_id"), sample.get("service_name"));
         let message = sample.get("_msg");

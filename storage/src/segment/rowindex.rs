@@ -17,8 +17,8 @@ use super::pages::Source;
 use crate::codec::{Reader, put_varint};
 use crate::error::{Error, Result};
 
-/// Entries of a shard, about.
-const SHARD_ENTRIES: usize = 32_768;
+/// Entries of a shard, about: a look-up reads one, some 25 KiB, of each segment.
+const SHARD_ENTRIES: usize = 8_192;
 /// Entries of a bucket, about.
 const BUCKET_ENTRIES: usize = 8;
 /// Bits of the hash beside each row.
