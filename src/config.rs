@@ -3,6 +3,7 @@
 //! Invariants
 //! * The only reader of `LOGYARD_*` variables.
 //! * A server that lets everybody in listens on loopback addresses only.
+use logyard_storage::engine::Form;
 use logyard_storage::options::DiskBudget;
 use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 const DATA: &str = "LOGYARD_DATA";
 const LISTEN: &str = "LOGYARD_LISTEN";
 const ADMIN_KEY: &str = "LOGYARD_ADMIN_KEY";
+const FROM: &str = "LOGYARD_FROM";
 /// How much of the file system may be used before appends are refused: reads, seals and starts need some room too.
 const DISK_BUDGET: DiskBudget = DiskBudget::Percent(90);
 
@@ -44,6 +46,17 @@ pub(crate) struct Config {
 /// The data directory.
 pub(crate) fn data(flag: Option<PathBuf>, env: impl Fn(&str) -> Option<OsString>) -> PathBuf {
     flag.or_else(|| env(DATA).map(PathBuf::from)).unwrap_or_else(|| "logyard-data".into())
+}
+
+/// The form in which `query --from` has its rows.
+pub(crate) fn form(env: impl Fn(&str) -> Option<OsString>) -> Result<Form, String> {
+    let value = env(FROM).unwrap_or_default();
+    match value.to_str() {
+        Some("" | "hot") => Ok(Form::Hot),
+        Some("sealed") => Ok(Form::Sealed),
+        Some("plain") => Ok(Form::Plain),
+        _ => Err(format!("{FROM} is `{}`, and has to be hot, sealed or plain", value.display())),
+    }
 }
 
 impl Config {
@@ -97,6 +110,13 @@ mod tests {
         let flags = Flags { data: Some("e".into()), listen: Some("[::1]:2".into()), no_auth: false };
         let both = config(flags, &env).unwrap();
         assert_eq!((both.data, both.listen), ("e".into(), vec!["[::1]:2".parse().unwrap()]));
+    }
+
+    #[test]
+    fn rows_have_a_form() {
+        let form = |value: &str| form(|_| Some(value.into()));
+        assert_eq!((form(""), form("sealed"), form("plain")), (Ok(Form::Hot), Ok(Form::Sealed), Ok(Form::Plain)));
+        assert!(form("cold").is_err_and(|e| e.contains("LOGYARD_FROM") && e.contains("`cold`")));
     }
 
     #[test]

@@ -11,10 +11,18 @@ use std::process::{Output, Stdio};
 /// Test vectors from outside; each is a JSON line of one of three files.
 const VECTORS: &str = "LOGYARD_VECTORS";
 
+/// The forms in which rows are kept that are piped in.
+const FORMS: [&str; 3] = ["hot", "sealed", "plain"];
+
 fn query(args: &[&str], input: &str) -> Output {
+    query_in("hot", args, input)
+}
+
+fn query_in(form: &str, args: &[&str], input: &str) -> Output {
     let mut child = logyard()
         .arg("query")
         .args(args)
+        .env("LOGYARD_FROM", form)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -25,13 +33,21 @@ fn query(args: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// The answer, which is the same in all forms.
 fn rows(text: &str, input: &str) -> Result<Vec<Value>, String> {
-    let output = query(&["--from", "-", text], input);
-    if !output.status.success() {
-        return Err(String::from_utf8(output.stderr).unwrap());
-    }
-    let lines = String::from_utf8(output.stdout).unwrap();
-    Ok(lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+    let mut answers = FORMS.map(|form| {
+        let output = query_in(form, &["--from", "-", text], input);
+        if !output.status.success() {
+            return Err(String::from_utf8(output.stderr).unwrap());
+        }
+        let lines = String::from_utf8(output.stdout).unwrap();
+        Ok(lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+    });
+    let [hot, sealed, kept_whole] = answers.each_mut().map(|rows| std::mem::replace(rows, Ok(Vec::new())));
+    let as_set = |rows: &Result<Vec<Value>, String>| rows.as_ref().map(|rows| plain(rows)).map_err(String::clone);
+    assert_eq!(as_set(&hot), as_set(&sealed), "{text}: hot and sealed rows differ");
+    assert_eq!(as_set(&hot), as_set(&kept_whole), "{text}: rows with shapes and without differ");
+    hot
 }
 
 const LOGS: &str = r#"{"_time":"2026-05-01T10:00:00Z","_msg":"order 17 failed: card declined","level":"ERROR","took":{"ms":12}}
@@ -57,6 +73,30 @@ fn pipes_make_rows_of_their_own() {
         serde_json::json!({"level": "INFO", "n": "1", "slowest": "7"}),
     ];
     assert_eq!(rows(text, LOGS).unwrap(), wanted);
+}
+
+#[test]
+fn no_field_is_added_renamed_cut_or_changed() {
+    let long = "x 1 ".repeat(600_000);
+    let name = "n".repeat(300);
+    let input = format!(
+        r#"{{"z":"1.50","_time":"in the future","a":{{"b":[1, 2],"c":null,"d":true}},"_stream":"{{x=\"y\"}}"}}
+{{"{name}":"{long}","a.b":"","z":"ff00ff00ff00ff00"}}
+{{}}"#
+    );
+    let found = rows("*", &input).unwrap();
+    let wanted = [
+        serde_json::json!({"z": "1.50", "_time": "in the future", "a.b": "[1,2]", "a.d": "true", "_stream": "{x=\"y\"}"}),
+        serde_json::json!({(name): long, "z": "ff00ff00ff00ff00"}),
+    ];
+    assert_eq!(plain(&found), plain(&wanted));
+    let output = query(&["--from", "-", "*"], "{\"z\":\"1\",\"a\":\"2\"}\n{\"a\":\"3\",\"m\":\"4\",\"z\":\"5\"}\n");
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "{\"z\":\"1\",\"a\":\"2\"}\n{\"z\":\"5\",\"a\":\"3\",\"m\":\"4\"}\n"
+    );
+    let output = query_in("cold", &["--from", "-", "*"], "{}");
+    assert_eq!(output.status.code(), Some(2), "an unknown form is wrong usage");
 }
 
 #[test]

@@ -2,8 +2,10 @@
 //!
 //! Invariant: what goes to standard output is rows, one JSON object a line; everything else goes to standard error.
 use super::{Failure, QueryArgs};
+use crate::config;
+use logyard_storage::engine::{Form, Loose, LooseRows};
 use logyard_storage::error::Error;
-use logyard_storage::query::{Block, Clock, Context, Flow, Memory, Query, Rows, Stop, parse, run as run_query};
+use logyard_storage::query::{Block, Clock, Context, Flow, Memory, Query, Stop, parse, run as run_query};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -22,11 +24,12 @@ pub(super) fn run(args: &QueryArgs) -> Result<(), Failure> {
 }
 
 fn answer(query: &Query, from: &Path) -> Result<(), Failure> {
+    let form = config::form(|name| std::env::var_os(name)).map_err(Failure::Usage)?;
     let rows = if from == Path::new("-") {
-        read(io::stdin().lock(), "standard input")?
+        read(io::stdin().lock(), "standard input", form)?
     } else {
         let file = File::open(from).map_err(|e| Failure::Failed(format!("cannot open {}: {e}", from.display())))?;
-        read(BufReader::new(file), &from.display().to_string())?
+        read(BufReader::new(file), &from.display().to_string(), form)?
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let clock = Clock { now: i64::try_from(now.as_nanos()).unwrap_or(i64::MAX), zone: 0 };
@@ -57,13 +60,13 @@ fn write(out: &mut impl Write, block: &Block) -> io::Result<()> {
     (0..block.rows()).try_for_each(|row| writeln!(out, "{}", block.row_json(row)))
 }
 
-fn read(input: impl BufRead, name: &str) -> Result<Rows, Failure> {
-    let mut rows = Rows::default();
+fn read(input: impl BufRead, name: &str, form: Form) -> Result<LooseRows, Failure> {
+    let mut rows = Loose::new(form);
     for (number, line) in (1..).zip(input.lines()) {
         let line = line.map_err(|e| Failure::Failed(format!("cannot read line {number} of {name}: {e}")))?;
-        if !line.trim().is_empty() && !rows.push_json(&line) {
+        if !line.trim().is_empty() && !rows.push_json(&line)? {
             return Err(Failure::Failed(format!("line {number} of {name} is no JSON object")));
         }
     }
-    Ok(rows.ended())
+    Ok(rows.ended()?)
 }

@@ -51,6 +51,10 @@ pub struct Options {
     pub straight_scan_bytes: usize,
     /// Memory that one search may hold; over it, it ends with an error.
     pub scan_bytes_max: usize,
+    /// Queries that may run at once; others wait.
+    pub queries_max: usize,
+    /// How long a query waits for its turn before it is refused.
+    pub query_wait: Duration,
     /// Threads that searches may use in all, each its caller's among them; as many as there are cores where nothing is
     /// said.
     pub scan_threads: Option<usize>,
@@ -83,6 +87,8 @@ impl Options {
             read_cache_bytes: 48 * MIB,
             straight_scan_bytes: 256 * KIB,
             scan_bytes_max: 256 * MIB,
+            queries_max: 32,
+            query_wait: Duration::from_secs(10),
             scan_threads: None,
             disk_budget: None,
             when_full: WhenFull::default(),

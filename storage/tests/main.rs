@@ -5,5 +5,6 @@ mod faults;
 mod frozen;
 mod model;
 mod power;
+mod queries;
 mod rot;
 mod rows;

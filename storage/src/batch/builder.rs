@@ -129,6 +129,8 @@ pub struct BatchBuilder {
     previous: u32,
     time: i64,
     row: u64,
+    /// Whether no text is split.
+    keeps_whole: bool,
     // The batch that is being collected.
     batch: u64,
     rows: usize,
@@ -177,6 +179,7 @@ impl BatchBuilder {
             previous: ROOT,
             time: TIME_ABSENT,
             row: 1,
+            keeps_whole: false,
             batch: 1,
             rows: 0,
             times: Vec::new(),
@@ -191,6 +194,12 @@ impl BatchBuilder {
         };
         builder.reset_nodes();
         builder
+    }
+
+    /// The same, with every text kept whole.
+    #[must_use]
+    pub fn keeping_whole(self) -> Self {
+        Self { keeps_whole: true, ..self }
     }
 
     fn reset_nodes(&mut self) {
@@ -526,6 +535,9 @@ impl BatchBuilder {
     }
 
     fn find_shape(&mut self, stream: u32, node: u32, text: &str) -> Option<u16> {
+        if self.keeps_whole {
+            return None;
+        }
         // What came lately is not asked about: it has its shape, whatever the others are like.
         let short = ShortText::of(text.as_bytes());
         if let Some((shape, span)) = short.as_ref().and_then(|short| self.recent.get(short)) {

@@ -10,6 +10,8 @@ mod check;
 mod clock;
 mod commit;
 mod config;
+mod loose;
+mod query;
 mod recovery;
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,8 @@ pub use check::{CheckReport, check};
 pub(crate) use clock::{Clock, ClockRow};
 pub use commit::{Ack, Append, Appended};
 pub(crate) use config::Configs;
+pub use loose::{Form, Loose, LooseRows};
+pub use query::QueryControl;
 pub(crate) use recovery::set_aside;
 
 use crate::catalog::{Catalog, Change, EffectRow, Meta, SegmentRecord, SegmentState, Table};
@@ -51,6 +55,7 @@ pub struct Engine {
     shared: Arc<Shared>,
     committer: Committer,
     worker: Worker,
+    turns: query::Turns,
     _lock: Box<dyn DirLock>,
 }
 
@@ -146,7 +151,7 @@ impl Engine {
         let shared = recovered.shared;
         let committer = Committer::start(Arc::clone(&shared), recovered.writer, recovered.next_seq)?;
         let worker = Worker::start(Arc::clone(&shared), background)?;
-        Ok(Arc::new(Self { shared, committer, worker, _lock: recovered.lock }))
+        Ok(Arc::new(Self { shared, committer, worker, turns: query::Turns::default(), _lock: recovered.lock }))
     }
 
     /// Appends a batch and waits until it is as durable as `append.ack` says.

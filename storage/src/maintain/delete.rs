@@ -93,7 +93,7 @@ impl StoredFilter {
             Filter::And(parts) => Self::And(all(parts)?),
             Filter::Or(parts) => Self::Or(all(parts)?),
             Filter::Not(part) => Self::Not(Box::new(Self::of(part, depth + 1)?)),
-            Filter::Field(name, test) => Self::Field(name.clone(), StoredTest::of(test)),
+            Filter::Field(name, test) => Self::Field(name.clone(), StoredTest::of(test)?),
         })
     }
 
@@ -109,14 +109,15 @@ impl StoredFilter {
 }
 
 impl StoredTest {
-    fn of(test: &Test) -> Self {
-        match test {
+    fn of(test: &Test) -> Result<Self> {
+        Ok(match test {
             Test::Exact(exact) => Self::Exact(exact.text().into()),
             Test::Phrase(phrase) if phrase.goes_on() => Self::Prefix(phrase.text().into(), phrase.any_case()),
             Test::Phrase(phrase) => Self::Phrase(phrase.text().into(), phrase.any_case()),
             Test::Substring(part) => Self::Substring(part.clone()),
             Test::Any => Self::Any,
-        }
+            Test::Asked(_) => return Err(Error::invalid("rows can be deleted by words, phrases and exact texts only")),
+        })
     }
 
     fn test(&self) -> Test {

@@ -32,15 +32,18 @@ pub(crate) use scrub::Scrub;
 pub use scrub::ScrubReport;
 pub(crate) use worker::Worker;
 
-use crate::batch::Batch;
 use crate::catalog::{Change, EffectRow, Meta, SegmentRecord, SegmentServices};
 use crate::engine::{LiveSegment, Shared, locked};
+use crate::env::Env;
 use crate::error::Result;
 use crate::hot::{Generation, GenerationView};
+use crate::layout::Layout;
 use crate::planted;
+use crate::retention::RetentionClass;
 use crate::scan::{HotPart, Part, RowSet};
-use crate::segment::{Arrivals, Counters, Footer, Input, SealedEffect, SealedEffects, Segment, Seqs, Tables};
-use seal::Sealed;
+use crate::segment::{Counters, Footer, ReadCache, SealedEffect, SealedEffects, Segment};
+use seal::{Place, Sealed};
+use std::cell::RefCell;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -104,34 +107,20 @@ impl Shared {
         let size = generation.size();
         let view = generation.view();
         let epoch = locked(&self.meta).epoch;
-        let used = seal::count_shapes(view.batches.iter().map(|hot| (&hot.batch, &*hot.shape_map)), view.shapes.len());
-        let (selection, shapes) = seal::select_shapes(&view.shapes, &used)?;
-        let sources: Vec<(&Batch, Seqs, Arrivals, &[u32])> = view
-            .batches
-            .iter()
-            .map(|hot| (&hot.batch, Seqs::From(hot.first_seq), Arrivals::One(hot.arrival), &*hot.shape_map))
-            .collect();
-        let mut tables = Tables::default();
-        let inputs: Vec<Input<'_>> = sources
-            .iter()
-            .map(|(batch, seqs, arrivals, map)| Input::new(batch, epoch, seqs, arrivals, map, &selection, &mut tables))
-            .collect();
         let lineage = seal::Lineage { sealed_seq: size.end_seq, replaces: Vec::new() };
         let kept = self.without_deleted(&view, epoch)?;
         let effects = self.effects_of(generation);
-        let (tables, shapes) = (&tables, &shapes);
-        let material = seal::Material { inputs: &inputs, kept: &kept, tables, shapes, effects: &effects };
+        let rows = seal::Generated { view: &view, epoch, kept: &kept, effects: &effects };
         let sealed = self.drafting(|place| {
             let class_of = |service: &str| self.class_of(service);
             let mut next_id = || self.next_segment.fetch_add(1, Ordering::SeqCst);
-            let sealed = seal::write_segments(place, &material, &lineage, &class_of, &mut next_id)?;
+            let sealed = rows.write(place, &lineage, &class_of, &mut next_id)?;
             if planted::on("retire-before-commit") {
                 self.files.retire(size.end_seq)?;
             }
             self.commit_seal(&effects, &sealed, size.end_seq)?;
             Ok(sealed)
         })?;
-        drop(inputs);
         self.replace(&[], sealed, Some(generation));
         self.release(size.bytes);
         self.files.retire(size.end_seq)?;
@@ -202,6 +191,25 @@ impl Shared {
 fn with_block<T>(segment: &Segment, index: usize, then: impl FnOnce(&Part<'_>) -> Result<T>) -> Result<T> {
     let (block, shapes, counters) = (segment.block(index)?, segment.shapes()?, Counters::default());
     then(&Part::sealed(segment, index, &block, &shapes, &counters))
+}
+
+/// Writes rows that belong to no engine as segments, numbered from `first_id` on.
+pub(crate) fn seal_rows(
+    env: &Arc<dyn Env>,
+    layout: &Layout,
+    cache: &Arc<ReadCache>,
+    view: &GenerationView,
+    first_id: u64,
+) -> Result<Vec<Arc<Segment>>> {
+    let rows = seal::Generated { view, epoch: 0, kept: &[], effects: &SealedEffects::new() };
+    let lineage = seal::Lineage { sealed_seq: 0, replaces: Vec::new() };
+    let place = Place { env, layout, cache, created: 0, begun: RefCell::default() };
+    let mut next_id = first_id;
+    let sealed = rows.write(&place, &lineage, &|_| RetentionClass::default(), &mut || {
+        next_id += 1;
+        next_id
+    })?;
+    Ok(sealed.into_iter().map(|sealed| sealed.segment).collect())
 }
 
 /// What the catalog keeps of a segment that is known by its footer alone.

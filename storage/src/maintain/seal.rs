@@ -8,12 +8,14 @@ use crate::catalog::{SegmentRecord, SegmentServices, SegmentState, ServiceCount}
 use crate::engine::LiveSegment;
 use crate::env::Env;
 use crate::error::{Error, Result};
+use crate::hot::GenerationView;
 use crate::layout::Layout;
 use crate::limits::{BLOCK_ROWS_MAX, SEGMENT_SHAPE_BYTES_MAX, SEGMENT_SHAPES_MAX};
 use crate::retention::{DAY_NANOS, RetentionClass, day_of};
 use crate::scan::RowSet;
 use crate::segment::{
-    DROPPED, Footer, Identity, Input, ReadCache, SealedEffect, SealedEffects, Segment, SegmentWriter, Selection, Tables,
+    Arrivals, DROPPED, Footer, Identity, Input, ReadCache, SealedEffect, SealedEffects, Segment, SegmentWriter,
+    Selection, Seqs, Tables,
 };
 use crate::text::table::ShapeTable;
 use std::borrow::Cow;
@@ -76,6 +78,42 @@ pub(crate) struct Material<'a> {
     pub(crate) tables: &'a Tables,
     pub(crate) shapes: &'a ShapeTable,
     pub(crate) effects: &'a SealedEffects,
+}
+
+/// Rows of a generation that are to become segments.
+pub(crate) struct Generated<'a> {
+    pub(crate) view: &'a GenerationView,
+    pub(crate) epoch: u32,
+    /// Of a batch with a set here only those rows are written.
+    pub(crate) kept: &'a [Option<RowSet>],
+    pub(crate) effects: &'a SealedEffects,
+}
+
+impl Generated<'_> {
+    /// Writes them as segments, as [`write_segments`] does.
+    pub(crate) fn write(
+        &self,
+        place: &Place<'_>,
+        lineage: &Lineage,
+        class_of: &dyn Fn(&str) -> RetentionClass,
+        next_id: &mut dyn FnMut() -> u64,
+    ) -> Result<Vec<Sealed>> {
+        let batches = || self.view.batches.iter();
+        let used = count_shapes(batches().map(|hot| (&hot.batch, &*hot.shape_map)), self.view.shapes.len());
+        let (selection, shapes) = select_shapes(&self.view.shapes, &used)?;
+        let sources: Vec<(&Batch, Seqs, Arrivals, &[u32])> = batches()
+            .map(|hot| (&hot.batch, Seqs::From(hot.first_seq), Arrivals::One(hot.arrival), &*hot.shape_map))
+            .collect();
+        let mut tables = Tables::default();
+        let inputs: Vec<Input<'_>> = sources
+            .iter()
+            .map(|(batch, seqs, arrivals, map)| {
+                Input::new(batch, self.epoch, seqs, arrivals, map, &selection, &mut tables)
+            })
+            .collect();
+        let (kept, tables, shapes, effects) = (self.kept, &tables, &shapes, self.effects);
+        write_segments(place, &Material { inputs: &inputs, kept, tables, shapes, effects }, lineage, class_of, next_id)
+    }
 }
 
 /// Writes rows as segments, numbered by `next_id`. `class_of` says how long rows of a service stay.

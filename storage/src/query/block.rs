@@ -1,12 +1,17 @@
 //! Rows as pipes see them: columns of texts.
 //!
+//! A column may have its texts as codes for a few different ones, or as numbers and times that are written out only where
+//! somebody looks at them as texts.
+//!
 //! Invariants
 //! * Every column has a value for each row; a field that a row does not have is the empty text.
 //! * No two columns of a block have the same name.
 use super::bits::Bits;
 use super::value::json::show_object;
+use super::value::timestamp::show_timestamp;
+use crate::batch::push_int;
 use rustc_hash::FxHashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Rows of a built block.
 const ROWS_MAX: usize = 8_192;
@@ -72,6 +77,55 @@ impl<'a> FromIterator<&'a str> for Texts {
 enum Values {
     Const(Arc<str>),
     Each(Arc<Texts>),
+    /// Different texts, and which of them each row has.
+    Listed(Arc<Texts>, Arc<[u32]>),
+    Numbers(Arc<Numbers>),
+}
+
+/// Integers or times, which stand for their texts.
+#[derive(Debug)]
+struct Numbers {
+    values: Vec<i64>,
+    are_times: bool,
+    texts: OnceLock<Texts>,
+}
+
+impl Numbers {
+    fn new(values: Vec<i64>, are_times: bool) -> Self {
+        Self { values, are_times, texts: OnceLock::new() }
+    }
+
+    fn texts(&self) -> &Texts {
+        self.texts.get_or_init(|| {
+            let mut texts = Texts::default();
+            let mut digits = Vec::new();
+            for value in &self.values {
+                if self.are_times {
+                    texts.push(&show_timestamp(*value));
+                } else {
+                    digits.clear();
+                    push_int(*value, &mut digits);
+                    texts.push(std::str::from_utf8(&digits).unwrap_or_default());
+                }
+            }
+            texts
+        })
+    }
+}
+
+/// A column as what it is made of.
+#[derive(Clone, Copy)]
+pub(crate) enum Shown<'a> {
+    /// One text in all rows.
+    Const(&'a str),
+    /// A text for each row.
+    Each(&'a Texts),
+    /// Different texts, and which of them each row has.
+    Listed(&'a Texts, &'a [u32]),
+    /// Integers, written without leading zeros.
+    Ints(&'a [i64]),
+    /// Nanoseconds since 1970, written as times.
+    Times(&'a [i64]),
 }
 
 /// A column: a name, and a value for each row.
@@ -93,6 +147,32 @@ impl Column {
         Self { name: name.into(), values: Values::Each(Arc::new(values)), kind: None }
     }
 
+    /// A column of few different texts, and for each row which of them it has.
+    pub(crate) fn listed(name: &str, texts: Texts, places: Vec<u32>) -> Self {
+        Self { name: name.into(), values: Values::Listed(Arc::new(texts), places.into()), kind: None }
+    }
+
+    /// A column of integers.
+    pub(crate) fn ints(name: &str, values: Vec<i64>) -> Self {
+        Self { name: name.into(), values: Values::Numbers(Arc::new(Numbers::new(values, false))), kind: None }
+    }
+
+    /// A column of times.
+    pub(crate) fn times(name: &str, values: Vec<i64>) -> Self {
+        Self { name: name.into(), values: Values::Numbers(Arc::new(Numbers::new(values, true))), kind: None }
+    }
+
+    /// What it is made of.
+    pub(crate) fn shown(&self) -> Shown<'_> {
+        match &self.values {
+            Values::Const(value) => Shown::Const(value),
+            Values::Each(texts) => Shown::Each(texts),
+            Values::Listed(texts, places) => Shown::Listed(texts, places),
+            Values::Numbers(numbers) if numbers.are_times => Shown::Times(&numbers.values),
+            Values::Numbers(numbers) => Shown::Ints(&numbers.values),
+        }
+    }
+
     /// The same, with the kind that `value_type` and `block_stats` call it by.
     #[must_use]
     pub fn of_kind(mut self, kind: &'static str) -> Self {
@@ -110,6 +190,8 @@ impl Column {
         match &self.values {
             Values::Const(value) => value,
             Values::Each(texts) => texts.get(row),
+            Values::Listed(texts, places) => places.get(row).map_or("", |place| texts.get(*place as usize)),
+            Values::Numbers(numbers) => numbers.texts().get(row),
         }
     }
 
@@ -117,7 +199,7 @@ impl Column {
     pub fn constant_value(&self) -> Option<&str> {
         match &self.values {
             Values::Const(value) => Some(value),
-            Values::Each(_) => None,
+            _ => None,
         }
     }
 
@@ -134,6 +216,8 @@ impl Column {
         match &self.values {
             Values::Const(value) => value.len(),
             Values::Each(texts) => texts.bytes(),
+            Values::Listed(texts, places) => texts.bytes() + places.len() * 4,
+            Values::Numbers(numbers) => numbers.values.len() * 8 + numbers.texts.get().map_or(0, Texts::bytes),
         }
     }
 
@@ -141,6 +225,13 @@ impl Column {
         let values = match &self.values {
             Values::Const(value) => Values::Const(value.clone()),
             Values::Each(texts) => Values::Each(Arc::new(rows.map(|row| texts.get(row)).collect())),
+            Values::Listed(texts, places) => {
+                Values::Listed(texts.clone(), rows.map(|row| places.get(row).copied().unwrap_or(0)).collect())
+            }
+            Values::Numbers(numbers) => {
+                let values = rows.map(|row| numbers.values.get(row).copied().unwrap_or(0)).collect();
+                Values::Numbers(Arc::new(Numbers::new(values, numbers.are_times)))
+            }
         };
         Self { values, ..self.clone() }
     }
@@ -161,6 +252,11 @@ impl Block {
         let mut block = Self { rows, columns: Vec::with_capacity(columns.len()) };
         columns.into_iter().for_each(|column| block.put(column));
         block
+    }
+
+    /// So many rows of columns no two of which have the same name.
+    pub(crate) fn with_columns(rows: usize, columns: Vec<Column>) -> Self {
+        Self { rows, columns }
     }
 
     /// How many rows there are.

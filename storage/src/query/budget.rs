@@ -4,6 +4,7 @@
 //! * What is held is given back when its holder goes.
 //! * An error says which limit was hit, for what, and how to raise it.
 use crate::error::{Error, ErrorKind, Result};
+use crate::scan::Cancel;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
@@ -71,6 +72,11 @@ impl Held {
         Err(self.memory.exceeded(self.what))
     }
 
+    /// Takes over what another one holds.
+    pub(crate) fn join(&mut self, mut other: Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+
     /// Gives some back.
     pub(crate) fn give_back(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
@@ -89,12 +95,19 @@ impl Drop for Held {
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
     why: Arc<AtomicU8>,
+    /// What ends the scan that rows come from.
+    cancel: Cancel,
 }
 
 const CANCELLED: u8 = 1;
 const OVER_TIME: u8 = 2;
 
 impl Stop {
+    /// Stops a query with the scan that its rows come from.
+    pub fn with(cancel: Cancel) -> Self {
+        Self { why: Arc::default(), cancel }
+    }
+
     /// The caller has gone.
     pub fn cancel(&self) {
         self.why.store(CANCELLED, Ordering::Relaxed);
@@ -113,7 +126,7 @@ impl Stop {
                 ErrorKind::Budget,
                 "the query took longer than it may; select fewer rows, or raise query.max_duration",
             )),
-            _ => Ok(()),
+            _ => self.cancel.check(),
         }
     }
 }

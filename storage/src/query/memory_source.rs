@@ -25,8 +25,12 @@ impl Rows {
 
     /// Adds a row that is a JSON object: nested fields under dotted names, arrays as their text. Says whether it is one.
     pub fn push_json(&mut self, object: &str) -> bool {
-        let fields = parse_json(object).and_then(Json::into_fields);
-        fields.map(|fields| self.push(fields)).is_some()
+        fields_of(object).map(|fields| self.push(fields)).is_some()
+    }
+
+    /// Whether there are rows.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.blocks.is_empty() && self.open.rows() == 0
     }
 
     /// Ends the rows.
@@ -37,6 +41,11 @@ impl Rows {
         }
         self
     }
+}
+
+/// The fields of a JSON object: nested ones under dotted names, arrays as their text.
+pub(crate) fn fields_of(object: &str) -> Option<Vec<(String, String)>> {
+    parse_json(object).and_then(Json::into_fields)
 }
 
 impl Source for Rows {

@@ -22,6 +22,7 @@ pub mod stats;
 pub mod tree;
 
 mod bits;
+mod source;
 #[cfg(test)]
 mod testing;
 mod value;
@@ -30,7 +31,9 @@ pub use block::{Block, Column, Texts};
 pub use budget::{Memory, Stop};
 pub use fault::Fault;
 pub use memory_source::Rows;
+pub(crate) use memory_source::fields_of;
 pub use needed::Needed;
 pub use parse::{QUERY_BYTES_MAX, parse};
-pub use run::{Clock, Context, Flow, Request, Sink, Source, run};
+pub use run::{Clock, Context, Flow, Request, Sink, Source, Worker, run};
+pub(crate) use source::Stored;
 pub use tree::Query;

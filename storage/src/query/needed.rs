@@ -39,6 +39,11 @@ impl Needed {
         fits_any(&self.some, name) && !fits_any(&self.but, name)
     }
 
+    /// Whether a field is needed by its own name, and not only with others.
+    pub(crate) fn names_it(&self, name: &str) -> bool {
+        self.some.iter().any(|some| some == name) && self.has(name)
+    }
+
     /// The fields by name, where they are so few that they can be named.
     pub fn names(&self) -> Option<&[String]> {
         let named = self.but.is_empty() && !self.some.iter().any(|pattern| pattern.ends_with('*'));

@@ -4,12 +4,14 @@
 //! * Nothing here reads a clock or a file: the time, the zone and the rows are given.
 //! * A stage that has enough says so, and no more rows are asked for.
 //! * Subqueries share the memory and the stop of the query around them.
+//! * Where the first pipes look at each row by itself and the one after them can be put together of parts, several threads
+//!   run them side by side.
 use super::block::Block;
 use super::budget::{Memory, Stop};
 use super::filter::prepare::Matcher;
 use super::filter::{Filter, TimeFilter};
-use super::needed::Needed;
-use super::pipe::Pipe;
+use super::needed::{Needed, fits_any};
+use super::pipe::{Partial, Pipe};
 use super::tree::{Options, Query};
 use crate::error::{Error, Result};
 
@@ -47,7 +49,7 @@ impl<F: FnMut(Block) -> Result<Flow>> Sink for F {
 }
 
 /// What a pipe does with rows.
-pub(crate) trait Stage {
+pub(crate) trait Stage: Send {
     /// Takes a block, and hands on what it has at once.
     fn push(&mut self, block: Block, next: &mut dyn Sink) -> Result<Flow>;
 
@@ -70,12 +72,47 @@ pub struct Request<'r> {
     pub needed: &'r Needed,
     /// Looked at before each block.
     pub stop: &'r Stop,
+    /// How many of the rows that pass are wanted at most: the newest where rows have times, else the first.
+    pub newest: Option<usize>,
 }
 
 /// Where rows come from.
-pub trait Source {
+pub trait Source: Sync {
     /// Hands on the rows that pass the filter, until the sink has enough.
     fn rows(&self, request: &Request<'_>, sink: &mut dyn Sink) -> Result<Flow>;
+
+    /// Hands the rows that pass the filter to one worker, or to several of which each sees a part of them.
+    fn fold<'w>(
+        &self,
+        request: &Request<'_>,
+        fresh: &(dyn Fn() -> Result<Worker<'w>> + Sync),
+    ) -> Result<Vec<Worker<'w>>> {
+        let mut worker = fresh()?;
+        self.rows(request, &mut worker)?;
+        Ok(vec![worker])
+    }
+
+    /// Whether every row has a `_time`, and the newest are given where some of them are asked for.
+    fn has_times(&self) -> bool {
+        false
+    }
+}
+
+/// Runs the first pipes of a query over a part of its rows.
+pub struct Worker<'c> {
+    /// Those that look at each row by itself.
+    stages: Vec<Box<dyn Stage + 'c>>,
+    last: Partial,
+    stop: Stop,
+}
+
+impl Sink for Worker<'_> {
+    fn take(&mut self, block: Block) -> Result<Flow> {
+        let last = &mut self.last;
+        let mut nothing = |_: Block| Ok(Flow::More);
+        let mut push = |block: Block| last.push(block, &mut nothing);
+        Chain { stages: &mut self.stages, stop: &self.stop, sink: &mut push }.take(block)
+    }
 }
 
 /// What a query runs with.
@@ -140,14 +177,59 @@ fn run_needed(query: &Query, context: &Context<'_>, wanted: &Needed, sink: &mut 
     for pipe in pipes.iter().rev() {
         pipe.needed(&mut needed);
     }
-    let mut stages = Vec::with_capacity(pipes.len());
-    for pipe in &pipes {
+    let newest = newest(&pipes, context.source.has_times());
+    let request =
+        Request { matcher: &matcher, filter: &query.filter, time, needed: &needed, stop: &context.stop, newest };
+    let (first, rest) = match split(&pipes, context)? {
+        Some((local, last, rest)) if newest.is_none() => (Some((local, last)), rest),
+        _ => (None, pipes.as_slice()),
+    };
+    let mut stages = Vec::with_capacity(rest.len());
+    for pipe in rest {
         stages.push(pipe.stage(context)?);
     }
-    let request = Request { matcher: &matcher, filter: &query.filter, time, needed: &needed, stop: &context.stop };
     let mut chain = Chain { stages: &mut stages, stop: &context.stop, sink };
-    context.source.rows(&request, &mut chain)?;
+    match first {
+        None => context.source.rows(&request, &mut chain).map(drop)?,
+        Some((local, mut last)) => {
+            for worker in context.source.fold(&request, &|| worker(local, &last, context))? {
+                context.stop.check()?;
+                last.merge(worker.last)?;
+            }
+            last.finish(&mut chain)?;
+        }
+    }
     finish(&mut stages, &context.stop, sink)
+}
+
+fn worker<'c>(local: &[Pipe], last: &Partial, context: &Context<'c>) -> Result<Worker<'c>> {
+    let stages = local.iter().map(|pipe| pipe.stage(context)).collect::<Result<_>>()?;
+    Ok(Worker { stages, last: last.fork(context)?, stop: context.stop.clone() })
+}
+
+/// The pipes that look at each row by itself, the one after them where it can be put together of parts, and the others.
+type Split<'p> = (&'p [Pipe], Partial, &'p [Pipe]);
+
+fn split<'p>(pipes: &'p [Pipe], context: &Context<'_>) -> Result<Option<Split<'p>>> {
+    let local = pipes.iter().take_while(|pipe| pipe.is_local()).count();
+    let Some((first, [last, rest @ ..])) = pipes.split_at_checked(local) else { return Ok(None) };
+    Ok(last.partial(context)?.map(|last| (first, last, rest)))
+}
+
+/// How many rows the pipes look at, where these are the newest or any.
+fn newest(pipes: &[Pipe], has_times: bool) -> Option<usize> {
+    let rows = |rows: u64| usize::try_from(rows).ok();
+    let (mut skipped, mut keeps_time) = (0u64, has_times);
+    for pipe in pipes {
+        match pipe {
+            Pipe::Limit(limit) if has_times => return rows(skipped.saturating_add(limit.rows)),
+            Pipe::Offset(offset) => skipped = skipped.saturating_add(offset.rows),
+            Pipe::Sort(sort) if keeps_time && skipped == 0 => return sort.newest().and_then(rows),
+            Pipe::Fields(fields) => keeps_time &= fits_any(&fields.patterns, "_time"),
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// The stages from one on, and the sink behind them.

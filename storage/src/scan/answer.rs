@@ -77,7 +77,8 @@ impl Answer {
     /// About the bytes that it takes in memory.
     fn memory(&self) -> usize {
         let ways = self.ways.values().flatten().map(|way| way.len() * size_of::<Hold>() + 48).sum::<usize>();
-        size_of::<Self>() + self.verdicts.len() + ways + self.groups.as_ref().map_or(0, |groups| groups.len() * 4)
+        let key = if let Test::Asked(asked) = &self.test { asked.question().key().len() } else { 0 };
+        size_of::<Self>() + key + self.verdicts.len() + ways + self.groups.as_ref().map_or(0, |groups| groups.len() * 4)
     }
 }
 

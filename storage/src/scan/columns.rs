@@ -17,12 +17,18 @@ use crate::record::{FieldPath, Record, RecordId, ValueKind};
 use crate::segment::{Counters, Kind, add};
 use crate::text::shape::WHOLE;
 
+/// Parts whose rows are found before the first of them is handed on.
+const AHEAD_MAX: usize = 32;
+
 /// The rows of a batch or a block that passed a search.
 pub struct View<'a> {
     part: &'a Part<'a>,
     rows: Vec<usize>,
     table: Table,
 }
+
+/// Which of a view's rows are kept, ascending, by their places in the view.
+pub(crate) type Sieve<'s> = dyn Fn(&View<'_>) -> Result<Vec<usize>> + Sync + 's;
 
 /// What numbers of shapes and streams belong to: a generation of rows that are not sealed, or a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -125,6 +131,23 @@ impl Values {
 }
 
 impl<'a> View<'a> {
+    pub(super) fn new(part: &'a Part<'a>, rows: Vec<usize>, place: Place) -> Self {
+        let table = match place {
+            Place::Hot(generation, _) => Table::Hot(generation),
+            Place::Sealed(segment, _) => Table::Sealed(segment),
+        };
+        Self { part, rows, table }
+    }
+
+    /// The rows, by their places in the batch or block, that a sieve keeps.
+    pub(super) fn sifted(self, sieve: &Sieve<'_>) -> Result<Vec<usize>> {
+        let kept = sieve(&self)?;
+        if kept.len() == self.rows.len() {
+            return Ok(self.rows);
+        }
+        Ok(kept.into_iter().filter_map(|place| self.rows.get(place).copied()).collect())
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -172,6 +195,24 @@ impl<'a> View<'a> {
         self.part.service(stream)
     }
 
+    /// The fields of a stream, as LogsQL shows them.
+    pub fn tags(&self, stream: u32) -> &'a str {
+        self.part.tags(stream)
+    }
+
+    /// The stream that all rows are of, where that is known without reading.
+    pub fn only_stream(&self) -> Option<u32> {
+        match self.part.stream_rows()? {
+            [(only, _)] => Some(*only),
+            _ => None,
+        }
+    }
+
+    /// Whether a field has a value in every row of the batch or block.
+    pub fn is_full(&self, lane: Lane<'a>) -> bool {
+        self.part.is_full(lane.lane)
+    }
+
     /// All lanes, in the order of their fields. Two types of one field are two lanes, and no row has a value in both.
     pub fn lanes(&self) -> Vec<Lane<'a>> {
         self.part.lanes().into_iter().map(|lane| Lane { lane }).collect()
@@ -188,6 +229,26 @@ impl<'a> View<'a> {
         let (values, places) = values_of(&self.rows, presence.as_deref(), lane.lane.count());
         let is_full = places.len() == self.rows.len();
         Ok((values, (!is_full).then(|| places.into_iter().map(|place| place as u32).collect())))
+    }
+
+    /// Whether the values of a lane may lie in another form than as texts that each differ.
+    pub(crate) fn has_form(&self, lane: Lane<'a>) -> Result<bool> {
+        if matches!(lane.lane.kind(), LaneKind::Hex { .. } | LaneKind::Uuid { .. }) {
+            return Ok(false);
+        }
+        match (self.part, lane.lane) {
+            (Part::Sealed(sealed), PartLane::Sealed { lane, .. }) if lane.is_text() => {
+                let slots = sealed.shapes.slots();
+                let has_slots = |shape: &u32| slots.get(*shape as usize).is_none_or(|slots| *slots > 0);
+                Ok(!sealed.list(lane)?.listed.iter().any(has_slots))
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// The places among the view's rows of those that have a value in a lane, ascending; nothing where all have one.
+    pub(crate) fn rows_with(&self, lane: Lane<'a>) -> Result<Option<Vec<u32>>> {
+        Ok(self.values_in(lane)?.1)
     }
 
     /// The values of a lane.
@@ -268,15 +329,67 @@ impl Snapshot {
                     return Ok(());
                 }
                 add(&counters.blocks_read, 1);
-                let table = match spot.place {
-                    Place::Hot(generation, _) => Table::Hot(generation),
-                    Place::Sealed(segment, _) => Table::Sealed(segment),
-                };
-                fold(state, &View { part, rows: set.iter().collect(), table })
+                fold(state, &View::new(part, set.iter().collect(), spot.place))
             })?;
             Ok(Flow::Continue(()))
         };
         self.crew.work(spots.len(), 1, fresh, &look)
+    }
+
+    /// Calls `take` with the views of a search one after another, newest first and at most so many rows in each, until it has
+    /// enough. Which rows pass is found ahead, by several threads.
+    pub(crate) fn stream(
+        &self,
+        search: &Search,
+        sieve: Option<&Sieve<'_>>,
+        rows_max: usize,
+        counters: &Counters,
+        take: &mut dyn FnMut(&View<'_>) -> Result<Flow>,
+    ) -> Result<()> {
+        let (tables, spots) = (Tables::new(self, &search.filter), self.spots(search)?);
+        add(&counters.blocks_considered, spots.len() as u64);
+        let (mut from, mut ahead) = (0, 1);
+        while from < spots.len() {
+            let window = spots.get(from..spots.len().min(from + ahead)).unwrap_or_default();
+            (from, ahead) = (from + window.len(), (ahead * 2).min(AHEAD_MAX));
+            let look = |found: &mut Vec<(Place, Vec<usize>)>, number: usize| {
+                let Some(spot) = window.get(number) else { return Ok(Flow::Break(())) };
+                let rows = self.with_part(spot.place, counters, |part| {
+                    let rows: Vec<usize> = self.select(search, spot, part, tables.of(spot.place))?.iter().collect();
+                    match sieve.filter(|_| !rows.is_empty()) {
+                        Some(sieve) => View::new(part, rows, spot.place).sifted(sieve),
+                        None => Ok(rows),
+                    }
+                })?;
+                found.extend(rows.filter(|rows| !rows.is_empty()).map(|rows| (spot.place, rows)));
+                Ok(Flow::Continue(()))
+            };
+            let found = self.crew.work(window.len(), 1, &Vec::new, &look)?;
+            let mut found: Vec<(Place, Vec<usize>)> = found.into_iter().flatten().collect();
+            let order = |place: Place| window.iter().position(|spot| spot.place == place);
+            found.sort_by_key(|(place, _)| order(*place));
+            for (place, rows) in found {
+                add(&counters.blocks_read, 1);
+                for piece in rows.chunks(rows_max) {
+                    let view = |part: &Part<'_>| take(&View::new(part, piece.to_vec(), place));
+                    if self.with_part(place, counters, view)? == Some(Flow::Break(())) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `take` with a view of some rows of one part, ascending.
+    pub(crate) fn view_of(
+        &self,
+        place: Place,
+        rows: Vec<usize>,
+        counters: &Counters,
+        take: &mut dyn FnMut(&View<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.with_part(place, counters, |part| take(&View::new(part, rows, place))).map(drop)
     }
 }
 

@@ -4,7 +4,7 @@
 //! * A row without a field has the empty text there; of a name that comes twice the last counts.
 //! * Nothing of a row is read where shapes, and how often each occurs, say enough.
 use super::answer::{Answer, Verdicts};
-use super::filter::{Filter, Test, Verdict};
+use super::filter::{Filter, Question, Test, Verdict};
 use super::look::{self, Says};
 use super::part::{FEW, HotPart, Part, PartLane, SealedPart};
 use super::records::values_of;
@@ -341,6 +341,9 @@ fn fixed(part: &Part<'_>, lane: PartLane<'_>, test: &Test) -> Result<Passing> {
             _ => {}
         }
     }
+    if let (Test::Asked(asked), LaneKind::Int) = (test, kind) {
+        return ints(part, lane, asked.question());
+    }
     let mut set = RowSet::none(count);
     part.texts(lane, None, &mut |value, text| {
         if test.matches(std::str::from_utf8(text).unwrap_or_default()) {
@@ -348,6 +351,30 @@ fn fixed(part: &Part<'_>, lane: PartLane<'_>, test: &Test) -> Result<Passing> {
         }
     })?;
     Ok(Passing::of(set, count))
+}
+
+/// Lanes of integers, where neighbours are often the same.
+fn ints(part: &Part<'_>, lane: PartLane<'_>, question: &dyn Question) -> Result<Passing> {
+    let values = match (part, lane) {
+        (Part::Sealed(sealed), PartLane::Sealed { lane, .. }) => {
+            sealed.block.ints(lane, &sealed.source(Kind::Values))?
+        }
+        (_, PartLane::Hot(view, _)) => (0..view.count).map(|value| view.int(value)).collect(),
+        _ => Vec::new(),
+    };
+    let mut last = None;
+    let set = RowSet::where_true(lane.count(), |at| {
+        let Some(value) = values.get(at).copied() else { return false };
+        match last {
+            Some((known, passes)) if known == value => passes,
+            _ => {
+                let passes = question.matches_int(value);
+                last = Some((value, passes));
+                passes
+            }
+        }
+    });
+    Ok(Passing::of(set, lane.count()))
 }
 
 /// Lanes of a few texts: each is asked once.

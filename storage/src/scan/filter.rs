@@ -10,6 +10,9 @@ use crate::batch::hex_or_uuid;
 use crate::segment::{Ends, WordQuery};
 use crate::text::shape::{Shape, Split};
 use crate::text::words::fold_text;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 /// What a shape says about a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,68 @@ pub enum Test {
     Substring(String),
     /// The text is not empty.
     Any,
+    /// The text is what somebody else asks for.
+    Asked(Asked),
+}
+
+/// A question about texts that this module knows no more of than its answers.
+pub trait Question: Send + Sync {
+    /// What tells it from other questions.
+    fn key(&self) -> &str;
+
+    /// Whether a text passes.
+    fn matches(&self, text: &str) -> bool;
+
+    /// Whether the text of an integer passes.
+    fn matches_int(&self, value: i64) -> bool {
+        self.matches(&value.to_string())
+    }
+
+    /// What the texts of a shape, which has variables, have in common.
+    fn verdict(&self, shape: Shape<'_>) -> Verdict {
+        let _nothing_known = shape;
+        Verdict::Look
+    }
+
+    /// A text that every text has that passes; empty where there is none.
+    fn needed(&self) -> &str {
+        ""
+    }
+}
+
+/// A question, compared by its key.
+#[derive(Clone)]
+pub struct Asked(Arc<dyn Question>);
+
+impl Asked {
+    /// Of a question.
+    pub fn new(question: Arc<dyn Question>) -> Self {
+        Self(question)
+    }
+
+    pub(crate) fn question(&self) -> &dyn Question {
+        &*self.0
+    }
+}
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Asked").field(&self.0.key()).finish()
+    }
+}
+
+impl PartialEq for Asked {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key() == other.0.key()
+    }
+}
+
+impl Eq for Asked {}
+
+impl Hash for Asked {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key().hash(state);
+    }
 }
 
 /// An exact text, with the key of its shape.
@@ -114,7 +179,7 @@ impl Test {
         match self {
             Self::Phrase(phrase) => Some(phrase.needle()),
             Self::Substring(part) => Some(Needle::open(part)),
-            Self::Exact(_) | Self::Any => None,
+            Self::Exact(_) | Self::Any | Self::Asked(_) => None,
         }
     }
 
@@ -122,6 +187,7 @@ impl Test {
     pub(crate) fn words(&self) -> Vec<Needle<'_>> {
         let needle = match self {
             Self::Exact(exact) => Some(Needle::closed(&exact.text, false)),
+            Self::Asked(asked) => Some(Needle::open(asked.0.needed())).filter(|needle| !needle.text().is_empty()),
             _ => self.needle(),
         };
         needle.into_iter().flat_map(Needle::words).collect()
@@ -135,6 +201,9 @@ impl Test {
             }
             Self::Substring(part) => Some(WordQuery::new(part, Ends::Substring)),
             Self::Exact(exact) => Some(WordQuery::new(&exact.text, Ends::Closed)),
+            Self::Asked(asked) => {
+                Some(asked.0.needed()).filter(|text| !text.is_empty()).map(|text| WordQuery::new(text, Ends::Substring))
+            }
             Self::Any => None,
         }
     }
@@ -146,6 +215,7 @@ impl Test {
             Self::Phrase(phrase) => phrase.needle().is_in(text),
             Self::Substring(part) => Needle::open(part).is_in(text),
             Self::Any => !text.is_empty(),
+            Self::Asked(asked) => asked.0.matches(text),
         }
     }
 
@@ -163,6 +233,10 @@ impl Test {
             },
             Self::Phrase(phrase) => phrase.needle().verdict(shape),
             Self::Substring(part) => Needle::open(part).verdict(shape),
+            Self::Asked(_) if whole => Verdict::Look,
+            Self::Asked(asked) if slots => asked.0.verdict(shape),
+            Self::Asked(asked) if asked.0.matches(shape.literal()) => Verdict::Yes,
+            Self::Asked(_) => Verdict::No,
             Self::Any => {
                 if whole {
                     Verdict::Look

@@ -30,6 +30,7 @@ pub(crate) use part::Part;
 #[cfg(test)]
 pub(crate) use records::materialise;
 pub(crate) use rows::RowSet;
+pub(crate) use search::Found;
 
 use crate::error::{ErrorKind, Result};
 use crate::hot::GenerationView;
@@ -109,7 +110,7 @@ struct Spot {
 
 /// Where a part is: a batch of a generation, or a block of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+pub(crate) enum Place {
     Hot(usize, usize),
     Sealed(usize, usize),
 }

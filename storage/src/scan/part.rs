@@ -229,6 +229,16 @@ impl<'a> Part<'a> {
         }
     }
 
+    /// The fields of a stream, as LogsQL shows them.
+    pub(crate) fn tags(&self, stream: u32) -> &'a str {
+        match self {
+            Self::Hot(hot) => hot.batch.batch.streams().get(stream as usize).map_or("", |s| &s.tags),
+            Self::Sealed(sealed) => {
+                sealed.segment.footer.streams.get(stream as usize).map_or("", |(_, tags)| tags.as_str())
+            }
+        }
+    }
+
     /// All lanes, in the order of their fields.
     pub(crate) fn lanes(&self) -> Vec<PartLane<'a>> {
         match self {

@@ -3,6 +3,7 @@
 //! Invariants
 //! * Rows come newest first by event time, ties by sequence number.
 //! * A search ends early only when no part that is left can hold a newer row than those it has.
+use super::columns::{Sieve, View};
 use super::crew::Flow;
 use super::evaluate::count;
 use super::filter::Filter;
@@ -24,7 +25,7 @@ const RECORD_BYTES: usize = 96;
 const FIELD_BYTES: usize = 96;
 
 /// A row and where it is: first by what rows are ordered by.
-type Found = (i64, u64, Place, usize);
+pub(crate) type Found = (i64, u64, Place, usize);
 
 /// The newest rows so far, in no order.
 struct Newest {
@@ -71,6 +72,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Snapshot {
     /// The newest rows that pass.
     pub(crate) fn search(&self, search: &Search, counters: &Counters) -> Result<Vec<Record>> {
+        let found = self.newest(search, None, counters)?;
+        self.records(&found, counters)
+    }
+
+    /// Where the newest rows are that pass, and that a sieve keeps.
+    pub(crate) fn newest(&self, search: &Search, sieve: Option<&Sieve<'_>>, counters: &Counters) -> Result<Vec<Found>> {
         let wanted = search.offset.saturating_add(search.limit);
         if wanted == 0 {
             return Ok(Vec::new());
@@ -91,20 +98,21 @@ impl Snapshot {
             if enough {
                 return Ok(Flow::Break(()));
             }
-            self.look(search, spot, &tables, &newest, counters).map(Flow::Continue)
+            self.look(search, sieve, spot, &tables, &newest, counters).map(Flow::Continue)
         };
         self.crew.work(spots.len(), ALONE, &|| (), &look)?;
         let mut newest = newest.into_inner().unwrap_or_else(PoisonError::into_inner);
         newest.cut(counters);
         newest.rows.sort_unstable_by(|a, b| b.cmp(a));
         newest.rows.drain(..search.offset.min(newest.rows.len()));
-        self.records(&newest.rows, counters)
+        Ok(newest.rows)
     }
 
     /// Adds the rows of a part that pass.
     fn look(
         &self,
         search: &Search,
+        sieve: Option<&Sieve<'_>>,
         spot: &Spot,
         tables: &Tables,
         newest: &Mutex<Newest>,
@@ -116,7 +124,10 @@ impl Snapshot {
                 return Ok(());
             }
             add(&counters.blocks_read, 1);
-            let rows: Vec<usize> = set.iter().collect();
+            let mut rows: Vec<usize> = set.iter().collect();
+            if let Some(sieve) = sieve {
+                rows = View::new(part, rows, spot.place).sifted(sieve)?;
+            }
             let (times, seqs) = (part.few_times(&rows)?, part.few_seqs(&rows)?);
             let mut newest = locked(newest);
             for ((row, time), seq) in rows.into_iter().zip(times).zip(seqs).rev() {

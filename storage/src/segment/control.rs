@@ -6,22 +6,62 @@
 //! Invariants
 //! * Nothing is held that was not counted before; what would pass the limit ends the scan with an error that names it.
 //! * A scan looks before each part whether it was cancelled.
+use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// Ends the scans that it was given to. Clones are one and the same.
 #[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel {
+    is_asked: Arc<AtomicBool>,
+    deadline: Option<Deadline>,
+}
+
+/// When a scan has to end.
+#[derive(Clone)]
+struct Deadline {
+    env: Arc<dyn Env>,
+    at: Duration,
+    allowed: Duration,
+}
+
+impl fmt::Debug for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deadline").field("at", &self.at).field("allowed", &self.allowed).finish_non_exhaustive()
+    }
+}
 
 impl Cancel {
     /// Ends them, each before its next block, with an error of kind [`ErrorKind::Cancelled`].
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.is_asked.store(true, Ordering::Relaxed);
     }
 
-    fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// The same, which also ends by itself once so much time has passed from now on.
+    pub(crate) fn within(&self, env: &Arc<dyn Env>, allowed: Duration) -> Self {
+        let at = env.monotonic().saturating_add(allowed);
+        Self { is_asked: Arc::clone(&self.is_asked), deadline: Some(Deadline { env: Arc::clone(env), at, allowed }) }
+    }
+
+    /// An error once there is reason to end.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.is_asked.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Cancelled, "the search was cancelled"));
+        }
+        match &self.deadline {
+            Some(deadline) if deadline.env.monotonic() >= deadline.at => {
+                let message = format!(
+                    "the query takes longer than the {} ms that it may; ask for a shorter time or fewer services, or raise \
+                     query.max_duration",
+                    deadline.allowed.as_millis()
+                );
+                Err(Error::new(ErrorKind::Budget, message))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -56,10 +96,7 @@ impl Budget {
 
     /// Whether to go on.
     pub(crate) fn go_on(&self) -> Result<()> {
-        if self.cancel.is_cancelled() {
-            return Err(Error::new(ErrorKind::Cancelled, "the search was cancelled"));
-        }
-        Ok(())
+        self.cancel.check()
     }
 
     /// Counts bytes before they are held.

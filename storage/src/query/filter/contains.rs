@@ -18,6 +18,16 @@ impl Phrases {
         Self { needles: needles.into_iter().filter(|needle| !needle.is_empty()).collect(), has_empty }
     }
 
+    /// The phrases that are not empty.
+    pub(crate) fn needles(&self) -> &[Needle] {
+        &self.needles
+    }
+
+    /// Whether the empty one, which is in every text, is among them.
+    pub(crate) fn has_empty(&self) -> bool {
+        self.has_empty
+    }
+
     /// Whether a text has all of them.
     pub(crate) fn all_in(&self, text: &str) -> bool {
         self.needles.iter().all(|needle| needle.is_in(text))

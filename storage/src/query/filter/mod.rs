@@ -14,6 +14,7 @@ pub(crate) mod ipv4;
 mod parse;
 pub(crate) mod phrase;
 pub(crate) mod prepare;
+pub(crate) mod push;
 pub(crate) mod range;
 pub(crate) mod regexp;
 pub(crate) mod sequence;

@@ -56,6 +56,21 @@ impl Needle {
         if self.any_case { self.end_in(&fold_text(text)).is_some() } else { self.end_in(text).is_some() }
     }
 
+    /// What is looked for; folded where any case passes.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(self.finder.needle()).unwrap_or_default()
+    }
+
+    /// Whether letters of either case pass.
+    pub(crate) fn any_case(&self) -> bool {
+        self.any_case
+    }
+
+    /// Whether the last word may go on.
+    pub(crate) fn goes_on(&self) -> bool {
+        !self.closes_with_word
+    }
+
     /// Whether nothing is looked for.
     pub(crate) fn is_empty(&self) -> bool {
         self.finder.needle().is_empty()

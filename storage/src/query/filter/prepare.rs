@@ -11,31 +11,52 @@ use super::stream::Streams;
 use super::{DayRange, FieldTest, Filter, Ipv4Range, LengthRange, NumberRange, Test, TextRange, Values, WeekRange};
 use crate::error::{Error, Result};
 use crate::query::bits::Bits;
-use crate::query::block::{Block, Column};
+use crate::query::block::{Block, Column, Shown};
 use crate::query::budget::Held;
 use crate::query::needed::Needed;
 use crate::query::run::{Context, Flow};
+use crate::query::value::automaton::Automaton;
 use crate::query::value::number::arithmetic;
 use crate::query::value::regexp::{Regex, compile};
 use crate::query::value::timestamp::timestamp;
 use rustc_hash::FxHashSet;
+use std::sync::Arc;
 
 /// A filter ready to run.
 pub struct Matcher {
-    part: Part,
+    pub(super) part: Part,
     /// What the values of subqueries take.
     _held: Held,
 }
 
-enum Part {
+pub(crate) enum Part {
     All,
     None,
     And(Vec<Part>),
     Or(Vec<Part>),
     Not(Box<Part>),
-    Field(String, Box<Check>),
+    Field(String, Arc<FieldCheck>),
     Fields(FieldPair),
     Kind(String, String),
+}
+
+/// A test of a field.
+pub(crate) struct FieldCheck {
+    pub(super) check: Check,
+    /// What tells it from other tests: the test as it is shown, and the values that a subquery gave.
+    pub(super) key: String,
+    /// What a regular expression says of shapes.
+    pub(super) automaton: Option<Automaton>,
+}
+
+impl FieldCheck {
+    fn new(check: Check, key: String) -> Arc<Self> {
+        let automaton = match &check {
+            Check::Regexp(regex) => Automaton::new(regex),
+            _ => None,
+        };
+        Arc::new(Self { check, key, automaton })
+    }
 }
 
 /// A test of a text, ready to run.
@@ -80,6 +101,45 @@ impl Check {
             Self::Day(range) => timestamp(value).is_some_and(|time| range.has(time)),
             Self::Week(range) => timestamp(value).is_some_and(|time| range.has(time)),
             Self::Stream(streams) => streams.has(value),
+        }
+    }
+
+    /// Whether the text of an integer passes.
+    pub(super) fn matches_int(&self, value: i64) -> bool {
+        match self {
+            Self::NotEmpty => true,
+            // Greater ones are rounded in ways that texts are asked about.
+            Self::Number(range) if value.unsigned_abs() < 1 << 53 => range.has(value as f64),
+            _ => self.matches(&value.to_string()),
+        }
+    }
+
+    /// Whether it is about times, however they are written.
+    fn is_of_times(&self) -> bool {
+        matches!(self, Self::Time(..) | Self::Day(_) | Self::Week(_) | Self::NotEmpty)
+    }
+
+    fn matches_time(&self, time: i64) -> bool {
+        match self {
+            Self::Time(min, max) => time >= *min && time <= *max,
+            Self::Day(range) => range.has(time),
+            Self::Week(range) => range.has(time),
+            _ => true,
+        }
+    }
+
+    /// What tells it from other tests.
+    fn key(&self, test: &Test) -> String {
+        let texts = |phrases: &Phrases| phrases.needles().iter().map(|n| n.text().to_string()).collect::<Vec<_>>();
+        match (self, test) {
+            (Self::In(values), Test::In(Values::Query(_))) => {
+                let mut sorted: Vec<&str> = values.iter().map(String::as_str).collect();
+                sorted.sort_unstable();
+                format!("in {sorted:?}")
+            }
+            (Self::All(phrases), Test::ContainsAll(Values::Query(_))) => format!("all {:?}", texts(phrases)),
+            (Self::Any(phrases), Test::ContainsAny(Values::Query(_))) => format!("any {:?}", texts(phrases)),
+            _ => test.to_string(),
         }
     }
 
@@ -149,7 +209,8 @@ impl Matcher {
         if (first, last) == (i64::MIN, i64::MAX) {
             return self;
         }
-        let range = Part::Field("_time".into(), Box::new(Check::Time(first, last)));
+        let range =
+            Part::Field("_time".into(), FieldCheck::new(Check::Time(first, last), format!("within {first} {last}")));
         Self { part: Part::And(vec![range, self.part]), ..self }
     }
 
@@ -181,7 +242,7 @@ impl Matcher {
 
 impl Part {
     fn prepare(filter: &Filter, context: &Context<'_>, held: &mut Held) -> Result<Self> {
-        let time = |check| Ok(Self::Field("_time".into(), Box::new(check)));
+        let time = |check, key| Ok(Self::Field("_time".into(), FieldCheck::new(check, key)));
         let mut all = |parts: &[Filter]| -> Result<Vec<Self>> {
             parts.iter().map(|part| Self::prepare(part, context, held)).collect()
         };
@@ -205,27 +266,30 @@ impl Part {
                 Ok(Self::Kind(field.clone(), kind.clone()))
             }
             Filter::Field(FieldTest { field, test, .. }) => {
-                Ok(Self::Field(field.clone(), Box::new(Check::prepare(test, context, held)?)))
+                let check = Check::prepare(test, context, held)?;
+                let key = check.key(test);
+                Ok(Self::Field(field.clone(), FieldCheck::new(check, key)))
             }
             Filter::Fields(pair) => Ok(Self::Fields(pair.clone())),
             Filter::Time(range) => {
                 let (min, max) = range.resolve(context.clock);
-                time(Check::Time(min, max))
+                time(Check::Time(min, max), format!("within {min} {max}"))
             }
-            Filter::Day(range) => time(Check::Day(range.clone())),
-            Filter::Week(range) => time(Check::Week(range.clone())),
+            Filter::Day(range) => time(Check::Day(range.clone()), range.to_string()),
+            Filter::Week(range) => time(Check::Week(range.clone()), range.to_string()),
             Filter::Stream(selector) => {
                 let streams = Streams::new(selector).map_err(Error::invalid)?;
-                Ok(Self::Field("_stream".into(), Box::new(Check::Stream(streams))))
+                Ok(Self::Field("_stream".into(), FieldCheck::new(Check::Stream(streams), selector.to_string())))
             }
             Filter::StreamId(ids) => {
                 let ids = answered(&ids.ids, context, held)?;
-                Ok(Self::Field("_stream_id".into(), Box::new(Check::In(ids.into_iter().collect()))))
+                let key = format!("ids {ids:?}");
+                Ok(Self::Field("_stream_id".into(), FieldCheck::new(Check::In(ids.into_iter().collect()), key)))
             }
         }
     }
 
-    fn apply(&self, block: &Block, keep: &mut Bits) {
+    pub(super) fn apply(&self, block: &Block, keep: &mut Bits) {
         match self {
             Self::All => {}
             Self::None => keep.clear(),
@@ -254,7 +318,7 @@ impl Part {
                 part.apply(block, &mut passed);
                 keep.subtract(&passed);
             }
-            Self::Field(name, check) => apply_check(block.column(name), check, keep),
+            Self::Field(name, field) => apply_check(block.column(name), &field.check, keep),
             Self::Fields(pair) => {
                 let (column, other) = (block.column(&pair.field), block.column(&pair.other));
                 keep.retain(|row| pair.relation.holds(column.value(row), other.value(row)));
@@ -274,32 +338,49 @@ impl Part {
             Self::And(parts) => parts.iter().all(|part| part.matches_row(field)),
             Self::Or(parts) => parts.iter().any(|part| part.matches_row(field)),
             Self::Not(part) => !part.matches_row(field),
-            Self::Field(name, check) => check.matches(field(name)),
+            Self::Field(name, of) => of.check.matches(field(name)),
             Self::Fields(pair) => pair.relation.holds(field(&pair.field), field(&pair.other)),
         }
     }
 }
 
-/// Tests the values of a column; neighbours that are the same are tested once.
+/// Tests the values of a column; those that are the same are tested once where that is easily seen.
 fn apply_check(column: &Column, check: &Check, keep: &mut Bits) {
-    if let Some(value) = column.constant_value() {
-        if !check.matches(value) {
-            keep.clear();
-        }
-        return;
-    }
-    let mut last: Option<(&str, bool)> = None;
-    keep.retain(|row| {
-        let value = column.value(row);
-        match last {
-            Some((known, passed)) if known == value => passed,
-            _ => {
-                let passed = check.matches(value);
-                last = Some((value, passed));
-                passed
+    match column.shown() {
+        Shown::Const(value) => {
+            if !check.matches(value) {
+                keep.clear();
             }
         }
-    });
+        Shown::Listed(texts, places) => {
+            let mut known: Vec<Option<bool>> = vec![None; texts.len()];
+            keep.retain(|row| {
+                let Some(place) = places.get(row).map(|place| *place as usize) else { return false };
+                match known.get_mut(place) {
+                    Some(known) => *known.get_or_insert_with(|| check.matches(texts.get(place))),
+                    None => check.matches(""),
+                }
+            });
+        }
+        Shown::Ints(values) => keep.retain(|row| values.get(row).is_some_and(|value| check.matches_int(*value))),
+        Shown::Times(values) if check.is_of_times() => {
+            keep.retain(|row| values.get(row).is_some_and(|time| check.matches_time(*time)));
+        }
+        Shown::Times(_) | Shown::Each(_) => {
+            let mut last: Option<(&str, bool)> = None;
+            keep.retain(|row| {
+                let value = column.value(row);
+                match last {
+                    Some((known, passed)) if known == value => passed,
+                    _ => {
+                        let passed = check.matches(value);
+                        last = Some((value, passed));
+                        passed
+                    }
+                }
+            });
+        }
+    }
 }
 
 #[cfg(test)]

@@ -148,6 +148,17 @@ impl Streams {
         Ok(Self { any: selector.any.iter().map(all).collect::<Result<_, String>>()? })
     }
 
+    /// The only values that a label can have for a stream to pass, where that is known.
+    pub(crate) fn only(&self, label: &str) -> Option<Vec<String>> {
+        let value = |all: &Vec<(String, bool, Check)>| {
+            all.iter().find_map(|(name, negated, check)| match check {
+                Check::Is(value) if name == label && !negated && !value.is_empty() => Some(value.clone()),
+                _ => None,
+            })
+        };
+        if self.any.is_empty() { None } else { self.any.iter().map(value).collect() }
+    }
+
     /// Whether every stream passes, those that cannot be read included.
     fn is_empty(&self) -> bool {
         self.any.iter().all(Vec::is_empty)

@@ -34,6 +34,10 @@ impl Step for Delete {
         self.patterns.iter().for_each(|pattern| needed.remove(pattern));
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn stage<'c>(&self, _: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
         let patterns = self.patterns.clone();
         Ok(Box::new(PerBlock(move |mut block: Block| {

@@ -22,6 +22,10 @@ impl Step for DropEmptyFields {
         *needed = Needed::all();
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn stage<'c>(&self, _: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
         Ok(Box::new(Dropper))
     }

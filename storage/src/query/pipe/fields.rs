@@ -36,6 +36,10 @@ impl Step for Fields {
         *needed = kept;
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn stage<'c>(&self, _: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
         let patterns = self.patterns.clone();
         Ok(Box::new(PerBlock(move |mut block: Block| {

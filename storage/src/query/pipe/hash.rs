@@ -40,6 +40,10 @@ impl Step for Hash {
         }
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn stage<'c>(&self, _: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
         Ok(from_field(&self.field, &self.result, |value| (xxh64(value.as_bytes()) & ((1 << 53) - 1)).to_string()))
     }

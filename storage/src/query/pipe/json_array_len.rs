@@ -40,6 +40,10 @@ impl Step for JsonArrayLen {
         }
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn stage<'c>(&self, _: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
         Ok(from_field(&self.field, &self.result, |value| array_items(value).len().to_string()))
     }

@@ -39,6 +39,10 @@ impl Step for Len {
         }
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn stage<'c>(&self, _: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
         Ok(from_field(&self.field, &self.result, |value| value.len().to_string()))
     }

@@ -210,6 +210,10 @@ impl Step for Math {
         }
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn stage<'c>(&self, context: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
         let pipe = self.clone();
         let mut calculator = Calculator::new(context.clock.now);

@@ -53,11 +53,12 @@ mod unpack_words;
 mod unroll;
 mod update;
 
+use super::block::Block;
 use super::fault::Parsed;
 use super::needed::Needed;
 use super::parse::Parser;
-use super::run::{Context, Stage};
-use crate::error::Result;
+use super::run::{Context, Flow, Sink, Stage};
+use crate::error::{Error, Result};
 pub use block_stats::BlockStats;
 pub use blocks_count::BlocksCount;
 pub use collapse_nums::CollapseNums;
@@ -88,9 +89,11 @@ pub use replace_regexp::ReplaceRegexp;
 pub use sample::Sample;
 pub use sort::Sort;
 pub use stats::Stats;
+use stats_run::Grouper;
 use std::fmt;
 pub use stream_context::StreamContext;
 pub use top::Top;
+use topk::TopRows;
 pub use union::Union;
 pub use uniq::Uniq;
 pub use unpack_json::UnpackJson;
@@ -106,6 +109,63 @@ pub(crate) trait Step: fmt::Display {
 
     /// The stage that runs it.
     fn stage<'c>(&self, context: &Context<'c>) -> Result<Box<dyn Stage + 'c>>;
+
+    /// Whether it looks at each row by itself, and asks for no other rows.
+    fn is_local(&self) -> bool {
+        false
+    }
+
+    /// Its stage, where several can each see a part of the rows.
+    fn partial(&self, context: &Context<'_>) -> Result<Option<Partial>> {
+        let _not_in_parts = context;
+        Ok(None)
+    }
+}
+
+/// A stage of which several can each see a part of the rows.
+pub(crate) enum Partial {
+    /// `stats`
+    Groups(Box<Grouper>),
+    /// `sort` with a limit
+    Top(Box<TopRows>),
+}
+
+impl Partial {
+    /// One that has seen nothing.
+    pub(crate) fn fork(&self, context: &Context<'_>) -> Result<Self> {
+        Ok(match self {
+            Self::Groups(groups) => Self::Groups(Box::new(groups.fork(context)?)),
+            Self::Top(top) => Self::Top(Box::new(top.fork(context))),
+        })
+    }
+
+    /// Takes a block.
+    pub(crate) fn push(&mut self, block: Block, next: &mut dyn Sink) -> Result<Flow> {
+        match self {
+            Self::Groups(groups) => groups.push(block, next),
+            Self::Top(top) => top.push(block, next),
+        }
+    }
+
+    /// Takes what another one has seen.
+    pub(crate) fn merge(&mut self, other: Self) -> Result<()> {
+        match (self, other) {
+            (Self::Groups(groups), Self::Groups(other)) => groups.merge(*other),
+            (Self::Top(top), Self::Top(other)) => {
+                top.merge(*other);
+                Ok(())
+            }
+            _ => Err(Error::invalid("BUG: parts of different pipes")),
+        }
+    }
+
+    /// Hands on what came of all of it.
+    pub(crate) fn finish(&mut self, next: &mut dyn Sink) -> Result<()> {
+        match self {
+            Self::Groups(groups) => groups.finish(next),
+            Self::Top(top) => top.finish(next),
+        }
+    }
 }
 
 /// A pipe.
@@ -274,6 +334,14 @@ impl Pipe {
 
     pub(crate) fn stage<'c>(&self, context: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
         self.step().stage(context)
+    }
+
+    pub(crate) fn is_local(&self) -> bool {
+        self.step().is_local()
+    }
+
+    pub(crate) fn partial(&self, context: &Context<'_>) -> Result<Option<Partial>> {
+        self.step().partial(context)
     }
 }
 

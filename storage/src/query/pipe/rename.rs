@@ -45,6 +45,10 @@ impl Step for Rename {
         }
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn stage<'c>(&self, _: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
         let pairs = self.pairs.clone();
         Ok(Box::new(PerBlock(move |mut block: Block| {

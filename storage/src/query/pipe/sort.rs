@@ -2,9 +2,9 @@
 //!
 //! Invariants
 //! * Rows that are equal in what they are sorted by keep their order.
-use super::Step;
 use super::show_names;
 use super::topk::{Ordering, TopRows};
+use super::{Partial, Step};
 use crate::error::Result;
 use crate::query::block::{Block, BlockBuilder};
 use crate::query::budget::{Held, Stop};
@@ -122,7 +122,15 @@ impl Sort {
         show_rank(self.rank.as_deref())
     }
 
-    fn has_top(&self) -> bool {
+    /// How many of the newest rows it looks at, where these are all that it does.
+    pub(crate) fn newest(&self) -> Option<u64> {
+        let newest_first =
+            matches!(self.by.as_slice(), [(name, falling)] if name == "_time" && *falling != self.falling);
+        let is_all = self.limit > 0 && self.partition_by.is_empty();
+        (newest_first && is_all).then(|| self.offset.saturating_add(self.limit))
+    }
+
+    pub(super) fn has_top(&self) -> bool {
         self.limit > 0
     }
 }
@@ -167,6 +175,10 @@ impl Step for Sort {
         }
         let held = context.memory.hold("sort");
         Ok(Box::new(Sorter { pipe: self.clone(), blocks: Vec::new(), held, stop: context.stop.clone() }))
+    }
+
+    fn partial(&self, context: &Context<'_>) -> Result<Option<Partial>> {
+        Ok(self.has_top().then(|| Partial::Top(Box::new(TopRows::new(self, context)))))
     }
 }
 

@@ -1,7 +1,7 @@
 //! `stats by (a, b:step) f(x) as y, ...`: functions over all rows, or over each group of them.
-use super::Step;
 use super::condition::{add_needed, show};
 use super::stats_run::Grouper;
+use super::{Partial, Step};
 use crate::error::Result;
 use crate::query::fault::{Fault, Parsed};
 use crate::query::filter::Filter;
@@ -170,6 +170,10 @@ impl Step for Stats {
 
     fn stage<'c>(&self, context: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
         Ok(Box::new(Grouper::new(self, context)?))
+    }
+
+    fn partial(&self, context: &Context<'_>) -> Result<Option<Partial>> {
+        Ok(Some(Partial::Groups(Box::new(Grouper::new(self, context)?))))
     }
 }
 

@@ -74,7 +74,7 @@ struct Group {
 }
 
 /// The stage.
-pub(super) struct TopRows {
+pub(crate) struct TopRows {
     pipe: Sort,
     ordering: Ordering,
     wanted: usize,
@@ -93,6 +93,22 @@ impl TopRows {
             groups: BTreeMap::new(),
             held: context.memory.hold("sort"),
             stop: context.stop.clone(),
+        }
+    }
+
+    /// One that has seen nothing.
+    pub(super) fn fork(&self, context: &Context<'_>) -> Self {
+        Self::new(&self.pipe, context)
+    }
+
+    /// Takes what another one has seen.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.held.join(other.held);
+        for (key, mut group) in other.groups {
+            let own = self.groups.entry(key).or_default();
+            own.sorted = 0;
+            own.rows.append(&mut group.rows);
+            prune(own, &self.ordering, self.wanted, &mut self.held);
         }
     }
 

@@ -139,7 +139,7 @@ impl fmt::Display for Unpacking {
 }
 
 /// Makes fields of a text.
-type Unpack<'c> = Box<dyn FnMut(&str) -> Vec<(String, String)> + 'c>;
+type Unpack<'c> = Box<dyn FnMut(&str) -> Vec<(String, String)> + Send + 'c>;
 
 /// Adds the fields that one field unpacks to.
 pub(super) struct Unpacker<'c> {
@@ -154,7 +154,7 @@ impl<'c> Unpacker<'c> {
     pub(super) fn stage(
         unpacking: &Unpacking,
         context: &Context<'c>,
-        mut fields: impl FnMut(&str) -> Option<Vec<(String, String)>> + 'c,
+        mut fields: impl FnMut(&str) -> Option<Vec<(String, String)>> + Send + 'c,
     ) -> Result<Box<dyn Stage + 'c>> {
         let options = unpacking.clone();
         Ok(Box::new(Self {

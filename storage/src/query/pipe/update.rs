@@ -8,7 +8,7 @@ use crate::query::run::{Context, Flow, Sink, Stage};
 /// A stage that hands on each block changed.
 pub(super) struct PerBlock<F>(pub(super) F);
 
-impl<F: FnMut(Block) -> Result<Block>> Stage for PerBlock<F> {
+impl<F: FnMut(Block) -> Result<Block> + Send> Stage for PerBlock<F> {
     fn push(&mut self, block: Block, next: &mut dyn Sink) -> Result<Flow> {
         next.take(self.0(block)?)
     }
@@ -19,7 +19,7 @@ pub(super) fn in_place<'c>(
     field: &str,
     condition: Option<&Filter>,
     context: &Context<'c>,
-    mut change: impl FnMut(&str) -> Result<String> + 'c,
+    mut change: impl FnMut(&str) -> Result<String> + Send + 'c,
 ) -> Result<Box<dyn Stage + 'c>> {
     let memory = context.memory.clone();
     let condition = Condition::prepare(condition, context)?;
@@ -53,7 +53,11 @@ pub(super) fn in_place<'c>(
 }
 
 /// Sets a field from another one, in every row.
-pub(super) fn from_field<'c>(from: &str, to: &str, mut make: impl FnMut(&str) -> String + 'c) -> Box<dyn Stage + 'c> {
+pub(super) fn from_field<'c>(
+    from: &str,
+    to: &str,
+    mut make: impl FnMut(&str) -> String + Send + 'c,
+) -> Box<dyn Stage + 'c> {
     let (from, to) = (from.to_string(), to.to_string());
     Box::new(PerBlock(move |mut block: Block| {
         let column = block.column(&from);

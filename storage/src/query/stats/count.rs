@@ -23,6 +23,15 @@ impl Count {
         self.rows += u64::from(counts);
     }
 
+    /// No integer is empty.
+    pub(super) fn add_int(&mut self) {
+        self.rows += u64::from(self.of_any);
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.rows += other.rows;
+    }
+
     pub(super) fn add_rows(&mut self, rows: u64) {
         if self.of_any {
             self.rows += rows;

@@ -6,16 +6,18 @@ use crate::query::value::order::Ranked;
 /// The least or the greatest value.
 pub(crate) struct Extreme {
     value: Option<Ranked<String>>,
+    /// The least or the greatest of the integers that were not written out.
+    integer: Option<i64>,
     greatest: bool,
 }
 
 impl Extreme {
     pub(super) fn least() -> Self {
-        Self { value: None, greatest: false }
+        Self { value: None, integer: None, greatest: false }
     }
 
     pub(super) fn greatest() -> Self {
-        Self { value: None, greatest: true }
+        Self { value: None, integer: None, greatest: true }
     }
 
     pub(super) fn add(&mut self, value: &str, held: &mut Held) -> Result<()> {
@@ -33,7 +35,28 @@ impl Extreme {
         Ok(())
     }
 
+    pub(super) fn add_int(&mut self, value: i64) {
+        let better = if self.greatest { i64::max } else { i64::min };
+        self.integer = Some(self.integer.map_or(value, |known| better(known, value)));
+    }
+
+    pub(super) fn merge(&mut self, other: Self) {
+        other.integer.into_iter().for_each(|value| self.add_int(value));
+        other.value.into_iter().for_each(|value| self.put(value));
+    }
+
+    fn put(&mut self, new: Ranked<String>) {
+        let is_better =
+            self.value.as_ref().is_none_or(|known| if self.greatest { known.less(&new) } else { new.less(known) });
+        if is_better {
+            self.value = Some(new);
+        }
+    }
+
     pub(super) fn result(&mut self) -> String {
+        if let Some(integer) = self.integer.take() {
+            self.put(Ranked::new(integer.to_string()));
+        }
         self.value.take().map(|ranked| ranked.text).unwrap_or_default()
     }
 }

@@ -32,6 +32,12 @@ impl Histogram {
         *self.counts.entry(range).or_default() += 1;
     }
 
+    pub(super) fn merge(&mut self, other: &Self) {
+        for (range, hits) in &other.counts {
+            *self.counts.entry(*range).or_default() += hits;
+        }
+    }
+
     pub(super) fn result(&self) -> String {
         let shown = |(range, hits): (&i32, &u64)| format!("{{\"vmrange\":\"{}\",\"hits\":{hits}}}", show_range(*range));
         let ranges: Vec<String> = self.counts.iter().map(shown).collect();

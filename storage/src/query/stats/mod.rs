@@ -1,7 +1,7 @@
 //! Functions of `stats`: what they are, and what they have seen so far.
 //!
 //! Invariants
-//! * A state takes rows in any order, and what it keeps is accounted for.
+//! * A state takes rows in any order, several can be put together as one, and what they keep is accounted for.
 //! * What is shown parses to the same function; results are named by it.
 mod count;
 mod extreme;
@@ -13,12 +13,12 @@ mod sum;
 mod uniq;
 mod values;
 
-use super::block::{Block, Column};
+use super::block::{Block, Column, Shown};
 use super::budget::Held;
 use super::needed::{Needed, fits_any};
 use super::parse::{quote_if_needed, quote_pattern};
 use super::value::number::show;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use count::Count;
 use extreme::Extreme;
 use histogram::Histogram;
@@ -237,6 +237,13 @@ pub(crate) enum State {
 impl State {
     /// Takes a row.
     pub(crate) fn add(&mut self, function: &Function, input: &Input<'_>, row: usize, held: &mut Held) -> Result<()> {
+        if let [only] = input.columns.as_slice()
+            && let Shown::Ints(values) = only.shown()
+            && let Some(value) = values.get(row)
+            && self.add_int(*value, function, held)?
+        {
+            return Ok(());
+        }
         let mut values = input.columns.iter().map(|column| column.value(row));
         match self {
             Self::Avg(sum) | Self::Sum(sum) | Self::RateSum(sum) => values.for_each(|value| sum.add(value)),
@@ -253,6 +260,41 @@ impl State {
             Self::SumLen(bytes) => *bytes += values.map(|value| value.len() as u64).sum::<u64>(),
             Self::UniqValues(uniq) => values.try_for_each(|value| uniq.add(value, function.limit(), held))?,
             Self::Values(list) => values.try_for_each(|value| list.add(value, held))?,
+        }
+        Ok(())
+    }
+
+    /// Takes an integer, if it does so without its text.
+    fn add_int(&mut self, value: i64, function: &Function, held: &mut Held) -> Result<bool> {
+        match self {
+            Self::Avg(sum) | Self::Sum(sum) | Self::RateSum(sum) => sum.add_int(value),
+            Self::Count(count) => count.add_int(),
+            Self::Uniq(uniq) | Self::UniqValues(uniq) => uniq.add_int(value, function.limit(), held)?,
+            Self::Extreme(extreme) => extreme.add_int(value),
+            Self::Quantile(quantile) => quantile.add_int(value, held)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Takes what another one has seen.
+    pub(crate) fn merge(&mut self, function: &Function, other: Self, held: &mut Held) -> Result<()> {
+        let limit = function.limit();
+        match (self, other) {
+            (Self::Avg(a), Self::Avg(b)) | (Self::Sum(a), Self::Sum(b)) | (Self::RateSum(a), Self::RateSum(b)) => {
+                a.merge(&b);
+            }
+            (Self::Count(a), Self::Count(b)) => a.merge(&b),
+            (Self::Uniq(a), Self::Uniq(b)) | (Self::UniqValues(a), Self::UniqValues(b)) => a.merge(b, limit, held)?,
+            (Self::UniqHash(a), Self::UniqHash(b)) => a.merge(b, limit, held)?,
+            (Self::Histogram(a), Self::Histogram(b)) => a.merge(&b),
+            (Self::Json(a), Self::Json(b)) | (Self::Values(a), Self::Values(b)) => a.merge(b),
+            (Self::Extreme(a), Self::Extreme(b)) => a.merge(b),
+            (Self::Quantile(a), Self::Quantile(b)) => a.merge(b, held)?,
+            (Self::Rate(a), Self::Rate(b)) | (Self::SumLen(a), Self::SumLen(b)) => *a += b,
+            (Self::AnyRow(a), Self::AnyRow(b)) => a.merge(b),
+            (Self::ExtremeRow(a), Self::ExtremeRow(b)) => a.merge(b),
+            _ => return Err(Error::invalid("BUG: states of different functions")),
         }
         Ok(())
     }

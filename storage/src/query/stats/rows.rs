@@ -27,6 +27,10 @@ impl AnyRow {
         Ok(())
     }
 
+    pub(super) fn merge(&mut self, other: Self) {
+        self.row = self.row.take().or(other.row);
+    }
+
     pub(super) fn result(&mut self) -> String {
         self.row.take().unwrap_or_else(|| "{}".into())
     }
@@ -64,6 +68,23 @@ impl ExtremeRow {
             self.row = row;
         }
         Ok(())
+    }
+
+    pub(super) fn merge(&mut self, other: Self) {
+        let is_better = match (&self.value, &other.value) {
+            (_, None) => false,
+            (None, _) => true,
+            (Some(own), Some(other)) => {
+                if self.greatest {
+                    own.less(other)
+                } else {
+                    other.less(own)
+                }
+            }
+        };
+        if is_better {
+            *self = other;
+        }
     }
 
     pub(super) fn result(&mut self) -> String {

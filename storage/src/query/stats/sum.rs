@@ -19,6 +19,16 @@ impl Sum {
         }
     }
 
+    pub(super) fn add_int(&mut self, value: i64) {
+        self.sum += value as f64;
+        self.count += 1;
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.sum += other.sum;
+        self.count += other.count;
+    }
+
     pub(super) fn sum(&self) -> f64 {
         if self.count == 0 { f64::NAN } else { self.sum }
     }

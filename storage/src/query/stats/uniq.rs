@@ -1,5 +1,6 @@
 //! `count_uniq`, `count_uniq_hash` and `uniq_values`: different values that are not empty.
 use super::Input;
+use crate::batch::canonical_int;
 use crate::error::Result;
 use crate::query::budget::Held;
 use crate::query::value::hash::xxh64;
@@ -32,20 +33,90 @@ fn is_full(len: usize, limit: u64) -> bool {
     limit > 0 && len as u64 > limit
 }
 
-/// Different values.
+/// Different values. Integers are kept as such, however they came.
 #[derive(Default)]
 pub(crate) struct Uniq {
-    values: FxHashSet<String>,
+    texts: FxHashSet<String>,
+    integers: Integers,
+}
+
+/// Different integers: many small ones as a bit each.
+#[derive(Default)]
+struct Integers {
+    few: FxHashSet<i64>,
+    /// Used once there are many.
+    bits: Vec<u64>,
+    in_bits: usize,
+}
+
+/// Integers up to which each takes a place in a set of its own.
+const FEW: usize = 4_096;
+/// Integers that are kept as a bit.
+const BITS: i64 = 1 << 24;
+
+impl Integers {
+    fn len(&self) -> usize {
+        self.few.len() + self.in_bits
+    }
+
+    /// The word and the bit of an integer, once there are bits for it.
+    fn bit(&self, value: i64) -> Option<(usize, u64)> {
+        (!self.bits.is_empty() && (0..BITS).contains(&value)).then(|| (value as usize / 64, 1 << (value % 64)))
+    }
+
+    fn has(&self, value: i64) -> bool {
+        match self.bit(value) {
+            Some((word, bit)) => self.bits.get(word).is_some_and(|word| word & bit != 0),
+            None => self.few.contains(&value),
+        }
+    }
+
+    fn add(&mut self, value: i64, held: &mut Held) -> Result<()> {
+        if let Some((word, bit)) = self.bit(value) {
+            if let Some(word) = self.bits.get_mut(word) {
+                self.in_bits += usize::from(*word & bit == 0);
+                *word |= bit;
+            }
+            return Ok(());
+        }
+        if self.few.insert(value) {
+            held.add(2 * size_of::<i64>())?;
+        }
+        if self.bits.is_empty() && self.few.len() > FEW {
+            held.add(BITS as usize / 8)?;
+            self.bits = vec![0; BITS as usize / 64];
+            let few = std::mem::take(&mut self.few);
+            few.into_iter().try_for_each(|value| self.add(value, held))?;
+        }
+        Ok(())
+    }
+
+    fn each(&self) -> impl Iterator<Item = i64> + '_ {
+        let bits = self.bits.iter().enumerate().flat_map(|(at, word)| {
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| (at * 64) as i64 + bit)
+        });
+        self.few.iter().copied().chain(bits)
+    }
 }
 
 impl Uniq {
     pub(super) fn add(&mut self, value: &str, limit: u64, held: &mut Held) -> Result<()> {
-        if value.is_empty() || is_full(self.values.len(), limit) || self.values.contains(value) {
+        if let Some(integer) = canonical_int(value.as_bytes()) {
+            return self.add_int(integer, limit, held);
+        }
+        if value.is_empty() || is_full(self.len(), limit) || self.texts.contains(value) {
             return Ok(());
         }
         held.add(value.len() + MEMBER_BYTES)?;
-        self.values.insert(value.into());
+        self.texts.insert(value.into());
         Ok(())
+    }
+
+    pub(super) fn add_int(&mut self, value: i64, limit: u64, held: &mut Held) -> Result<()> {
+        if limit > 0 && (is_full(self.len(), limit) || self.integers.has(value)) {
+            return Ok(());
+        }
+        self.integers.add(value, held)
     }
 
     pub(super) fn add_tuple(&mut self, input: &Input<'_>, row: usize, limit: u64, held: &mut Held) -> Result<()> {
@@ -55,13 +126,20 @@ impl Uniq {
         }
     }
 
+    pub(super) fn merge(&mut self, other: Self, limit: u64, held: &mut Held) -> Result<()> {
+        other.integers.each().try_for_each(|value| self.add_int(value, limit, held))?;
+        other.texts.iter().try_for_each(|value| self.add(value, limit, held))
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.values.len()
+        self.texts.len() + self.integers.len()
     }
 
     /// The values in their order.
     pub(super) fn result(&self, limit: u64) -> String {
-        let mut ranked: Vec<Ranked<&str>> = self.values.iter().map(|value| Ranked::new(value.as_str())).collect();
+        let integers: Vec<String> = self.integers.each().map(|value| value.to_string()).collect();
+        let all = self.texts.iter().chain(&integers);
+        let mut ranked: Vec<Ranked<&str>> = all.map(|value| Ranked::new(value.as_str())).collect();
         // Sets have no order; values that are equal as numbers would come in any.
         ranked.sort_unstable_by_key(|ranked| ranked.text);
         let mut order: Vec<usize> = (0..ranked.len()).collect();
@@ -80,8 +158,21 @@ pub(crate) struct Hashes {
 impl Hashes {
     pub(super) fn add_tuple(&mut self, input: &Input<'_>, row: usize, limit: u64, held: &mut Held) -> Result<()> {
         let Some(key) = tuple(input, row).filter(|_| !is_full(self.hashes.len(), limit)) else { return Ok(()) };
-        if self.hashes.insert(xxh64(key.as_bytes())) {
+        self.add(xxh64(key.as_bytes()), held)
+    }
+
+    fn add(&mut self, hash: u64, held: &mut Held) -> Result<()> {
+        if self.hashes.insert(hash) {
             held.add(2 * size_of::<u64>())?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn merge(&mut self, other: Self, limit: u64, held: &mut Held) -> Result<()> {
+        for hash in other.hashes {
+            if !is_full(self.hashes.len(), limit) {
+                self.add(hash, held)?;
+            }
         }
         Ok(())
     }

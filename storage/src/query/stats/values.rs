@@ -29,6 +29,13 @@ impl List {
         self.add(&show_object(fields), held)
     }
 
+    pub(super) fn merge(&mut self, other: Self) {
+        self.texts.extend(other.texts);
+        if self.limit > 0 {
+            self.texts.truncate(usize::try_from(self.limit).unwrap_or(usize::MAX));
+        }
+    }
+
     pub(super) fn result(&self) -> String {
         show_array(self.texts.iter().map(String::as_str))
     }

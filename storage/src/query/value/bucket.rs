@@ -122,6 +122,17 @@ impl Buckets {
         start.saturating_add(offset)
     }
 
+    /// Where the bucket of a time begins, and a time up to which it is known to go on.
+    pub(crate) fn around(self, time: i64) -> (i64, i64) {
+        let start = self.time(time);
+        let next = match self.width {
+            Width::Step(_) => start.saturating_add(self.whole_step()),
+            // Weeks, months and years are whole days at least.
+            Width::Week | Width::Month | Width::Year => time.saturating_add(1),
+        };
+        (start, next)
+    }
+
     fn address(self, address: u32) -> u32 {
         let (step, offset) = (self.whole_step(), self.offset as i64);
         let from = i64::from(address).saturating_sub(offset);

@@ -3,6 +3,7 @@
 //! Invariants
 //! * Nothing here knows of queries; everything is a function of texts.
 //! * Every reader returns `None` for what it does not read, whatever the bytes.
+pub(crate) mod automaton;
 pub(crate) mod bucket;
 pub(crate) mod coding;
 pub(crate) mod duration;

@@ -1,0 +1,179 @@
+//! The lanes of a view as columns of a block, in the form that they are stored in wherever that is one.
+//!
+//! Invariants
+//! * A row's value of a field is that of the last lane that has one, as everywhere.
+//! * Columns stand in the order of their fields.
+use super::faces::made;
+use crate::error::Result;
+use crate::query::block::{Block, Column, Texts};
+use crate::query::needed::Needed;
+use crate::record::ValueKind;
+use crate::scan::columns::{Lane, Values, View};
+use rustc_hash::FxHashMap;
+
+/// Different texts of a column that are listed.
+const LISTED_MAX: usize = 4_096;
+
+/// The wanted columns of a view.
+pub(super) fn block_of(view: &View<'_>, wanted: &Needed, made_fields: &[&str]) -> Result<Block> {
+    let mut columns = if made_fields.is_empty() { Vec::new() } else { made(view, wanted)? };
+    let mut names: Vec<&str> = Vec::new();
+    let mut lanes: FxHashMap<&str, Vec<Lane<'_>>> = FxHashMap::default();
+    for lane in view.lanes() {
+        let name = &*lane.field().name;
+        if !wanted.has(name) || made_fields.contains(&name) {
+            continue;
+        }
+        lanes.entry(name).or_default().push(lane);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    for name in names {
+        columns.extend(lanes.remove(name).map(|lanes| column(view, name, &lanes)).transpose()?);
+    }
+    Ok(Block::with_columns(view.len(), columns))
+}
+
+/// A column by its name, of empty texts where there is none.
+pub(super) fn text_column(view: &View<'_>, name: &str) -> Result<Column> {
+    column(view, name, &view.lanes_of(name))
+}
+
+fn kind(lanes: &[Lane<'_>]) -> &'static str {
+    match lanes {
+        [only] => match only.kind() {
+            ValueKind::String => "string",
+            ValueKind::Number => "number",
+            ValueKind::Bool => "bool",
+            ValueKind::Null => "null",
+            ValueKind::Json => "json",
+        },
+        _ => "mixed",
+    }
+}
+
+fn column(view: &View<'_>, name: &str, lanes: &[Lane<'_>]) -> Result<Column> {
+    let column = match lanes {
+        [only] => match stored(view, name, *only)? {
+            Some(column) => column,
+            None => texts(view, name, lanes)?,
+        },
+        _ => texts(view, name, lanes)?,
+    };
+    Ok(column.of_kind(kind(lanes)))
+}
+
+/// A lane in the form that it is stored in; nothing where that is none that a column has.
+fn stored(view: &View<'_>, name: &str, lane: Lane<'_>) -> Result<Option<Column>> {
+    if !view.has_form(lane)? {
+        return Ok(None);
+    }
+    let column = view.column(lane)?;
+    let full = |places: Vec<u32>, empty: u32| match &column.rows {
+        None => places,
+        Some(rows) => {
+            let mut all = vec![empty; view.len()];
+            for (row, place) in rows.iter().zip(places) {
+                if let Some(slot) = all.get_mut(*row as usize) {
+                    *slot = place;
+                }
+            }
+            all
+        }
+    };
+    Ok(match column.values {
+        Values::Listed { texts: listed, places } => {
+            let mut texts: Texts = listed.iter().map(String::as_str).collect();
+            let empty = texts.len() as u32;
+            texts.push("");
+            if let ([only], None) = (&*listed, &column.rows) {
+                return Ok(Some(Column::constant(name, only)));
+            }
+            Some(Column::listed(name, texts, full(places, empty)))
+        }
+        Values::Ints(values) if column.rows.is_none() => Some(Column::ints(name, values)),
+        Values::Bools(values) => {
+            let texts = ["false", "true", ""].into_iter().collect();
+            Some(Column::listed(name, texts, full(values.into_iter().map(u32::from).collect(), 2)))
+        }
+        Values::Null(_) => Some(Column::constant(name, "")),
+        Values::Spelled(values) => Some(spelled(name, lane, &values, &full)),
+        Values::Shapes(shapes) => literals(view, name, &shapes, &full),
+        Values::Ints(_) | Values::Bytes { .. } => None,
+    })
+}
+
+/// Each different number is written out once.
+fn spelled(name: &str, lane: Lane<'_>, values: &[i64], full: &dyn Fn(Vec<u32>, u32) -> Vec<u32>) -> Column {
+    let (mut known, mut texts, mut text) = (FxHashMap::default(), Texts::default(), Vec::new());
+    let mut place = |value: &i64| {
+        *known.entry(*value).or_insert_with(|| {
+            text.clear();
+            lane.push_spelled(*value, &mut text);
+            texts.push(std::str::from_utf8(&text).unwrap_or_default());
+            texts.len() as u32 - 1
+        })
+    };
+    let places = values.iter().map(&mut place).collect();
+    let empty = texts.len() as u32;
+    texts.push("");
+    Column::listed(name, texts, full(places, empty))
+}
+
+/// Texts without variables, as which shape each is; nothing where some have any.
+fn literals(view: &View<'_>, name: &str, shapes: &[u32], full: &dyn Fn(Vec<u32>, u32) -> Vec<u32>) -> Option<Column> {
+    let (mut known, mut texts) = (FxHashMap::default(), Texts::default());
+    let (mut places, mut last) = (Vec::with_capacity(shapes.len()), None);
+    for shape in shapes {
+        let place = match last {
+            Some((known, place)) if known == *shape => place,
+            _ => match known.get(shape) {
+                Some(place) => *place,
+                None => {
+                    texts.push(view.literal(*shape).filter(|_| texts.len() < LISTED_MAX)?);
+                    known.insert(*shape, texts.len() as u32 - 1);
+                    texts.len() as u32 - 1
+                }
+            },
+        };
+        last = Some((*shape, place));
+        places.push(place);
+    }
+    let empty = texts.len() as u32;
+    texts.push("");
+    Some(Column::listed(name, texts, full(places, empty)))
+}
+
+/// The texts of some lanes.
+fn texts(view: &View<'_>, name: &str, lanes: &[Lane<'_>]) -> Result<Column> {
+    if let [only] = lanes {
+        let rows = view.rows_with(*only)?;
+        let (mut texts, mut rows) = (Texts::default(), rows.map(Vec::into_iter));
+        view.texts(*only, None, &mut |_, text| {
+            // Rows without a value come before the one that has this.
+            if let Some(row) = rows.as_mut().and_then(Iterator::next) {
+                while texts.len() < row as usize {
+                    texts.push("");
+                }
+            }
+            texts.push(text);
+        })?;
+        while texts.len() < view.len() {
+            texts.push("");
+        }
+        return Ok(Column::new(name, texts));
+    }
+    let mut values: Vec<String> = vec![String::new(); view.len()];
+    for lane in lanes {
+        let mut rows = view.rows_with(*lane)?.map(Vec::into_iter);
+        view.texts(*lane, None, &mut |value, text| {
+            let row = rows.as_mut().map_or(Some(value as u32), Iterator::next);
+            if let Some(slot) = row.and_then(|row| values.get_mut(row as usize)) {
+                slot.clear();
+                slot.push_str(text);
+            }
+        })?;
+    }
+    Ok(Column::new(name, values.iter().map(String::as_str).collect()))
+}

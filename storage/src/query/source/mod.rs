@@ -1,0 +1,208 @@
+//! Rows of an engine as a source: hot batches and the blocks of segments, through a scan.
+//!
+//! A row has fields that were sent, and fields that are made of what the row is: `_time`, `_id`, `_stream`, `_stream_id` and
+//! `_severity`. Rows that belong to no engine have only what was sent.
+//!
+//! Invariants
+//! * What the scan cannot answer of a filter is asked of the columns of the rows that it finds.
+//! * Only columns that are looked at are read, and no row is put together but those that are given back.
+mod columns;
+mod faces;
+
+use super::block::{Block, BlockBuilder};
+use super::filter::push::Pushed;
+use super::needed::Needed;
+use super::run::{Flow, Request, Sink, Source, Worker};
+use crate::error::Result;
+use crate::query::bits::Bits;
+use crate::scan::columns::View;
+use crate::scan::{Found, Search, Snapshot};
+use crate::segment::Counters;
+use columns::block_of;
+use faces::MADE;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+/// Rows of a block that is handed on.
+const BLOCK_ROWS: usize = 8_192;
+/// Newest rows that are found before any of them is put together.
+const NEWEST_MAX: usize = 65_536;
+
+/// Everything there is at one moment.
+pub(crate) struct Stored<'s> {
+    snapshot: &'s Snapshot,
+    counters: &'s Counters,
+    /// Which fields are made of what a row is.
+    made: &'static [&'static str],
+}
+
+/// A scan that is ready to go.
+struct Plan<'r> {
+    search: Search,
+    pushed: Pushed<'r>,
+    /// What the rest of the filter looks at.
+    looked_at: Needed,
+}
+
+impl<'s> Stored<'s> {
+    /// Rows of an engine.
+    pub(crate) fn new(snapshot: &'s Snapshot, counters: &'s Counters) -> Self {
+        Self { snapshot, counters, made: &MADE }
+    }
+
+    /// Rows as they were sent, and nothing else.
+    pub(crate) fn as_sent(snapshot: &'s Snapshot, counters: &'s Counters) -> Self {
+        Self { snapshot, counters, made: &[] }
+    }
+
+    fn plan<'r>(&self, request: &Request<'r>) -> Plan<'r> {
+        let pushed = request.matcher.pushed(self.made);
+        let (first, last) = pushed.times;
+        let search = Search {
+            services: pushed.services.clone().unwrap_or_default(),
+            exclude_services: Vec::new(),
+            from: (first > i64::MIN).then_some(first),
+            until: (last < i64::MAX).then_some(last),
+            filter: pushed.filter.clone(),
+            limit: request.newest.unwrap_or(0),
+            offset: 0,
+        };
+        let mut looked_at = Needed::none();
+        looked_at.add_all(pushed.fields());
+        Plan { search, pushed, looked_at }
+    }
+
+    /// The rows of a view that pass what the scan could not answer.
+    fn sift(&self, plan: &Plan<'_>, view: &View<'_>) -> Result<Vec<usize>> {
+        let block = block_of(view, &plan.looked_at, self.made)?;
+        let mut keep = Bits::new(view.len(), true);
+        plan.pushed.apply(&block, &mut keep);
+        Ok(keep.rows().collect())
+    }
+
+    /// The newest rows, newest first.
+    fn newest(&self, request: &Request<'_>, plan: &Plan<'_>, sink: &mut dyn Sink) -> Result<Flow> {
+        let sieve = |view: &View<'_>| self.sift(plan, view);
+        let sieve: Option<&crate::scan::columns::Sieve<'_>> = if plan.pushed.is_exact() { None } else { Some(&sieve) };
+        let found = self.snapshot.newest(&plan.search, sieve, self.counters)?;
+        let (blocks, places) = self.blocks_of(request, &found)?;
+        let mut out = BlockBuilder::default();
+        for (block, row) in places {
+            if let Some(block) = blocks.get(block) {
+                block.row(row).for_each(|(name, value)| out.set(name, value));
+            }
+            out.end_row();
+            if out.is_full() && sink.take(out.take())? == Flow::Enough {
+                return Ok(Flow::Enough);
+            }
+        }
+        sink.take(out.take())
+    }
+
+    /// The columns of rows here and there, a block for each part, and where in them each of the rows is.
+    fn blocks_of(&self, request: &Request<'_>, found: &[Found]) -> Result<(Vec<Block>, Vec<(usize, usize)>)> {
+        let mut by_place = BTreeMap::new();
+        for (at, (.., place, row)) in found.iter().enumerate() {
+            by_place.entry(*place).or_insert_with(Vec::new).push((*row, at));
+        }
+        let (mut blocks, mut places) = (Vec::new(), vec![(usize::MAX, 0); found.len()]);
+        for (place, mut rows) in by_place {
+            request.stop.check()?;
+            rows.sort_unstable();
+            for (row, (_, at)) in rows.iter().enumerate() {
+                if let Some(of_row) = places.get_mut(*at) {
+                    *of_row = (blocks.len(), row);
+                }
+            }
+            let rows = rows.into_iter().map(|(row, _)| row).collect();
+            let mut block = Block::default();
+            self.snapshot.view_of(place, rows, self.counters, &mut |view| {
+                block = block_of(view, request.needed, self.made)?;
+                Ok(())
+            })?;
+            blocks.push(block);
+        }
+        Ok((blocks, places))
+    }
+
+    /// How many rows pass, where nothing else is asked for.
+    fn count(&self, request: &Request<'_>, plan: &Plan<'_>) -> Result<Option<Block>> {
+        let asks_nothing = request.needed.names().is_some_and(<[String]>::is_empty);
+        if !asks_nothing || !plan.pushed.is_exact() || self.wants_nothing(plan) {
+            return Ok(None);
+        }
+        let rows = self.snapshot.count(&plan.search, self.counters)?;
+        Ok(Some(Block::new(usize::try_from(rows).unwrap_or(usize::MAX), Vec::new())))
+    }
+
+    /// Whether no row can pass. (A search that names no service wants all of them.)
+    fn wants_nothing(&self, plan: &Plan<'_>) -> bool {
+        plan.pushed.services.as_ref().is_some_and(Vec::is_empty) || plan.pushed.times.0 > plan.pushed.times.1
+    }
+}
+
+impl Source for Stored<'_> {
+    fn rows(&self, request: &Request<'_>, sink: &mut dyn Sink) -> Result<Flow> {
+        let plan = self.plan(request);
+        if self.wants_nothing(&plan) {
+            return Ok(Flow::More);
+        }
+        if request.newest.is_some_and(|rows| rows <= NEWEST_MAX) {
+            return self.newest(request, &plan, sink);
+        }
+        if let Some(rows) = self.count(request, &plan)? {
+            return sink.take(rows);
+        }
+        let sieve = |view: &View<'_>| self.sift(&plan, view);
+        let sieve: Option<&crate::scan::columns::Sieve<'_>> = if plan.pushed.is_exact() { None } else { Some(&sieve) };
+        let mut flow = Flow::More;
+        self.snapshot.stream(&plan.search, sieve, BLOCK_ROWS, self.counters, &mut |view| {
+            request.stop.check()?;
+            flow = sink.take(block_of(view, request.needed, self.made)?)?;
+            Ok(match flow {
+                Flow::More => ControlFlow::Continue(()),
+                Flow::Enough => ControlFlow::Break(()),
+            })
+        })?;
+        Ok(flow)
+    }
+
+    fn fold<'w>(
+        &self,
+        request: &Request<'_>,
+        fresh: &(dyn Fn() -> Result<Worker<'w>> + Sync),
+    ) -> Result<Vec<Worker<'w>>> {
+        let plan = self.plan(request);
+        if self.wants_nothing(&plan) {
+            return Ok(Vec::new());
+        }
+        if let Some(rows) = self.count(request, &plan)? {
+            let mut worker = fresh()?;
+            worker.take(rows)?;
+            return Ok(vec![worker]);
+        }
+        let made =
+            self.snapshot.fold(&plan.search, self.counters, &|| None, &|state: &mut Option<Worker<'w>>, view| {
+                request.stop.check()?;
+                let worker = match state {
+                    Some(worker) => worker,
+                    none => none.insert(fresh()?),
+                };
+                if plan.pushed.is_exact() {
+                    worker.take(block_of(view, request.needed, self.made)?)?;
+                    return Ok(());
+                }
+                let mut wanted = request.needed.clone();
+                wanted.add_all(plan.pushed.fields());
+                let block = block_of(view, &wanted, self.made)?;
+                let mut keep = Bits::new(block.rows(), true);
+                plan.pushed.apply(&block, &mut keep);
+                worker.take(block.filtered(&keep)).map(drop)
+            })?;
+        Ok(made.into_iter().flatten().collect())
+    }
+
+    fn has_times(&self) -> bool {
+        self.made.contains(&"_time")
+    }
+}

@@ -1,0 +1,385 @@
+//! Random queries over random rows: planned and scanned, in every form that rows are kept in, against each row looked at by
+//! itself.
+//!
+//! `LOGYARD_QUERIES` says how many in the long run, `LOGYARD_SEED` from which seed on.
+use crate::chance::{Rng, from_env};
+use logyard_storage::batch::BatchBuilder;
+use logyard_storage::engine::{Ack, Append, Engine, Form, Loose, Options, QueryControl};
+use logyard_storage::env::Env;
+use logyard_storage::env::sim::SimEnv;
+use logyard_storage::query::{Block, Clock, Context, Flow, Memory, Rows, Source, Stop, parse, run};
+use std::sync::Arc;
+
+/// 2024-06-10T12:00:00Z.
+const NOW: i64 = 1_718_020_800_000_000_000;
+const SECOND: i64 = 1_000_000_000;
+/// Queries that are put to one set of rows.
+const QUERIES: usize = 25;
+
+const TEMPLATES: [&str; 24] = [
+    "Received connection request /10.10.34.21:48354",
+    "pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 rhost=218.188.2.4  user=root",
+    "Failed password for invalid user admin from 103.99.0.122 port 52683 ssh2",
+    "Attempting claim: memory 1024 MB, disk 20 GB, vcpus 1",
+    "BLOCK* NameSystem.addStoredBlock: blk_-1608999687919862906 is added to 10.251.73.220:50010 size 67108864",
+    "GET /api/v1/items?id=17&sort=asc HTTP/1.1 status: 200 len: 1893 time: 0.2477829",
+    "workerEnv.init() ok /etc/httpd/conf/workers2.properties",
+    "error: cannot open file \"/var/lib/x.db\": no such file",
+    "ERROR Timeout after 1m30s (limit 250ms), retry 3/5",
+    "générer l'échéance n°42 à 12h30",
+    "日本語のログ 第7章 終わり",
+    "«42» m² a_b-c9 x→y",
+    "session 7f3a9c0e12b4d5e6 opened for user bob",
+    "request 550e8400-e29b-41d4-a716-446655440000 done",
+    "temperature=-3.5 humidity=40% at 2024-06-10T11:59:00.5Z",
+    "{\"k\":1,\"v\":[true,null]}",
+    "a",
+    "",
+    "   ",
+    "00123",
+    "user=admin",
+    "connection reset by peer",
+    "Connection Reset By Peer",
+    "xconnection request9",
+];
+const LEVELS: [&str; 6] = ["INFO", "WARN", "ERROR", "error", "debug", ""];
+const HOSTS: [&str; 5] = ["host-1", "host-2", "host-29", "db.example.com", "10.0.0.7"];
+const FIELDS: [&str; 9] = ["_msg", "level", "k", "mixed", "hex", "host", "o.n", "took", "flag"];
+
+/// What a row has of a field, and how it was sent.
+#[derive(Clone)]
+enum Sent {
+    Text(String),
+    Number(String),
+    Bool(bool),
+    Null,
+}
+
+impl Sent {
+    fn text(&self) -> String {
+        match self {
+            Self::Text(text) | Self::Number(text) => text.clone(),
+            Self::Bool(value) => value.to_string(),
+            Self::Null => String::new(),
+        }
+    }
+}
+
+struct Row {
+    time: i64,
+    fields: Vec<(&'static str, Sent)>,
+}
+
+/// A line, with a word cut, joined, in another case, with a digit more or less, or with something odd in it.
+fn message(rng: &mut Rng) -> String {
+    let mut chars: Vec<char> = rng.pick(&TEMPLATES).chars().collect();
+    for _ in 0..rng.below(4) {
+        let at = rng.below(chars.len() as u64 + 1) as usize;
+        let c = chars.get(at).copied();
+        match rng.below(8) {
+            0 if at < chars.len() => drop(chars.remove(at)),
+            1 => chars.insert(at, *rng.pick(&['0', '7', 'a', '_', ' ', '.', 'é', '\u{1}', '日', '²'])),
+            2 | 3 if c.is_some_and(|c| c.is_ascii_digit()) => chars[at] = char::from(b'0' + rng.below(10) as u8),
+            4 if c.is_some_and(char::is_alphabetic) => chars[at] = chars[at].to_ascii_uppercase(),
+            5 => chars.extend(rng.pick(&[" ok", " 17", "x", "=1"]).chars()),
+            _ => {}
+        }
+    }
+    chars.into_iter().collect()
+}
+
+fn row(rng: &mut Rng, at: usize) -> Row {
+    let mut fields = Vec::new();
+    let mut add = |name: &'static str, sent: Sent| fields.push((name, sent));
+    if !rng.one_in(12) {
+        add("_msg", Sent::Text(message(rng)));
+    }
+    add("level", Sent::Text((*rng.pick(&LEVELS)).into()));
+    if !rng.one_in(5) {
+        add("k", Sent::Number((rng.below(40) as i64 - 5).to_string()));
+    }
+    match rng.below(7) {
+        0 => add("mixed", Sent::Number(format!("{}.{}", rng.below(5), rng.below(100)))),
+        1 => add("mixed", Sent::Bool(rng.one_in(2))),
+        2 => add("mixed", Sent::Null),
+        3 => add("mixed", Sent::Text(message(rng))),
+        4 => add("mixed", Sent::Number(rng.below(9).to_string())),
+        _ => {}
+    }
+    if rng.one_in(2) {
+        add("hex", Sent::Text(format!("{:016x}", rng.below(6).wrapping_mul(0x9e37_79b9_7f4a_7c15))));
+    }
+    add("host", Sent::Text((*rng.pick(&HOSTS)).into()));
+    if rng.one_in(3) {
+        add("o.n", Sent::Number(format!("{}e{}", 1 + rng.below(9), rng.below(3))));
+    }
+    if rng.one_in(2) {
+        add("took", Sent::Text(format!("{}{}", rng.below(300), rng.pick(&["ms", "s", "KB", ""]))));
+    }
+    if rng.one_in(3) {
+        add("flag", Sent::Bool(rng.one_in(3)));
+    }
+    add("rowno", Sent::Number(at.to_string()));
+    // No two are the same, so that an order by time is one.
+    let time = NOW - (rng.below(4 * 3_600) as i64) * SECOND - at as i64;
+    Row { time, fields }
+}
+
+/// A piece of a text: a word, some words, or from anywhere to anywhere.
+fn piece(rng: &mut Rng, rows: &[Row], field: &str) -> String {
+    let row = rng.pick(rows);
+    let text = row.fields.iter().find(|(name, _)| *name == field).map(|(_, sent)| sent.text()).unwrap_or_default();
+    let chars: Vec<char> = text.chars().collect();
+    if chars.is_empty() || rng.one_in(25) {
+        return (*rng.pick(&["error", "x", "nowhere", "1"])).into();
+    }
+    let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
+    match rng.below(5) {
+        0 | 1 if !words.is_empty() => (*rng.pick(&words)).into(),
+        2 => text,
+        _ => {
+            let from = rng.below(chars.len() as u64) as usize;
+            let len = 1 + rng.below(12.min((chars.len() - from) as u64)) as usize;
+            chars[from..(from + len).min(chars.len())].iter().collect()
+        }
+    }
+}
+
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out + "\""
+}
+
+fn expression(rng: &mut Rng, rows: &[Row], field: &str) -> String {
+    let escaped = |text: &str| {
+        let mut out = String::new();
+        for c in text.chars() {
+            if r"\.+*?()|[]{}^$-/".contains(c) {
+                out.push('\\');
+            }
+            out.push(c);
+        }
+        out
+    };
+    let a = escaped(&piece(rng, rows, field));
+    let b = escaped(&piece(rng, rows, field));
+    match rng.below(9) {
+        0 => a,
+        1 => format!("{a}.*{b}"),
+        2 => format!("^{a}"),
+        3 => format!("{a}$"),
+        4 => format!("(?i){a}"),
+        5 => format!("({a}|{b})"),
+        6 => format!(r"{a}[^ ]*\d+"),
+        7 => format!(r"\b{a}\w+"),
+        _ => format!(".*{a}.*"),
+    }
+}
+
+fn test(rng: &mut Rng, rows: &[Row], field: &str) -> String {
+    let text = piece(rng, rows, field);
+    let more = piece(rng, rows, field);
+    match rng.below(24) {
+        0..=3 => quoted(&text),
+        4 | 5 => format!("{}*", quoted(&text)),
+        6 => format!("i({})", quoted(&text.to_uppercase())),
+        7 => format!("i({}*)", quoted(&text)),
+        8 | 9 => format!("={}", quoted(&text)),
+        10 => format!("={}*", quoted(&text)),
+        11 => format!("in({}, {})", quoted(&text), quoted(&more)),
+        12 => format!("contains_all({}, {})", quoted(&text), quoted(&more)),
+        13 => format!("contains_any({}, {})", quoted(&text), quoted(&more)),
+        14 => format!("seq({}, {})", quoted(&text), quoted(&more)),
+        15..=17 => format!("~{}", quoted(&expression(rng, rows, field))),
+        18 => format!("range({}, {}]", rng.below(20) as i64 - 6, rng.below(40)),
+        19 => format!(">={}", rng.below(30) as i64 - 4),
+        20 => format!("<{}", quoted(&text)),
+        21 => format!("len_range({}, {})", rng.below(6), rng.below(60)),
+        22 => (*rng.pick(&["*", "\"\"", "ipv4_range(10.0.0.0/8)", "value_type(none)"])).into(),
+        _ => format!("string_range({}, {})", quoted(&text.clone().min(more.clone())), quoted(&text.max(more))),
+    }
+}
+
+fn filter(rng: &mut Rng, rows: &[Row], depth: u32) -> String {
+    match rng.below(if depth == 0 { 6 } else { 12 }) {
+        6 => format!("!({})", filter(rng, rows, depth - 1)),
+        7 | 8 => format!("({} or {})", filter(rng, rows, depth - 1), filter(rng, rows, depth - 1)),
+        9 | 10 => format!("({} {})", filter(rng, rows, depth - 1), filter(rng, rows, depth - 1)),
+        11 => match rng.below(5) {
+            0 => format!("_time:{}m", 1 + rng.below(240)),
+            1 => format!("_time:<{}m", 1 + rng.below(240)),
+            2 => "_time:2024-06-10T11Z".into(),
+            3 => "k:le_field(rowno)".into(),
+            _ => "_time:day_range[09:00, 11:30)".into(),
+        },
+        0..=2 => format!("_msg:{}", test(rng, rows, "_msg")),
+        _ => {
+            let field = *rng.pick(&FIELDS);
+            format!("{}:{}", field, test(rng, rows, field))
+        }
+    }
+}
+
+/// A pipe whose answer does not hang on the order of rows.
+const PIPES: [&str; 24] = [
+    "",
+    "",
+    "",
+    " | stats count() n",
+    " | stats by (level) count() n, count(k) m",
+    " | stats by (level, host) count() n, sum(k) s",
+    " | stats by (_time:1h) count() n",
+    " | stats by (_time:7m offset 1m, level) count() n, count_uniq(k) u",
+    " | stats by (k:10) count() n, max(k) x, min(k) y",
+    " | stats count_uniq(k) u, count_uniq(level, host) v, quantile(0.5, k) q, avg(k) a",
+    " | stats by (flag) count() if (level:=ERROR) n, uniq_values(level) v",
+    " | stats sum_len(_msg) l, count_empty(hex) e, histogram(k) h",
+    " | uniq by (level, host) with hits",
+    " | uniq by (mixed)",
+    " | top 3 by (rowno)",
+    " | sort by (_time) desc | limit 7 | fields rowno",
+    " | sort by (_time desc) offset 2 limit 3 | fields rowno, level",
+    " | fields rowno, _time | sort by (_time) desc | limit 5",
+    " | sort by (k, rowno) limit 5 | fields rowno, k",
+    " | sort by (host, rowno) | offset 3 | limit 4",
+    " | copy level as l | stats by (l) row_max(rowno, rowno) r",
+    " | filter k:>3 | stats by (host) count() n",
+    " | math k * 2 as d | stats sum(d) s",
+    " | format '<level>-<k>' as f | uniq by (f)",
+];
+
+fn answer(query: &str, source: &dyn Source) -> Result<Vec<String>, String> {
+    let query = parse(query).map_err(|fault| format!("{query}: {fault}"))?;
+    let context = Context::new(source, Clock { now: NOW, zone: 0 }, Memory::new(1 << 30), Stop::default());
+    let mut lines = Vec::new();
+    run(&query, &context, &mut |block: Block| {
+        lines.extend(canonical(&block));
+        Ok(Flow::More)
+    })
+    .map_err(|e| e.to_string())?;
+    lines.sort();
+    Ok(lines)
+}
+
+/// Rows with their fields by name.
+fn canonical(block: &Block) -> Vec<String> {
+    let row = |row: usize| {
+        let mut fields: Vec<String> = block.row(row).map(|(name, value)| format!("{name:?}={value:?}")).collect();
+        fields.sort();
+        fields.join(" ")
+    };
+    (0..block.rows()).map(row).filter(|line| !line.is_empty()).collect()
+}
+
+/// The rows, in everything that can have them.
+struct Kept {
+    plainly: Rows,
+    loose: Vec<(Form, Box<dyn Source>)>,
+    engine: Arc<Engine>,
+}
+
+fn show_time(time: i64) -> String {
+    let query = "* | stats max(t) t | format '<time:t>' as t";
+    let mut rows = Rows::default();
+    rows.push([("t", time.to_string())]);
+    let lines = answer(query, &rows.ended()).unwrap();
+    lines[0].split('"').nth(3).unwrap().to_string()
+}
+
+fn kept(rng: &mut Rng, rows: &[Row], seed: u64) -> Kept {
+    let mut plainly = Rows::default();
+    let mut loose = [Form::Hot, Form::Sealed, Form::Plain].map(|form| (form, Loose::new(form)));
+    let env = SimEnv::new(seed);
+    env.set_now(NOW);
+    let options = Options { scan_threads: Some(2), background: false, ..Options::new("/data") };
+    let env: Arc<dyn Env> = Arc::new(env);
+    let engine = Engine::open(env, options).unwrap();
+    let mut builder = BatchBuilder::with_stream_fields(&["host"]);
+    let (seal_at, batch_rows) = (rng.below(rows.len() as u64) as usize, 1 + rng.below(rows.len() as u64) as usize);
+    for (at, row) in rows.iter().enumerate() {
+        let time = show_time(row.time);
+        let texts = row.fields.iter().map(|(name, sent)| ((*name).to_string(), sent.text()));
+        let texts: Vec<(String, String)> = texts.chain([("_time".to_string(), time)]).collect();
+        plainly.push(texts.iter().map(|(name, text)| (name, text)));
+        let object: serde_json::Map<String, serde_json::Value> =
+            texts.into_iter().map(|(name, text)| (name, text.into())).collect();
+        let line = serde_json::Value::Object(object).to_string();
+        loose.iter_mut().for_each(|(_, loose)| assert!(loose.push_json(&line).unwrap(), "{line}"));
+        builder.begin_row();
+        builder.time(row.time);
+        for (name, sent) in &row.fields {
+            match sent {
+                Sent::Text(text) => builder.string(name, text),
+                Sent::Number(text) => builder.number(name, text),
+                Sent::Bool(value) => builder.bool(name, *value),
+                Sent::Null => builder.null(name),
+            }
+        }
+        builder.commit_row();
+        if builder.rows() >= batch_rows || at + 1 == rows.len() || at == seal_at {
+            engine.append(Append::new(builder.finish().unwrap(), Ack::Memory)).unwrap();
+        }
+        if at == seal_at {
+            engine.seal().unwrap();
+        }
+    }
+    let boxed = |(form, loose): (Form, Loose)| (form, Box::new(loose.ended().unwrap()) as Box<dyn Source>);
+    Kept { plainly: plainly.ended(), loose: loose.into_iter().map(boxed).collect(), engine }
+}
+
+fn campaign(queries: usize, first_seed: u64) {
+    let (mut put, mut telling) = (0, 0);
+    let mut seed = first_seed;
+    while put < queries {
+        let mut rng = Rng::new(seed);
+        let rows: Vec<Row> = {
+            let most = if rng.one_in(4) { 900 } else { 90 };
+            let n = 1 + rng.below(most) as usize;
+            (0..n).map(|at| row(&mut rng, at)).collect()
+        };
+        let kept = kept(&mut rng, &rows, seed);
+        for _ in 0..QUERIES.min(queries - put) {
+            let filter = filter(&mut rng, &rows, 2);
+            let query = format!("{filter}{}", rng.pick(&PIPES));
+            let wanted = answer(&query, &kept.plainly).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+            for (form, source) in &kept.loose {
+                let found = answer(&query, &**source);
+                assert_eq!(found.as_ref(), Ok(&wanted), "seed {seed}, {form:?}: {query}");
+            }
+            // What a row is made of beside what was sent is for other tests.
+            let of_engine = format!("{query} | delete _id, _stream, _stream_id");
+            let mut found = Vec::new();
+            let run = kept.engine.query(&parse(&of_engine).unwrap(), &QueryControl::default(), &mut |block: Block| {
+                found.extend(canonical(&block));
+                Ok(Flow::More)
+            });
+            run.unwrap();
+            found.sort();
+            assert_eq!(found, wanted, "seed {seed}, engine: {query}");
+            let passing = answer(&format!("{filter} | fields rowno"), &kept.plainly).unwrap().len();
+            telling += usize::from(passing > 0 && passing < rows.len());
+            put += 1;
+        }
+        seed += 1;
+    }
+    println!("{put} queries, {telling} of them neither of no row nor of all");
+    assert!(put < 200 || telling * 2 >= put, "{telling} of {put} queries tell rows apart");
+}
+
+#[test]
+fn planned_queries_give_what_rows_give_one_by_one() {
+    campaign(400, 1);
+}
+
+#[test]
+#[ignore = "takes as long as it is told to"]
+fn planned_queries_give_what_rows_give_one_by_one_at_length() {
+    campaign(from_env("LOGYARD_QUERIES", 10_000) as usize, from_env("LOGYARD_SEED", 1_000_000));
+}
