@@ -36,6 +36,9 @@ pub(crate) struct Stored<'s> {
     made: &'static [&'static str],
 }
 
+/// A block among several, and a row of it.
+type Place = (usize, usize);
+
 /// A scan that is ready to go.
 struct Plan<'r> {
     search: Search,
@@ -100,7 +103,7 @@ impl<'s> Stored<'s> {
     }
 
     /// The columns of rows here and there, a block for each part, and where in them each of the rows is.
-    fn blocks_of(&self, request: &Request<'_>, found: &[Found]) -> Result<(Vec<Block>, Vec<(usize, usize)>)> {
+    fn blocks_of(&self, request: &Request<'_>, found: &[Found]) -> Result<(Vec<Block>, Vec<Place>)> {
         let mut by_place = BTreeMap::new();
         for (at, (.., place, row)) in found.iter().enumerate() {
             by_place.entry(*place).or_insert_with(Vec::new).push((*row, at));
