@@ -122,7 +122,7 @@ fn measure(engine: &Engine, name: &str, text: &str) {
             }
             Ok(Flow::More)
         });
-        (rows, answer, stats.expect("an answer"))
+        (rows, answer, stats.expect("an answer").stats)
     };
     let (rows, answer, stats) = run();
     let cpu_before = support::cpu_seconds();

@@ -82,6 +82,9 @@ struct QueryArgs {
     /// Only say whether the query is right
     #[arg(long, conflicts_with = "from")]
     check: bool,
+    /// Say how it was answered and what was read, instead of the answer
+    #[arg(long, requires = "from")]
+    explain: bool,
 }
 
 #[derive(Args)]

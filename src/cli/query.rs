@@ -3,7 +3,7 @@
 //! Invariant: what goes to standard output is rows, one JSON object a line; everything else goes to standard error.
 use super::{Failure, QueryArgs};
 use crate::config;
-use logyard_storage::engine::{Form, Loose, LooseRows};
+use logyard_storage::engine::{Answered, Form, Loose, LooseRows};
 use logyard_storage::error::Error;
 use logyard_storage::query::{Block, Clock, Context, Flow, Memory, Query, Stop, parse, run as run_query};
 use std::fs::File;
@@ -18,12 +18,12 @@ const MEMORY_BYTES_MAX: usize = 1 << 30;
 pub(super) fn run(args: &QueryArgs) -> Result<(), Failure> {
     let query = parse(&args.query).map_err(|fault| Failure::Failed(format!("\n{}", fault.drawn(&args.query))))?;
     match &args.from {
-        Some(from) => answer(&query, from),
+        Some(from) => answer(&query, from, args.explain),
         None => Ok(()),
     }
 }
 
-fn answer(query: &Query, from: &Path) -> Result<(), Failure> {
+fn answer(query: &Query, from: &Path, explain: bool) -> Result<(), Failure> {
     let form = config::form(|name| std::env::var_os(name)).map_err(Failure::Usage)?;
     let rows = if from == Path::new("-") {
         read(io::stdin().lock(), "standard input", form)?
@@ -31,12 +31,18 @@ fn answer(query: &Query, from: &Path) -> Result<(), Failure> {
         let file = File::open(from).map_err(|e| Failure::Failed(format!("cannot open {}: {e}", from.display())))?;
         read(BufReader::new(file), &from.display().to_string(), form)?
     };
+    let rows = if explain { rows.explaining() } else { rows };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let clock = Clock { now: i64::try_from(now.as_nanos()).unwrap_or(i64::MAX), zone: 0 };
     let context = Context::new(&rows, clock, Memory::new(MEMORY_BYTES_MAX), Stop::default());
     let mut out = BufWriter::new(io::stdout().lock());
     let mut closed = false;
-    let answered = run_query(query, &context, &mut |block: Block| match write(&mut out, &block) {
+    let mut given = 0;
+    let mut give = |block: &Block| {
+        given += block.rows();
+        if explain { Ok(()) } else { write(&mut out, block) }
+    };
+    let answered = run_query(query, &context, &mut |block: Block| match give(&block) {
         Ok(()) => Ok(Flow::More),
         // Whoever reads has enough.
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {
@@ -46,10 +52,34 @@ fn answer(query: &Query, from: &Path) -> Result<(), Failure> {
         Err(e) => Err(cannot_write(e)),
     });
     answered?;
+    if explain {
+        out.write_all(explained(query, given, &rows.explained()).as_bytes()).map_err(cannot_write)?;
+    }
     match out.flush() {
         Err(e) if !closed && e.kind() != io::ErrorKind::BrokenPipe => Err(cannot_write(e).into()),
         _ => Ok(()),
     }
+}
+
+/// How a query was answered, for people.
+fn explained(query: &Query, given: usize, answered: &Answered) -> String {
+    let mut out = format!("query      {query}\n");
+    for plan in &answered.plans {
+        out.push_str(&format!("{plan}\n"));
+    }
+    let stats = &answered.stats;
+    out + &format!(
+        "did read   {} of {} blocks and batches row by row, {} texts; {} rows are the answer\n           \
+         {} bytes of heads, {} of times and places, {} of codes, {} of values\n",
+        stats.blocks_read,
+        stats.blocks_considered,
+        stats.texts_rebuilt,
+        given,
+        stats.head_bytes,
+        stats.row_bytes,
+        stats.code_bytes,
+        stats.value_bytes
+    )
 }
 
 fn cannot_write(e: io::Error) -> Error {

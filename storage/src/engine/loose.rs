@@ -4,6 +4,7 @@
 //! * Rows go through the same builder, batches and blocks as an engine's. No field is added, renamed, cut or changed; a
 //!   `_time` is a field like any other.
 //! * A row that is over a limit of the engine's is kept as it came.
+use super::{Answered, locked};
 use crate::batch::{BatchBuilder, Stream};
 use crate::env::Env;
 use crate::env::sim::SimEnv;
@@ -12,10 +13,10 @@ use crate::hot::{Generation, GenerationView};
 use crate::layout::Layout;
 use crate::limits::{FIELD_NAME_BYTES_MAX, MIB, RECORD_BYTES_MAX, RECORD_FIELDS_MAX};
 use crate::maintain::seal_rows;
-use crate::query::{Flow, Request, Rows, Sink, Source, Stored, fields_of};
+use crate::query::{Flow, Request, Rows, ScanPlan, Sink, Source, Stored, fields_of};
 use crate::scan::{Crew, Hidden, Snapshot};
 use crate::segment::{Counters, ReadCache, Segment};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Rows and bytes after which a generation ends.
@@ -54,6 +55,8 @@ pub struct LooseRows {
     snapshot: Snapshot,
     counters: Counters,
     surplus: Rows,
+    /// How queries went about it, once that is asked for.
+    plans: Option<Mutex<Vec<ScanPlan>>>,
 }
 
 impl Loose {
@@ -119,7 +122,21 @@ impl Loose {
         // One thread: rows are given in the order in which they came.
         let crew = Crew::new(Some(1));
         let snapshot = Snapshot { generations, segments, epoch: 0, hidden: Hidden::default(), crew };
-        Ok(LooseRows { snapshot, counters: Counters::default(), surplus: self.surplus.ended() })
+        Ok(LooseRows { snapshot, counters: Counters::default(), surplus: self.surplus.ended(), plans: None })
+    }
+}
+
+impl LooseRows {
+    /// The same, which keeps how queries go about it.
+    #[must_use]
+    pub fn explaining(self) -> Self {
+        Self { plans: Some(Mutex::default()), ..self }
+    }
+
+    /// What queries did read, and how they went about it.
+    pub fn explained(&self) -> Answered {
+        let plans = self.plans.as_ref().map(|plans| std::mem::take(&mut *locked(plans)));
+        Answered { stats: self.counters.stats(), plans: plans.unwrap_or_default() }
     }
 }
 
@@ -138,7 +155,7 @@ fn sealed(generations: &[GenerationView]) -> Result<Vec<Arc<Segment>>> {
 
 impl Source for LooseRows {
     fn rows(&self, request: &Request<'_>, sink: &mut dyn Sink) -> Result<Flow> {
-        match Stored::as_sent(&self.snapshot, &self.counters).rows(request, sink)? {
+        match Stored::as_sent(&self.snapshot, &self.counters).telling(self.plans.as_ref()).rows(request, sink)? {
             Flow::More if !self.surplus.is_empty() => self.surplus.rows(request, sink),
             flow => Ok(flow),
         }

@@ -21,7 +21,7 @@ pub(crate) use clock::{Clock, ClockRow};
 pub use commit::{Ack, Append, Appended};
 pub(crate) use config::Configs;
 pub use loose::{Form, Loose, LooseRows};
-pub use query::QueryControl;
+pub use query::{Answered, QueryControl};
 pub(crate) use recovery::set_aside;
 
 use crate::catalog::{Catalog, Change, EffectRow, Meta, SegmentRecord, SegmentState, Table};

@@ -5,7 +5,7 @@
 //! * No more queries run at once than there may; whoever waits too long is refused.
 use super::{Engine, locked};
 use crate::error::{Error, ErrorKind, Result};
-use crate::query::{Clock, Context, Memory, Query, Sink, Stop, Stored, run};
+use crate::query::{Clock, Context, Memory, Query, ScanPlan, Sink, Stop, Stored, run};
 use crate::scan::{Control, Crew, ScanStats};
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
@@ -23,6 +23,17 @@ pub struct QueryControl {
     pub time: (i64, i64),
     /// How far east of UTC times are meant that name no offset, in nanoseconds.
     pub zone: i64,
+    /// Whether to say how its scans went about it.
+    pub explain: bool,
+}
+
+/// What a query took.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// What its scans did read.
+    pub stats: ScanStats,
+    /// How they went about it, where that was asked for: those of subqueries, then its own.
+    pub plans: Vec<ScanPlan>,
 }
 
 impl Default for QueryControl {
@@ -33,6 +44,7 @@ impl Default for QueryControl {
             duration_max: None,
             time: (i64::MIN, i64::MAX),
             zone: 0,
+            explain: false,
         }
     }
 }
@@ -73,7 +85,7 @@ impl Turns {
 
 impl Engine {
     /// Runs a query; its rows go to the sink. Gives what it took to find them.
-    pub fn query(&self, query: &Query, control: &QueryControl, sink: &mut dyn Sink) -> Result<ScanStats> {
+    pub fn query(&self, query: &Query, control: &QueryControl, sink: &mut dyn Sink) -> Result<Answered> {
         let options = &self.shared.options;
         let _turn = self.turns.take(options.queries_max, options.query_wait)?;
         let mut bounds = control.control.clone();
@@ -84,11 +96,13 @@ impl Engine {
         if query.options.concurrency == Some(1) {
             snapshot.crew = Crew::new(Some(1));
         }
-        let source = Stored::new(&snapshot, &counters);
+        let plans = Mutex::new(Vec::new());
+        let source = Stored::new(&snapshot, &counters).telling(control.explain.then_some(&plans));
         let clock = Clock { now: self.shared.env.now(), zone: control.zone };
         let context = Context::new(&source, clock, Memory::new(control.memory_max), Stop::with(bounds.cancel));
         let (first, last) = control.time;
         run(query, &context.within(first, last), sink)?;
-        Ok(counters.stats())
+        let plans = std::mem::take(&mut *locked(&plans));
+        Ok(Answered { stats: counters.stats(), plans })
     }
 }

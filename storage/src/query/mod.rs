@@ -35,5 +35,6 @@ pub(crate) use memory_source::fields_of;
 pub use needed::Needed;
 pub use parse::{QUERY_BYTES_MAX, parse};
 pub use run::{Clock, Context, Flow, Request, Sink, Source, Worker, run};
+pub use source::ScanPlan;
 pub(crate) use source::Stored;
 pub use tree::Query;

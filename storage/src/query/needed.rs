@@ -2,6 +2,7 @@
 //!
 //! Invariants
 //! * Never too few: where patterns overlap in ways that cannot be told apart, more is needed.
+use std::fmt;
 
 /// Whether a name fits a name or a prefix and `*`.
 pub(crate) fn fits(pattern: &str, name: &str) -> bool {
@@ -85,6 +86,14 @@ impl Needed {
         if self.some.iter().any(|some| some.ends_with('*')) {
             self.but.push(pattern.into());
         }
+    }
+}
+
+impl fmt::Display for Needed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.some.is_empty() { "none" } else { "" })?;
+        f.write_str(&self.some.join(", "))?;
+        if self.but.is_empty() { Ok(()) } else { write!(f, " but {}", self.but.join(", ")) }
     }
 }
 

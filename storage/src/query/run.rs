@@ -169,17 +169,24 @@ fn run_needed(query: &Query, context: &Context<'_>, wanted: &Needed, sink: &mut 
         Some(true) => (i64::MIN, i64::MAX),
         _ => context.time,
     };
-    let matcher = Matcher::prepare(&query.filter, context)?.within(asked);
+    // Filters that come first are part of the filter.
+    let filters = query.pipes.iter().map_while(|pipe| match pipe {
+        Pipe::Where(pipe) => Some(pipe.filter.clone()),
+        _ => None,
+    });
+    let all: Vec<Filter> = [query.filter.clone()].into_iter().chain(filters).collect();
+    let behind = query.pipes.get(all.len() - 1..).unwrap_or_default();
+    let filter = Filter::and(all);
+    let matcher = Matcher::prepare(&filter, context)?.within(asked);
     let written = time_range(&query.filter, context.clock);
     let time = (written.0.max(asked.0), written.1.min(asked.1));
-    let pipes = planned(&query.pipes, time);
+    let pipes = planned(behind, time);
     let mut needed = wanted.clone();
     for pipe in pipes.iter().rev() {
         pipe.needed(&mut needed);
     }
     let newest = newest(&pipes, context.source.has_times());
-    let request =
-        Request { matcher: &matcher, filter: &query.filter, time, needed: &needed, stop: &context.stop, newest };
+    let request = Request { matcher: &matcher, filter: &filter, time, needed: &needed, stop: &context.stop, newest };
     let (first, rest) = match split(&pipes, context)? {
         Some((local, last, rest)) if newest.is_none() => (Some((local, last)), rest),
         _ => (None, pipes.as_slice()),

@@ -225,6 +225,9 @@ impl<'a> View<'a> {
 
     /// Values of a lane that the view's rows have: their places in the lane, and in the view.
     fn values_in(&self, lane: Lane<'a>) -> Result<(Vec<usize>, Option<Vec<u32>>)> {
+        if self.part.is_full(lane.lane) {
+            return Ok((self.rows.clone(), None));
+        }
         let presence = self.part.presence(lane.lane)?;
         let (values, places) = values_of(&self.rows, presence.as_deref(), lane.lane.count());
         let is_full = places.len() == self.rows.len();
@@ -329,7 +332,7 @@ impl Snapshot {
                     return Ok(());
                 }
                 add(&counters.blocks_read, 1);
-                fold(state, &View::new(part, set.iter().collect(), spot.place))
+                fold(state, &View::new(part, set.listed(), spot.place))
             })?;
             Ok(Flow::Continue(()))
         };
@@ -355,7 +358,7 @@ impl Snapshot {
             let look = |found: &mut Vec<(Place, Vec<usize>)>, number: usize| {
                 let Some(spot) = window.get(number) else { return Ok(Flow::Break(())) };
                 let rows = self.with_part(spot.place, counters, |part| {
-                    let rows: Vec<usize> = self.select(search, spot, part, tables.of(spot.place))?.iter().collect();
+                    let rows = self.select(search, spot, part, tables.of(spot.place))?.listed();
                     match sieve.filter(|_| !rows.is_empty()) {
                         Some(sieve) => View::new(part, rows, spot.place).sifted(sieve),
                         None => Ok(rows),

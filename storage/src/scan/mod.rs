@@ -99,6 +99,21 @@ pub(crate) struct Snapshot {
     pub(crate) crew: Arc<Crew>,
 }
 
+/// What there is, and what times and services leave of it to be looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is how many of what its name says are left, or there are")]
+pub struct Outline {
+    pub segments: u64,
+    pub blocks: u64,
+    pub batches: u64,
+    /// Of blocks that are left, whatever little is read of them.
+    pub bytes: u64,
+    pub of_segments: u64,
+    pub of_blocks: u64,
+    pub of_batches: u64,
+    pub of_bytes: u64,
+}
+
 /// A part that may have rows that are wanted.
 struct Spot {
     /// Its newest time.
@@ -146,6 +161,29 @@ impl Snapshot {
         }
         spots.sort_by_key(|spot| (Reverse(spot.time_max), spot.place));
         Ok(spots)
+    }
+
+    /// What a search would look at. Reads nothing.
+    pub(crate) fn outline(&self, search: &Search) -> Outline {
+        let mut outline = Outline { of_segments: self.segments.len() as u64, ..Outline::default() };
+        for segment in &self.segments {
+            let before = outline.blocks;
+            for block in &segment.footer.blocks {
+                let bytes = u64::from(block.head_len) + block.pages_len;
+                (outline.of_blocks, outline.of_bytes) = (outline.of_blocks + 1, outline.of_bytes + bytes);
+                let is_wanted = search.wants_times(block.time_min, block.time_max)
+                    && hidden::wants_some_stream(search, segment, &block.streams);
+                if is_wanted {
+                    (outline.blocks, outline.bytes) = (outline.blocks + 1, outline.bytes + bytes);
+                }
+            }
+            outline.segments += u64::from(outline.blocks > before);
+        }
+        for batch in self.generations.iter().flat_map(|generation| &generation.batches) {
+            outline.of_batches += 1;
+            outline.batches += u64::from(search.wants_times(batch.time_min, batch.time_max));
+        }
+        outline
     }
 
     fn with_part<T>(

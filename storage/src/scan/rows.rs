@@ -83,6 +83,23 @@ impl RowSet {
         self.bits.iter().all(|word| *word == 0)
     }
 
+    /// The rows of the set, ascending, in a list.
+    pub(crate) fn listed(&self) -> Vec<usize> {
+        let mut listed = Vec::with_capacity(self.len());
+        for (i, word) in self.bits.iter().enumerate() {
+            if *word == u64::MAX {
+                listed.extend(i * 64..i * 64 + 64);
+                continue;
+            }
+            let mut left = *word;
+            while left != 0 {
+                listed.push(i * 64 + left.trailing_zeros() as usize);
+                left &= left - 1;
+            }
+        }
+        listed
+    }
+
     /// The rows of the set, ascending.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = usize> + '_ {
         self.bits
@@ -103,8 +120,10 @@ mod tests {
             set.insert(row);
         }
         assert_eq!(set.iter().collect::<Vec<_>>(), [0, 64, 129]);
+        assert_eq!(set.listed(), [0, 64, 129]);
         set.not();
         assert_eq!(set.len(), 127);
+        assert_eq!(set.listed(), set.iter().collect::<Vec<_>>());
         assert!(!set.contains(64) && set.contains(1));
         set.remove(1);
         let mut all = RowSet::all(130);

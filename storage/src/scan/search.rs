@@ -124,7 +124,7 @@ impl Snapshot {
                 return Ok(());
             }
             add(&counters.blocks_read, 1);
-            let mut rows: Vec<usize> = set.iter().collect();
+            let mut rows = set.listed();
             if let Some(sieve) = sieve {
                 rows = View::new(part, rows, spot.place).sifted(sieve)?;
             }

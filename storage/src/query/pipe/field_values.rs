@@ -1,6 +1,6 @@
 //! `field_values a`: the values of a field, and how often each came.
-use super::Step;
 use super::uniq::Uniq;
+use super::{Partial, Step};
 use crate::error::Result;
 use crate::query::fault::Parsed;
 use crate::query::needed::Needed;
@@ -23,6 +23,12 @@ impl FieldValues {
     }
 }
 
+impl FieldValues {
+    fn as_uniq(&self) -> Uniq {
+        Uniq { by: vec![self.field.clone()], hits: true, limit: self.limit }
+    }
+}
+
 impl fmt::Display for FieldValues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "field_values {}", quote_if_needed(&self.field))?;
@@ -37,7 +43,11 @@ impl Step for FieldValues {
     }
 
     fn stage<'c>(&self, context: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
-        Ok(Uniq { by: vec![self.field.clone()], hits: true, limit: self.limit }.tallying(context))
+        Ok(Box::new(self.as_uniq().tallying(context)))
+    }
+
+    fn partial(&self, context: &Context<'_>) -> Result<Option<Partial>> {
+        Ok(Some(Partial::Uniq(Box::new(self.as_uniq().tallying(context)))))
     }
 }
 

@@ -43,6 +43,7 @@ mod stream_context;
 mod tally;
 mod top;
 mod topk;
+mod tuples;
 mod union;
 mod uniq;
 mod unpack;
@@ -93,9 +94,11 @@ use stats_run::Grouper;
 use std::fmt;
 pub use stream_context::StreamContext;
 pub use top::Top;
+use top::TopStage;
 use topk::TopRows;
 pub use union::Union;
 pub use uniq::Uniq;
+use uniq::UniqStage;
 pub use unpack_json::UnpackJson;
 pub use unpack_logfmt::UnpackLogfmt;
 pub use unpack_syslog::UnpackSyslog;
@@ -127,7 +130,11 @@ pub(crate) enum Partial {
     /// `stats`
     Groups(Box<Grouper>),
     /// `sort` with a limit
-    Top(Box<TopRows>),
+    Sorted(Box<TopRows>),
+    /// `top`
+    Tallied(Box<TopStage>),
+    /// `uniq`
+    Uniq(Box<UniqStage>),
 }
 
 impl Partial {
@@ -135,7 +142,9 @@ impl Partial {
     pub(crate) fn fork(&self, context: &Context<'_>) -> Result<Self> {
         Ok(match self {
             Self::Groups(groups) => Self::Groups(Box::new(groups.fork(context)?)),
-            Self::Top(top) => Self::Top(Box::new(top.fork(context))),
+            Self::Sorted(top) => Self::Sorted(Box::new(top.fork(context))),
+            Self::Tallied(top) => Self::Tallied(Box::new(top.fork(context))),
+            Self::Uniq(uniq) => Self::Uniq(Box::new(uniq.fork(context))),
         })
     }
 
@@ -143,7 +152,9 @@ impl Partial {
     pub(crate) fn push(&mut self, block: Block, next: &mut dyn Sink) -> Result<Flow> {
         match self {
             Self::Groups(groups) => groups.push(block, next),
-            Self::Top(top) => top.push(block, next),
+            Self::Sorted(top) => top.push(block, next),
+            Self::Tallied(top) => top.push(block, next),
+            Self::Uniq(uniq) => uniq.push(block, next),
         }
     }
 
@@ -151,10 +162,12 @@ impl Partial {
     pub(crate) fn merge(&mut self, other: Self) -> Result<()> {
         match (self, other) {
             (Self::Groups(groups), Self::Groups(other)) => groups.merge(*other),
-            (Self::Top(top), Self::Top(other)) => {
+            (Self::Sorted(top), Self::Sorted(other)) => {
                 top.merge(*other);
                 Ok(())
             }
+            (Self::Tallied(top), Self::Tallied(other)) => top.merge(*other),
+            (Self::Uniq(uniq), Self::Uniq(other)) => uniq.merge(*other),
             _ => Err(Error::invalid("BUG: parts of different pipes")),
         }
     }
@@ -163,7 +176,9 @@ impl Partial {
     pub(crate) fn finish(&mut self, next: &mut dyn Sink) -> Result<()> {
         match self {
             Self::Groups(groups) => groups.finish(next),
-            Self::Top(top) => top.finish(next),
+            Self::Sorted(top) => top.finish(next),
+            Self::Tallied(top) => top.finish(next),
+            Self::Uniq(uniq) => uniq.finish(next),
         }
     }
 }

@@ -178,7 +178,7 @@ impl Step for Sort {
     }
 
     fn partial(&self, context: &Context<'_>) -> Result<Option<Partial>> {
-        Ok(self.has_top().then(|| Partial::Top(Box::new(TopRows::new(self, context)))))
+        Ok(self.has_top().then(|| Partial::Sorted(Box::new(TopRows::new(self, context)))))
     }
 }
 

@@ -5,14 +5,14 @@
 //! * Without `by` there is one group, even of no rows.
 use super::condition::Condition;
 use super::stats::Stats;
+use super::tuples::Tuples;
 use crate::error::Result;
 use crate::query::bits::Bits;
-use crate::query::block::{Block, BlockBuilder, Column, Shown};
+use crate::query::block::{Block, BlockBuilder};
 use crate::query::budget::Held;
 use crate::query::run::{Context, Flow, Sink, Stage};
 use crate::query::stats::State;
 use crate::query::value::bucket::Buckets;
-use crate::query::value::timestamp::show_timestamp;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -87,40 +87,19 @@ impl Grouper {
 
     /// The group of each row; nothing where all are of the same, which is then the other answer.
     fn places(&mut self, block: &Block) -> Result<(Option<Vec<u32>>, usize)> {
-        let keys: Vec<Keys> =
-            self.pipe.by.iter().zip(&self.buckets).map(|(by, b)| Keys::of(block.column(&by.field), *b)).collect();
-        // Columns with one key say nothing of which rows are together.
-        let mut together: Option<(Vec<u32>, Vec<Vec<u32>>)> = None;
-        for (at, of) in keys.iter().enumerate() {
-            let Some(rows) = &of.rows else { continue };
-            together = Some(match together {
-                None => (rows.clone(), (0..of.texts.len() as u32).map(|place| vec![at as u32, place]).collect()),
-                Some((rows_before, tuples)) => join(&rows_before, &tuples, rows, at as u32),
+        let columns = self.pipe.by.iter().zip(&self.buckets);
+        let tuples = Tuples::of(columns.map(|(by, buckets)| (block.column(&by.field), *buckets)));
+        let Some(rows) = tuples.rows() else { return Ok((None, self.group(tuples.values(0))?)) };
+        let mut known: Vec<Option<u32>> = vec![None; tuples.len()];
+        let mut places = Vec::with_capacity(rows.len());
+        for tuple in rows {
+            let Some(known) = known.get_mut(*tuple as usize) else { continue };
+            places.push(match *known {
+                Some(place) => place,
+                None => *known.insert(self.group(tuples.values(*tuple as usize))? as u32),
             });
         }
-        let values = |tuple: &[u32]| -> Vec<String> {
-            let place =
-                |at: usize| tuple.chunks_exact(2).find(|pair| pair.first() == Some(&(at as u32)))?.get(1).copied();
-            let text = |(at, of): (usize, &Keys)| of.texts.get(place(at).unwrap_or(0) as usize).cloned();
-            keys.iter().enumerate().map(|pair| text(pair).unwrap_or_default()).collect()
-        };
-        let Some((mut rows, tuples)) = together else {
-            return Ok((None, self.group(values(&[]))?));
-        };
-        // Only what rows have is a group.
-        let mut places: Vec<Option<u32>> = vec![None; tuples.len()];
-        for row in &mut rows {
-            let Some(place) = places.get_mut(*row as usize) else { continue };
-            let known = match *place {
-                Some(known) => known,
-                None => {
-                    let tuple = tuples.get(*row as usize).map(Vec::as_slice).unwrap_or_default();
-                    *place.insert(self.group(values(tuple))? as u32)
-                }
-            };
-            *row = known;
-        }
-        Ok((Some(rows), 0))
+        Ok((Some(places), 0))
     }
 
     /// Lets a function see all rows, which are of one group.
@@ -186,137 +165,6 @@ fn key(values: &[String]) -> String {
     match values {
         [only] => only.clone(),
         many => many.iter().map(|value| format!("{}:{value}", value.len())).collect(),
-    }
-}
-
-/// Tells rows apart by what they were told apart by and one more column.
-fn join(before: &[u32], tuples: &[Vec<u32>], rows: &[u32], at: u32) -> (Vec<u32>, Vec<Vec<u32>>) {
-    let (mut known, mut joined) = (FxHashMap::default(), Vec::new());
-    let mut last = None;
-    let pairs = before.iter().zip(rows).map(|(tuple, place)| {
-        if let Some((pair, at)) = last
-            && pair == (*tuple, *place)
-        {
-            return at;
-        }
-        let found = *known.entry((*tuple, *place)).or_insert_with(|| {
-            let mut longer = tuples.get(*tuple as usize).cloned().unwrap_or_default();
-            longer.extend([at, *place]);
-            joined.push(longer);
-            joined.len() as u32 - 1
-        });
-        last = Some(((*tuple, *place), found));
-        found
-    });
-    let pairs = pairs.collect();
-    (pairs, joined)
-}
-
-/// The keys that a column gives: the different ones, and which of them each row has.
-struct Keys {
-    texts: Vec<String>,
-    /// Nothing where all rows have the first.
-    rows: Option<Vec<u32>>,
-}
-
-impl Keys {
-    fn of(column: &Column, buckets: Option<Buckets>) -> Self {
-        let place = |text: &str| buckets.map_or_else(|| text.to_string(), |buckets| buckets.place(text));
-        let mut keys = Distinct::default();
-        let rows = match column.shown() {
-            Shown::Const(text) => return Self { texts: vec![place(text)], rows: None },
-            Shown::Listed(texts, places) => {
-                let mut known: Vec<Option<u32>> = vec![None; texts.len()];
-                let of = |text: &u32| match known.get_mut(*text as usize) {
-                    Some(known) => *known.get_or_insert_with(|| keys.text(&place(texts.get(*text as usize)))),
-                    None => keys.text(&place("")),
-                };
-                places.iter().map(of).collect()
-            }
-            Shown::Ints(values) => keys.numbers(values, |value| place(&value.to_string())),
-            Shown::Times(times) => match buckets {
-                Some(buckets) => keys.numbers(&Starts::new(buckets).of(times), show_timestamp),
-                None => keys.numbers(times, show_timestamp),
-            },
-            Shown::Each(texts) => {
-                let mut last: Option<(&str, u32)> = None;
-                let of = |row: usize| {
-                    let text = texts.get(row);
-                    match last {
-                        Some((known, at)) if known == text => at,
-                        _ => {
-                            let at = if buckets.is_some() { keys.text(&place(text)) } else { keys.text(text) };
-                            last = Some((text, at));
-                            at
-                        }
-                    }
-                };
-                (0..texts.len()).map(of).collect()
-            }
-        };
-        if let [_] = keys.texts.as_slice() {
-            return Self { texts: keys.texts, rows: None };
-        }
-        Self { texts: keys.texts, rows: Some(rows) }
-    }
-}
-
-/// Where buckets of times begin; neighbours in time are mostly of the same.
-struct Starts {
-    buckets: Buckets,
-    known: Option<(i64, i64, i64)>,
-}
-
-impl Starts {
-    fn new(buckets: Buckets) -> Self {
-        Self { buckets, known: None }
-    }
-
-    fn of(mut self, times: &[i64]) -> Vec<i64> {
-        times.iter().map(|time| self.start(*time)).collect()
-    }
-
-    fn start(&mut self, time: i64) -> i64 {
-        if let Some((from, to, start)) = self.known
-            && (from..to).contains(&time)
-        {
-            return start;
-        }
-        let (start, next) = self.buckets.around(time);
-        self.known = Some((start, next, start));
-        start
-    }
-}
-
-/// Different texts, numbered as they come.
-#[derive(Default)]
-struct Distinct {
-    known: FxHashMap<String, u32>,
-    texts: Vec<String>,
-}
-
-impl Distinct {
-    fn text(&mut self, text: &str) -> u32 {
-        if let Some(at) = self.known.get(text) {
-            return *at;
-        }
-        let at = self.texts.len() as u32;
-        self.known.insert(text.into(), at);
-        self.texts.push(text.into());
-        at
-    }
-
-    fn numbers(&mut self, values: &[i64], show: impl Fn(i64) -> String) -> Vec<u32> {
-        let (mut known, mut last) = (FxHashMap::default(), None);
-        let of = |value: &i64| match last {
-            Some((known, at)) if known == *value => at,
-            _ => {
-                let at = *known.entry(*value).or_insert_with(|| self.text(&show(*value)));
-                last = Some((*value, at));
-                at
-            }
-        };
-        values.iter().map(of).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! How often each value, or tuple of values, came.
+use super::tuples::Tuples;
 use crate::error::Result;
-use crate::query::block::{Block, Column};
+use crate::query::block::Block;
 use crate::query::budget::Held;
 use rustc_hash::FxHashMap;
 
@@ -22,44 +23,61 @@ impl Tally {
 
     /// Counts every row of some columns. Says no once there would be more entries than a limit; 0 is none.
     pub(super) fn add_block(&mut self, block: &Block, fields: &[String], limit: u64) -> Result<bool> {
-        let columns: Vec<&Column> = fields.iter().map(|name| block.column(name)).collect();
-        let mut last: Option<usize> = None;
-        for row in 0..block.rows() {
-            let same = row > 0 && columns.iter().all(|column| column.value(row) == column.value(row - 1));
-            match last.filter(|_| same).and_then(|place| self.entries.get_mut(place)) {
-                Some(entry) => entry.1 += 1,
-                None => match self.add(&columns, row, limit)? {
-                    Some(place) => last = Some(place),
-                    None => return Ok(false),
-                },
+        if block.rows() == 0 {
+            return Ok(true);
+        }
+        let tuples = Tuples::of(fields.iter().map(|name| (block.column(name), None)));
+        let Some(rows) = tuples.rows() else { return self.add(tuples.values(0), block.rows() as u64, limit) };
+        let mut hits = vec![0u64; tuples.len()];
+        let mut order = Vec::new();
+        for tuple in rows {
+            let Some(hits) = hits.get_mut(*tuple as usize) else { continue };
+            if *hits == 0 {
+                order.push(*tuple);
+            }
+            *hits += 1;
+        }
+        for tuple in order {
+            let hits = hits.get(tuple as usize).copied().unwrap_or(0);
+            if !self.add(tuples.values(tuple as usize), hits, limit)? {
+                return Ok(false);
             }
         }
         Ok(true)
     }
 
-    fn add(&mut self, columns: &[&Column], row: usize, limit: u64) -> Result<Option<usize>> {
+    fn add(&mut self, values: Vec<String>, hits: u64, limit: u64) -> Result<bool> {
         self.key.clear();
-        for column in columns {
-            let value = column.value(row);
-            if columns.len() > 1 {
+        for value in &values {
+            if values.len() > 1 {
                 self.key.push_str(&format!("{}:", value.len()));
             }
             self.key.push_str(value);
         }
         if let Some(place) = self.places.get(self.key.as_str()) {
             if let Some(entry) = self.entries.get_mut(*place) {
-                entry.1 += 1;
+                entry.1 += hits;
             }
-            return Ok(Some(*place));
+            return Ok(true);
         }
         if limit > 0 && self.entries.len() as u64 >= limit {
-            return Ok(None);
+            return Ok(false);
         }
-        self.held.add(2 * self.key.len() + columns.len() * size_of::<String>() + ENTRY_BYTES)?;
-        let place = self.entries.len();
-        self.places.insert(self.key.as_str().into(), place);
-        self.entries.push((columns.iter().map(|column| column.value(row).to_string()).collect(), 1));
-        Ok(Some(place))
+        self.held.add(2 * self.key.len() + values.len() * size_of::<String>() + ENTRY_BYTES)?;
+        self.places.insert(self.key.as_str().into(), self.entries.len());
+        self.entries.push((values, hits));
+        Ok(true)
+    }
+
+    /// Takes what another one has counted. Says no once there would be more entries than a limit.
+    pub(super) fn merge(&mut self, other: Self, limit: u64) -> Result<bool> {
+        self.held.join(other.held);
+        for (values, hits) in other.entries {
+            if !self.add(values, hits, limit)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The entries; the tally begins anew.

@@ -1,8 +1,8 @@
 //! `top N by (a, b)`: the values that come most often.
-use super::Step;
 use super::show_names;
 use super::sort::{parse_rank, show_rank};
 use super::tally::{Tally, free_name};
+use super::{Partial, Step};
 use crate::error::Result;
 use crate::query::block::{Block, BlockBuilder};
 use crate::query::fault::Parsed;
@@ -84,11 +84,29 @@ impl Step for Top {
     fn stage<'c>(&self, context: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
         Ok(Box::new(TopStage { pipe: self.clone(), tally: Tally::new(context.memory.hold("top")) }))
     }
+
+    fn partial(&self, context: &Context<'_>) -> Result<Option<Partial>> {
+        let tally = Tally::new(context.memory.hold("top"));
+        Ok(Some(Partial::Tallied(Box::new(TopStage { pipe: self.clone(), tally }))))
+    }
 }
 
-struct TopStage {
+/// The stage.
+pub(crate) struct TopStage {
     pipe: Top,
     tally: Tally,
+}
+
+impl TopStage {
+    /// One that has seen nothing.
+    pub(super) fn fork(&self, context: &Context<'_>) -> Self {
+        Self { pipe: self.pipe.clone(), tally: Tally::new(context.memory.hold("top")) }
+    }
+
+    /// Takes what another one has seen.
+    pub(super) fn merge(&mut self, other: Self) -> Result<()> {
+        self.tally.merge(other.tally, 0).map(drop)
+    }
 }
 
 impl Stage for TopStage {

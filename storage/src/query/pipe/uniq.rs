@@ -1,8 +1,8 @@
 //! `uniq by (a, b)`: the different values of fields.
-use super::Step;
 use super::show_names;
 use super::tally::{Tally, free_name};
 use super::top::parse_by;
+use super::{Partial, Step};
 use crate::error::Result;
 use crate::query::block::{Block, BlockBuilder};
 use crate::query::fault::Parsed;
@@ -34,10 +34,10 @@ impl Uniq {
     }
 
     /// A stage that gives the hits in a field of a name.
-    pub(super) fn tallying<'c>(&self, context: &Context<'c>) -> Box<dyn Stage + 'c> {
+    pub(super) fn tallying(&self, context: &Context<'_>) -> UniqStage {
         let hits = self.hits.then(|| free_name("hits", &self.by));
         let tally = Tally::new(context.memory.hold("uniq"));
-        Box::new(UniqStage { by: self.by.clone(), hits, limit: self.limit, tally, over: false })
+        UniqStage { by: self.by.clone(), hits, limit: self.limit, tally, over: false }
     }
 }
 
@@ -58,17 +58,37 @@ impl Step for Uniq {
     }
 
     fn stage<'c>(&self, context: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
-        Ok(self.tallying(context))
+        Ok(Box::new(self.tallying(context)))
+    }
+
+    fn partial(&self, context: &Context<'_>) -> Result<Option<Partial>> {
+        Ok(Some(Partial::Uniq(Box::new(self.tallying(context)))))
     }
 }
 
-struct UniqStage {
+/// The stage.
+pub(crate) struct UniqStage {
     by: Vec<String>,
     hits: Option<String>,
     limit: u64,
     tally: Tally,
     /// Whether there are more than the limit; then hits would mislead, and are 0.
     over: bool,
+}
+
+impl UniqStage {
+    /// One that has seen nothing.
+    pub(super) fn fork(&self, context: &Context<'_>) -> Self {
+        let tally = Tally::new(context.memory.hold("uniq"));
+        Self { by: self.by.clone(), hits: self.hits.clone(), limit: self.limit, tally, over: false }
+    }
+
+    /// Takes what another one has seen.
+    pub(super) fn merge(&mut self, other: Self) -> Result<()> {
+        self.over |= other.over;
+        self.over |= !self.tally.merge(other.tally, self.limit)?;
+        Ok(())
+    }
 }
 
 impl Stage for UniqStage {

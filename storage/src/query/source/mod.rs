@@ -7,6 +7,7 @@
 //! * What the scan cannot answer of a filter is asked of the columns of the rows that it finds.
 //! * Only columns that are looked at are read, and no row is put together but those that are given back.
 mod columns;
+mod explain;
 mod faces;
 
 use super::block::{Block, BlockBuilder};
@@ -15,13 +16,15 @@ use super::needed::Needed;
 use super::run::{Flow, Request, Sink, Source, Worker};
 use crate::error::Result;
 use crate::query::bits::Bits;
-use crate::scan::columns::View;
+use crate::scan::columns::{Sieve, View};
 use crate::scan::{Found, Search, Snapshot};
 use crate::segment::Counters;
 use columns::block_of;
+pub use explain::ScanPlan;
 use faces::MADE;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
 
 /// Rows of a block that is handed on.
 const BLOCK_ROWS: usize = 8_192;
@@ -34,6 +37,8 @@ pub(crate) struct Stored<'s> {
     counters: &'s Counters,
     /// Which fields are made of what a row is.
     made: &'static [&'static str],
+    /// How the scans went about it, where that is asked for.
+    plans: Option<&'s Mutex<Vec<ScanPlan>>>,
 }
 
 /// A block among several, and a row of it.
@@ -50,12 +55,24 @@ struct Plan<'r> {
 impl<'s> Stored<'s> {
     /// Rows of an engine.
     pub(crate) fn new(snapshot: &'s Snapshot, counters: &'s Counters) -> Self {
-        Self { snapshot, counters, made: &MADE }
+        Self { snapshot, counters, made: &MADE, plans: None }
     }
 
     /// Rows as they were sent, and nothing else.
     pub(crate) fn as_sent(snapshot: &'s Snapshot, counters: &'s Counters) -> Self {
-        Self { snapshot, counters, made: &[] }
+        Self { snapshot, counters, made: &[], plans: None }
+    }
+
+    /// The same, which says how it goes about each scan.
+    pub(crate) fn telling(self, plans: Option<&'s Mutex<Vec<ScanPlan>>>) -> Self {
+        Self { plans, ..self }
+    }
+
+    fn tell(&self, request: &Request<'_>, plan: &Plan<'_>, way: &'static str) {
+        if let Some(plans) = self.plans {
+            let told = ScanPlan::of(self, request, &plan.pushed, &plan.search, way);
+            plans.lock().unwrap_or_else(PoisonError::into_inner).push(told);
+        }
     }
 
     fn plan<'r>(&self, request: &Request<'r>) -> Plan<'r> {
@@ -85,8 +102,9 @@ impl<'s> Stored<'s> {
 
     /// The newest rows, newest first.
     fn newest(&self, request: &Request<'_>, plan: &Plan<'_>, sink: &mut dyn Sink) -> Result<Flow> {
+        self.tell(request, plan, "the newest, until no block can have newer ones");
         let sieve = |view: &View<'_>| self.sift(plan, view);
-        let sieve: Option<&crate::scan::columns::Sieve<'_>> = if plan.pushed.is_exact() { None } else { Some(&sieve) };
+        let sieve: Option<&Sieve<'_>> = if plan.pushed.is_exact() { None } else { Some(&sieve) };
         let found = self.snapshot.newest(&plan.search, sieve, self.counters)?;
         let (blocks, places) = self.blocks_of(request, &found)?;
         let mut out = BlockBuilder::default();
@@ -134,6 +152,7 @@ impl<'s> Stored<'s> {
         if !asks_nothing || !plan.pushed.is_exact() || self.wants_nothing(plan) {
             return Ok(None);
         }
+        self.tell(request, plan, "counted, none of them read");
         let rows = self.snapshot.count(&plan.search, self.counters)?;
         Ok(Some(Block::new(usize::try_from(rows).unwrap_or(usize::MAX), Vec::new())))
     }
@@ -156,8 +175,9 @@ impl Source for Stored<'_> {
         if let Some(rows) = self.count(request, &plan)? {
             return sink.take(rows);
         }
+        self.tell(request, &plan, "one block after another");
         let sieve = |view: &View<'_>| self.sift(&plan, view);
-        let sieve: Option<&crate::scan::columns::Sieve<'_>> = if plan.pushed.is_exact() { None } else { Some(&sieve) };
+        let sieve: Option<&Sieve<'_>> = if plan.pushed.is_exact() { None } else { Some(&sieve) };
         let mut flow = Flow::More;
         self.snapshot.stream(&plan.search, sieve, BLOCK_ROWS, self.counters, &mut |view| {
             request.stop.check()?;
