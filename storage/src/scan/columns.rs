@@ -20,6 +20,15 @@ use crate::text::shape::WHOLE;
 /// Parts whose rows are found before the first of them is handed on.
 const AHEAD_MAX: usize = 32;
 
+/// Of the rows that are handed on at once, the part up to which they are read as soon as they are found.
+const MADE_SHARE: usize = 8;
+
+/// What was found ahead: rows, or what was made of them.
+enum Ahead<T> {
+    Rows(Vec<usize>),
+    Made(T),
+}
+
 /// The rows of a batch or a block that passed a search.
 pub struct View<'a> {
     part: &'a Part<'a>,
@@ -249,6 +258,21 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The values of a sealed lane of texts none of which has variables: the different texts, and which of them each is.
+    pub(crate) fn literals(&self, lane: Lane<'a>) -> Result<Option<(Vec<&'a str>, Vec<u32>)>> {
+        let (Part::Sealed(sealed), PartLane::Sealed { lane: own, .. }) = (self.part, lane.lane) else {
+            return Ok(None);
+        };
+        if !own.is_text() {
+            return Ok(None);
+        }
+        let texts: Option<Vec<&str>> = sealed.list(own)?.listed.iter().map(|shape| self.literal(*shape)).collect();
+        let Some(texts) = texts else { return Ok(None) };
+        let (wanted, _) = self.values_in(lane)?;
+        let places = if texts.len() == 1 { vec![0; wanted.len()] } else { self.part.codes_of(lane.lane, &wanted)? };
+        Ok(Some((texts, places)))
+    }
+
     /// The places among the view's rows of those that have a value in a lane, ascending; nothing where all have one.
     pub(crate) fn rows_with(&self, lane: Lane<'a>) -> Result<Option<Vec<u32>>> {
         Ok(self.values_in(lane)?.1)
@@ -339,43 +363,61 @@ impl Snapshot {
         self.crew.work(spots.len(), 1, fresh, &look)
     }
 
-    /// Calls `take` with the views of a search one after another, newest first and at most so many rows in each, until it has
-    /// enough. Which rows pass is found ahead, by several threads.
-    pub(crate) fn stream(
+    /// Calls `take` with what is made of the views of a search, one after another, newest first and at most so many rows in
+    /// each, until it has enough. Which rows pass is found ahead, by several threads, and where these are few, so is what is
+    /// made of them.
+    pub(crate) fn stream<T: Send>(
         &self,
         search: &Search,
         sieve: Option<&Sieve<'_>>,
         rows_max: usize,
         counters: &Counters,
-        take: &mut dyn FnMut(&View<'_>) -> Result<Flow>,
+        make: &(dyn Fn(&View<'_>) -> Result<T> + Sync),
+        take: &mut dyn FnMut(T) -> Result<Flow>,
     ) -> Result<()> {
         let (tables, spots) = (Tables::new(self, &search.filter), self.spots(search)?);
         add(&counters.blocks_considered, spots.len() as u64);
-        let (mut from, mut ahead) = (0, 1);
+        let (mut from, mut ahead) = (0, 2);
         while from < spots.len() {
             let window = spots.get(from..spots.len().min(from + ahead)).unwrap_or_default();
             (from, ahead) = (from + window.len(), (ahead * 2).min(AHEAD_MAX));
-            let look = |found: &mut Vec<(Place, Vec<usize>)>, number: usize| {
+            let look = |found: &mut Vec<(usize, Ahead<T>)>, number: usize| {
                 let Some(spot) = window.get(number) else { return Ok(Flow::Break(())) };
-                let rows = self.with_part(spot.place, counters, |part| {
-                    let rows = self.select(search, spot, part, tables.of(spot.place))?.listed();
-                    match sieve.filter(|_| !rows.is_empty()) {
-                        Some(sieve) => View::new(part, rows, spot.place).sifted(sieve),
-                        None => Ok(rows),
+                let looked = self.with_part(spot.place, counters, |part| {
+                    let mut rows = self.select(search, spot, part, tables.of(spot.place))?.listed();
+                    if let Some(sieve) = sieve.filter(|_| !rows.is_empty()) {
+                        rows = View::new(part, rows, spot.place).sifted(sieve)?;
                     }
+                    if rows.is_empty() {
+                        return Ok(None);
+                    }
+                    add(&counters.blocks_read, 1);
+                    if rows.len() > rows_max / MADE_SHARE {
+                        return Ok(Some(Ahead::Rows(rows)));
+                    }
+                    make(&View::new(part, rows, spot.place)).map(|made| Some(Ahead::Made(made)))
                 })?;
-                found.extend(rows.filter(|rows| !rows.is_empty()).map(|rows| (spot.place, rows)));
+                found.extend(looked.flatten().map(|ahead| (number, ahead)));
                 Ok(Flow::Continue(()))
             };
             let found = self.crew.work(window.len(), 1, &Vec::new, &look)?;
-            let mut found: Vec<(Place, Vec<usize>)> = found.into_iter().flatten().collect();
-            let order = |place: Place| window.iter().position(|spot| spot.place == place);
-            found.sort_by_key(|(place, _)| order(*place));
-            for (place, rows) in found {
-                add(&counters.blocks_read, 1);
+            let mut found: Vec<(usize, Ahead<T>)> = found.into_iter().flatten().collect();
+            found.sort_by_key(|(number, _)| *number);
+            for (number, ahead) in found {
+                let rows = match ahead {
+                    Ahead::Made(made) => {
+                        if take(made)?.is_break() {
+                            return Ok(());
+                        }
+                        continue;
+                    }
+                    Ahead::Rows(rows) => rows,
+                };
+                let Some(spot) = window.get(number) else { continue };
                 for piece in rows.chunks(rows_max) {
-                    let view = |part: &Part<'_>| take(&View::new(part, piece.to_vec(), place));
-                    if self.with_part(place, counters, view)? == Some(Flow::Break(())) {
+                    let made = |part: &Part<'_>| make(&View::new(part, piece.to_vec(), spot.place));
+                    let Some(made) = self.with_part(spot.place, counters, made)? else { continue };
+                    if take(made)?.is_break() {
                         return Ok(());
                     }
                 }

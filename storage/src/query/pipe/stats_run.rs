@@ -110,6 +110,11 @@ impl Grouper {
         if state.add_unseen(&input, block.rows()) {
             return Ok(());
         }
+        if let Some(ints) = input.only_ints()
+            && state.add_ints(ints, &named.function, &mut self.held)?
+        {
+            return Ok(());
+        }
         (0..block.rows()).try_for_each(|row| state.add(&named.function, &input, row, &mut self.held))
     }
 
@@ -151,9 +156,15 @@ impl Grouper {
             }
             return Ok(());
         }
+        let ints = input.only_ints();
         for row in rows.rows() {
             let group = places.get(row).and_then(|place| self.groups.get_mut(*place as usize));
             if let Some(state) = group.and_then(|group| group.states.get_mut(i)) {
+                if let Some(value) = ints.and_then(|ints| ints.get(row))
+                    && state.add_int(*value, &named.function, &mut self.held)?
+                {
+                    continue;
+                }
                 state.add(&named.function, &input, row, &mut self.held)?;
             }
         }
@@ -170,6 +181,9 @@ fn key(values: &[String]) -> String {
 
 impl Stage for Grouper {
     fn push(&mut self, block: Block, _: &mut dyn Sink) -> Result<Flow> {
+        if block.rows() == 0 {
+            return Ok(Flow::More);
+        }
         let conditions = Arc::clone(&self.conditions);
         let (places, only) = self.places(&block)?;
         for (i, condition) in conditions.iter().enumerate() {

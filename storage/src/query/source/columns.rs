@@ -69,18 +69,21 @@ fn stored(view: &View<'_>, name: &str, lane: Lane<'_>) -> Result<Option<Column>>
     if !view.has_form(lane)? {
         return Ok(None);
     }
+    if let Some((texts, places)) = view.literals(lane)? {
+        let (rows, empty) = (view.rows_with(lane)?, texts.len() as u32);
+        if let ([only], None) = (texts.as_slice(), &rows) {
+            return Ok(Some(Column::constant(name, only)));
+        }
+        let places = match rows {
+            None => places,
+            Some(rows) => spread(view.len(), &rows, places, empty),
+        };
+        return Ok(Some(Column::listed(name, texts.into_iter().chain([""]).collect(), places)));
+    }
     let column = view.column(lane)?;
     let full = |places: Vec<u32>, empty: u32| match &column.rows {
         None => places,
-        Some(rows) => {
-            let mut all = vec![empty; view.len()];
-            for (row, place) in rows.iter().zip(places) {
-                if let Some(slot) = all.get_mut(*row as usize) {
-                    *slot = place;
-                }
-            }
-            all
-        }
+        Some(rows) => spread(view.len(), rows, places, empty),
     };
     Ok(match column.values {
         Values::Listed { texts: listed, places } => {
@@ -102,6 +105,17 @@ fn stored(view: &View<'_>, name: &str, lane: Lane<'_>) -> Result<Option<Column>>
         Values::Shapes(shapes) => literals(view, name, &shapes, &full),
         Values::Ints(_) | Values::Bytes { .. } => None,
     })
+}
+
+/// The place of each row's text, where only some rows have one.
+fn spread(len: usize, rows: &[u32], places: Vec<u32>, empty: u32) -> Vec<u32> {
+    let mut all = vec![empty; len];
+    for (row, place) in rows.iter().zip(places) {
+        if let Some(slot) = all.get_mut(*row as usize) {
+            *slot = place;
+        }
+    }
+    all
 }
 
 /// Each different number is written out once.

@@ -179,9 +179,13 @@ impl Source for Stored<'_> {
         let sieve = |view: &View<'_>| self.sift(&plan, view);
         let sieve: Option<&Sieve<'_>> = if plan.pushed.is_exact() { None } else { Some(&sieve) };
         let mut flow = Flow::More;
-        self.snapshot.stream(&plan.search, sieve, BLOCK_ROWS, self.counters, &mut |view| {
+        let make = |view: &View<'_>| {
             request.stop.check()?;
-            flow = sink.take(block_of(view, request.needed, self.made)?)?;
+            block_of(view, request.needed, self.made)
+        };
+        self.snapshot.stream(&plan.search, sieve, BLOCK_ROWS, self.counters, &make, &mut |block| {
+            request.stop.check()?;
+            flow = sink.take(block)?;
             Ok(match flow {
                 Flow::More => ControlFlow::Continue(()),
                 Flow::Enough => ControlFlow::Break(()),

@@ -214,6 +214,19 @@ pub(crate) struct Input<'b> {
     pub(crate) every_row: bool,
 }
 
+impl<'b> Input<'b> {
+    /// The integers of the one column that there is, if that is what it is made of.
+    pub(crate) fn only_ints(&self) -> Option<&'b [i64]> {
+        match self.columns.as_slice() {
+            [only] => match only.shown() {
+                Shown::Ints(values) => Some(values),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
 /// What a function has seen.
 pub(crate) enum State {
     Avg(Sum),
@@ -237,9 +250,7 @@ pub(crate) enum State {
 impl State {
     /// Takes a row.
     pub(crate) fn add(&mut self, function: &Function, input: &Input<'_>, row: usize, held: &mut Held) -> Result<()> {
-        if let [only] = input.columns.as_slice()
-            && let Shown::Ints(values) = only.shown()
-            && let Some(value) = values.get(row)
+        if let Some(value) = input.only_ints().and_then(|ints| ints.get(row))
             && self.add_int(*value, function, held)?
         {
             return Ok(());
@@ -264,8 +275,23 @@ impl State {
         Ok(())
     }
 
+    /// Takes integers, if it does so without their texts.
+    pub(crate) fn add_ints(&mut self, values: &[i64], function: &Function, held: &mut Held) -> Result<bool> {
+        match self {
+            Self::Uniq(uniq) => uniq.add_ints(values, function.limit(), held)?,
+            _ => {
+                for value in values {
+                    if !self.add_int(*value, function, held)? {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
     /// Takes an integer, if it does so without its text.
-    fn add_int(&mut self, value: i64, function: &Function, held: &mut Held) -> Result<bool> {
+    pub(crate) fn add_int(&mut self, value: i64, function: &Function, held: &mut Held) -> Result<bool> {
         match self {
             Self::Avg(sum) | Self::Sum(sum) | Self::RateSum(sum) => sum.add_int(value),
             Self::Count(count) => count.add_int(),

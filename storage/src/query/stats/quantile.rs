@@ -12,6 +12,9 @@ use rustc_hash::FxHashMap;
 const VALUES_MAX: usize = 65_536;
 /// Values that are drawn once there are more.
 const SAMPLES_MAX: usize = 10_000;
+/// Integers that have places of their own once there are more than a few.
+const SMALL: i64 = 1 << 16;
+const FEW: usize = 64;
 /// What an entry takes besides its text, about.
 const ENTRY_BYTES: usize = 48;
 
@@ -20,6 +23,8 @@ pub(crate) struct Quantile {
     part: f64,
     texts: FxHashMap<String, u64>,
     integers: FxHashMap<i64, u64>,
+    /// How often small integers came, each at its own place.
+    small: Vec<u64>,
     /// Drawn values; used once the others are too many.
     samples: Vec<String>,
     min: Option<Ranked<String>>,
@@ -36,6 +41,7 @@ impl Quantile {
             part,
             texts: FxHashMap::default(),
             integers: FxHashMap::default(),
+            small: Vec::new(),
             samples: Vec::new(),
             min: None,
             max: None,
@@ -62,9 +68,16 @@ impl Quantile {
 
     pub(super) fn add_int(&mut self, value: i64, held: &mut Held) -> Result<()> {
         self.count += 1;
+        if let Some(hits) = usize::try_from(value).ok().and_then(|at| self.small.get_mut(at)) {
+            *hits += 1;
+            return Ok(());
+        }
         if let Some(hits) = self.integers.get_mut(&value) {
             *hits += 1;
             return Ok(());
+        }
+        if self.samples.is_empty() && (0..SMALL).contains(&value) && self.integers.len() >= FEW {
+            return self.widen(value as usize, held);
         }
         self.bounds = Some(self.bounds.map_or((value, value), |(min, max)| (min.min(value), max.max(value))));
         if !self.samples.is_empty() {
@@ -73,6 +86,33 @@ impl Quantile {
         held.add(ENTRY_BYTES)?;
         self.integers.insert(value, 1);
         self.bound_memory(held)
+    }
+
+    /// Makes places for small integers up to one that came.
+    fn widen(&mut self, value: usize, held: &mut Held) -> Result<()> {
+        let len = (value + 1).next_power_of_two();
+        held.add((len - self.small.len()) * size_of::<u64>())?;
+        self.small.resize(len, 0);
+        let (small, integers) = (&mut self.small, &mut self.integers);
+        integers.retain(|value, hits| match usize::try_from(*value).ok().and_then(|at| small.get_mut(at)) {
+            Some(own) => {
+                *own += *hits;
+                false
+            }
+            None => true,
+        });
+        if let Some(hits) = self.small.get_mut(value) {
+            *hits += 1;
+        }
+        Ok(())
+    }
+
+    /// Puts small integers to the others.
+    fn narrow(&mut self) {
+        for (value, hits) in (0i64..).zip(std::mem::take(&mut self.small)).filter(|(_, hits)| *hits > 0) {
+            *self.integers.entry(value).or_default() += hits;
+            self.bounds = Some(self.bounds.map_or((value, value), |(min, max)| (min.min(value), max.max(value))));
+        }
     }
 
     fn bound(&mut self, value: Ranked<String>) {
@@ -108,6 +148,7 @@ impl Quantile {
     }
 
     fn sample(&mut self, held: &mut Held) -> Result<()> {
+        self.narrow();
         let counted = self.counted();
         let running = |end: &mut u64, (_, hits): &(String, u64)| {
             *end += hits;
@@ -138,7 +179,9 @@ impl Quantile {
         counted
     }
 
-    pub(super) fn merge(&mut self, other: Self, held: &mut Held) -> Result<()> {
+    pub(super) fn merge(&mut self, mut other: Self, held: &mut Held) -> Result<()> {
+        self.narrow();
+        other.narrow();
         if let Some((min, max)) = other.bounds {
             self.bounds = Some(self.bounds.map_or((min, max), |(a, b)| (a.min(min), b.max(max))));
         }
@@ -153,7 +196,7 @@ impl Quantile {
             }
             return self.bound_memory(held);
         }
-        let (mut other, own) = (other, self.count);
+        let own = self.count;
         for sampled in [&mut *self, &mut other] {
             if sampled.samples.is_empty() {
                 sampled.sample(held)?;
@@ -171,6 +214,7 @@ impl Quantile {
     }
 
     pub(super) fn result(&mut self) -> String {
+        self.narrow();
         if let Some((min, max)) = self.bounds.take() {
             self.bound(Ranked::new(min.to_string()));
             self.bound(Ranked::new(max.to_string()));

@@ -91,6 +91,12 @@ impl Integers {
         Ok(())
     }
 
+    /// Adds those that another set has as bits, where both have bits.
+    fn unite(&mut self, other: &Self) {
+        self.bits.iter_mut().zip(&other.bits).for_each(|(own, other)| *own |= other);
+        self.in_bits = self.bits.iter().map(|word| word.count_ones() as usize).sum();
+    }
+
     fn each(&self) -> impl Iterator<Item = i64> + '_ {
         let bits = self.bits.iter().enumerate().flat_map(|(at, word)| {
             (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| (at * 64) as i64 + bit)
@@ -119,6 +125,20 @@ impl Uniq {
         self.integers.add(value, held)
     }
 
+    pub(super) fn add_ints(&mut self, values: &[i64], limit: u64, held: &mut Held) -> Result<()> {
+        if limit > 0 {
+            return values.iter().try_for_each(|value| self.add_int(*value, limit, held));
+        }
+        let mut last = None;
+        for value in values {
+            if last != Some(*value) {
+                self.integers.add(*value, held)?;
+                last = Some(*value);
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn add_tuple(&mut self, input: &Input<'_>, row: usize, limit: u64, held: &mut Held) -> Result<()> {
         match tuple(input, row) {
             Some(key) => self.add(&key, limit, held),
@@ -127,7 +147,12 @@ impl Uniq {
     }
 
     pub(super) fn merge(&mut self, other: Self, limit: u64, held: &mut Held) -> Result<()> {
-        other.integers.each().try_for_each(|value| self.add_int(value, limit, held))?;
+        if limit == 0 && !self.integers.bits.is_empty() && !other.integers.bits.is_empty() {
+            self.integers.unite(&other.integers);
+            other.integers.few.iter().try_for_each(|value| self.integers.add(*value, held))?;
+        } else {
+            other.integers.each().try_for_each(|value| self.add_int(value, limit, held))?;
+        }
         other.texts.iter().try_for_each(|value| self.add(value, limit, held))
     }
 
