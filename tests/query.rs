@@ -100,6 +100,19 @@ fn no_field_is_added_renamed_cut_or_changed() {
 }
 
 #[test]
+fn a_query_says_how_it_is_answered() {
+    let args = ["--explain", "--from", "-", "failed level:=ERROR | stats by (took.ms) count()"];
+    let output = query_in("sealed", &args, LOGS);
+    let told = String::from_utf8(output.stdout).unwrap();
+    for part in
+        ["_msg has the phrase \"failed\"", "level is \"ERROR\"", "fields     took.ms", "1 of 1 segments", "did read"]
+    {
+        assert!(told.contains(part), "{part} is not in:\n{told}");
+    }
+    assert_eq!(query(&["--explain", "*"], "").status.code(), Some(2), "there is nothing to explain without rows");
+}
+
+#[test]
 fn a_file_is_asked_like_standard_input() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(LOGS.as_bytes()).unwrap();

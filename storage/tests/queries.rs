@@ -4,11 +4,13 @@
 //! `LOGYARD_QUERIES` says how many in the long run, `LOGYARD_SEED` from which seed on.
 use crate::chance::{Rng, from_env};
 use logyard_storage::batch::BatchBuilder;
-use logyard_storage::engine::{Ack, Append, Engine, Form, Loose, Options, QueryControl};
+use logyard_storage::engine::{Ack, Answered, Append, Control, Engine, Form, Loose, Options, QueryControl};
 use logyard_storage::env::Env;
 use logyard_storage::env::sim::SimEnv;
+use logyard_storage::error::{Error, ErrorKind};
 use logyard_storage::query::{Block, Clock, Context, Flow, Memory, Rows, Source, Stop, parse, run};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// 2024-06-10T12:00:00Z.
 const NOW: i64 = 1_718_020_800_000_000_000;
@@ -44,7 +46,7 @@ const TEMPLATES: [&str; 24] = [
 ];
 const LEVELS: [&str; 6] = ["INFO", "WARN", "ERROR", "error", "debug", ""];
 const HOSTS: [&str; 5] = ["host-1", "host-2", "host-29", "db.example.com", "10.0.0.7"];
-const FIELDS: [&str; 9] = ["_msg", "level", "k", "mixed", "hex", "host", "o.n", "took", "flag"];
+const FIELDS: [&str; 10] = ["_msg", "level", "k", "mixed", "hex", "host", "o.n", "took", "flag", "service_name"];
 
 /// What a row has of a field, and how it was sent.
 #[derive(Clone)]
@@ -118,6 +120,15 @@ fn row(rng: &mut Rng, at: usize) -> Row {
     }
     if rng.one_in(3) {
         add("flag", Sent::Bool(rng.one_in(3)));
+    }
+    match rng.below(8) {
+        0 => add("service_name", Sent::Bool(true)),
+        1 => {
+            add("service_name", Sent::Text("shop".into()));
+            add("service_name", Sent::Text("mail".into()));
+        }
+        2 => {}
+        _ => add("service_name", Sent::Text((*rng.pick(&["shop", "mail", "7"])).into())),
     }
     add("rowno", Sent::Number(at.to_string()));
     // No two are the same, so that an order by time is one.
@@ -198,6 +209,7 @@ fn test(rng: &mut Rng, rows: &[Row], field: &str) -> String {
         13 => format!("contains_any({}, {})", quoted(&text), quoted(&more)),
         14 => format!("seq({}, {})", quoted(&text), quoted(&more)),
         15..=17 => format!("~{}", quoted(&expression(rng, rows, field))),
+        18 | 19 if !["k", "took", "mixed"].contains(&field) => quoted(&text),
         18 => format!("range({}, {}]", rng.below(20) as i64 - 6, rng.below(40)),
         19 => format!(">={}", rng.below(30) as i64 - 4),
         20 => format!("<{}", quoted(&text)),
@@ -210,9 +222,11 @@ fn test(rng: &mut Rng, rows: &[Row], field: &str) -> String {
 fn filter(rng: &mut Rng, rows: &[Row], depth: u32) -> String {
     match rng.below(if depth == 0 { 6 } else { 12 }) {
         6 => format!("!({})", filter(rng, rows, depth - 1)),
-        7 | 8 => format!("({} or {})", filter(rng, rows, depth - 1), filter(rng, rows, depth - 1)),
-        9 | 10 => format!("({} {})", filter(rng, rows, depth - 1), filter(rng, rows, depth - 1)),
-        11 => match rng.below(5) {
+        7..=9 => format!("({} or {})", filter(rng, rows, depth - 1), filter(rng, rows, depth - 1)),
+        10 => format!("({} {})", filter(rng, rows, depth - 1), filter(rng, rows, depth - 1)),
+        11 => match rng.below(7) {
+            5 => format!("service_name:={}", rng.pick(&["shop", "mail", "true", "7", "\"\""])),
+            6 => "service_name:in(shop, true)".into(),
             0 => format!("_time:{}m", 1 + rng.below(240)),
             1 => format!("_time:<{}m", 1 + rng.below(240)),
             2 => "_time:2024-06-10T11Z".into(),
@@ -301,7 +315,7 @@ fn kept(rng: &mut Rng, rows: &[Row], seed: u64) -> Kept {
     let options = Options { scan_threads: Some(2), background: false, ..Options::new("/data") };
     let env: Arc<dyn Env> = Arc::new(env);
     let engine = Engine::open(env, options).unwrap();
-    let mut builder = BatchBuilder::with_stream_fields(&["host"]);
+    let mut builder = if rng.one_in(2) { BatchBuilder::new() } else { BatchBuilder::with_stream_fields(&["host"]) };
     let (seal_at, batch_rows) = (rng.below(rows.len() as u64) as usize, 1 + rng.below(rows.len() as u64) as usize);
     for (at, row) in rows.iter().enumerate() {
         let time = show_time(row.time);
@@ -341,7 +355,7 @@ fn campaign(queries: usize, first_seed: u64) {
         let mut rng = Rng::new(seed);
         let rows: Vec<Row> = {
             let most = if rng.one_in(4) { 900 } else { 90 };
-            let n = 1 + rng.below(most) as usize;
+            let n = 8 + rng.below(most) as usize;
             (0..n).map(|at| row(&mut rng, at)).collect()
         };
         let kept = kept(&mut rng, &rows, seed);
@@ -371,6 +385,122 @@ fn campaign(queries: usize, first_seed: u64) {
     }
     println!("{put} queries, {telling} of them neither of no row nor of all");
     assert!(put < 200 || telling * 2 >= put, "{telling} of {put} queries tell rows apart");
+}
+
+/// An engine with three sealed segments of some rows each, of which the last is the newest, and a few rows in memory.
+fn engine_of(options: Options) -> Arc<Engine> {
+    engine_on(&SimEnv::new(7), options)
+}
+
+fn engine_on(env: &SimEnv, options: Options) -> Arc<Engine> {
+    env.set_now(NOW);
+    let engine = Engine::open(Arc::new(env.clone()), options).unwrap();
+    let mut builder = BatchBuilder::new();
+    for part in 0..4i64 {
+        for at in 0..if part == 3 { 5 } else { 200 } {
+            builder.begin_row();
+            builder.time(NOW - (4 - part) * 3_600 * SECOND + at * SECOND);
+            builder.string("service_name", if at % 2 == 0 { "shop" } else { "mail" });
+            builder.string("level", if at % 3 == 0 { "warning" } else { "INFO" });
+            builder.string("_msg", &format!("order {at} of part {part} shipped"));
+            builder.int("k", at);
+            builder.commit_row();
+        }
+        engine.append(Append::new(builder.finish().unwrap(), Ack::Memory)).unwrap();
+        if part < 3 {
+            engine.seal().unwrap();
+        }
+    }
+    engine
+}
+
+fn options() -> Options {
+    Options { scan_threads: Some(2), background: false, ..Options::new("/data") }
+}
+
+fn ask(engine: &Engine, query: &str, control: &QueryControl) -> Result<(Vec<String>, Answered), Error> {
+    let mut lines = Vec::new();
+    let answered = engine.query(&parse(query).unwrap(), control, &mut |block: Block| {
+        lines.extend((0..block.rows()).map(|row| block.row_json(row)));
+        Ok(Flow::More)
+    })?;
+    Ok((lines, answered))
+}
+
+#[test]
+fn rows_of_an_engine_have_fields_that_are_made_of_what_they_are() {
+    let engine = engine_of(options());
+    let of = |query: &str| ask(&engine, query, &QueryControl::default()).unwrap().0;
+    let row = of("k:=4 part:=none or \"order 4 of part 3\" | fields _time, _stream, service_name, _severity, k");
+    let wanted = r#"{"_time":"2024-06-10T11:00:04Z","_stream":"{service_name=\"shop\"}","_severity":"INFO","service_name":"shop","k":"4"}"#;
+    assert_eq!(row, [wanted]);
+    assert_eq!(of("{service_name=shop} _time:61m | stats count() n"), [r#"{"n":"3"}"#]);
+    assert_eq!(of("_severity:=WARN service_name:=mail | count() n"), [r#"{"n":"100"}"#]);
+    let ids = of("_msg:\"order 7 of\" | stats count_uniq(_id) n, count_uniq(_stream_id) m");
+    assert_eq!(ids, [r#"{"n":"3","m":"1"}"#]);
+    assert_eq!(of("service_name:=nobody | count() n"), [r#"{"n":"0"}"#]);
+    assert_eq!(of("_time:<1m _time:>2h | count() n"), [r#"{"n":"0"}"#]);
+}
+
+#[test]
+fn queries_look_at_no_more_than_they_have_to() {
+    let engine = engine_of(options());
+    let control = QueryControl { explain: true, ..QueryControl::default() };
+    let of = |query: &str| ask(&engine, query, &control).unwrap();
+    let (rows, newest) = of("* | sort by (_time) desc | limit 3 | fields k");
+    assert_eq!(rows, [r#"{"k":"4"}"#, r#"{"k":"3"}"#, r#"{"k":"2"}"#]);
+    assert_eq!(newest.stats.blocks_read, 1);
+    let (rows, first) = of("shipped | limit 7");
+    assert_eq!((rows.len(), first.stats.blocks_read), (7, 2));
+    let (rows, counted) = of("shipped | count() n");
+    assert_eq!((rows, counted.stats.texts_rebuilt), (vec![r#"{"n":"605"}"#.to_string()], 0));
+    assert_eq!(counted.stats.value_bytes + counted.stats.row_bytes + counted.stats.code_bytes, 0);
+    let (_, hour) = of("_time:2h | count() n");
+    let outline = hour.plans[0].outline;
+    assert_eq!((outline.segments, outline.of_segments, outline.batches), (1, 3, 1));
+    assert!(outline.bytes > 0 && outline.bytes < outline.of_bytes);
+    let told = of("failed or ~\"pa.t\" k:in(k:3 | fields k) | fields k").1.plans;
+    assert_eq!(told.len(), 2, "a subquery and the query around it");
+    assert!(told[1].to_string().contains("_msg passes ~"), "{}", told[1]);
+}
+
+#[test]
+fn what_a_query_did_read_is_what_the_machine_has_read() {
+    let env = SimEnv::new(8);
+    let engine = engine_on(&env, options());
+    for query in ["~\"1.*t\"", "k:>150 | fields _time, k", "shipped | stats by (level) count()", "{service_name=mail}"]
+    {
+        let before = env.io_stats().bytes_read;
+        let stats = ask(&engine, query, &QueryControl::default()).unwrap().1.stats;
+        let told = stats.head_bytes + stats.row_bytes + stats.code_bytes + stats.value_bytes;
+        assert_eq!(told, env.io_stats().bytes_read - before, "{query}");
+    }
+}
+
+#[test]
+fn queries_end_at_their_bounds() {
+    let engine = engine_of(Options { queries_max: 1, query_wait: Duration::ZERO, ..options() });
+    let fault = |query: &str, control: QueryControl| {
+        let error = ask(&engine, query, &control).unwrap_err();
+        (error.kind(), error.to_string())
+    };
+    let free = QueryControl::default;
+    let (kind, told) = fault("* | sort by (_msg)", QueryControl { memory_max: 1_000, ..free() });
+    assert!(kind == ErrorKind::Budget && told.contains("query.max_memory"), "{told}");
+    let (kind, told) = fault("*", QueryControl { duration_max: Some(Duration::ZERO), ..free() });
+    assert!(kind == ErrorKind::Budget && told.contains("query.max_duration"), "{told}");
+    let gone = free();
+    gone.control.cancel.cancel();
+    assert_eq!(fault("* | count()", gone).0, ErrorKind::Cancelled);
+    let tight = Control { bytes_max: Some(10), ..Control::default() };
+    assert_eq!(fault("_msg:~\"1.*t\"", QueryControl { control: tight, ..free() }).0, ErrorKind::Budget);
+    let within = engine.query(&parse("*").unwrap(), &free(), &mut |_: Block| {
+        let (kind, told) = fault("*", free());
+        assert!(kind == ErrorKind::Budget && told.contains("query.max_concurrent"), "{told}");
+        Ok(Flow::Enough)
+    });
+    within.unwrap();
+    assert_eq!(ask(&engine, "* | count() n", &free()).unwrap().0.len(), 1, "turns are given back");
 }
 
 #[test]

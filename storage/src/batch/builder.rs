@@ -388,7 +388,8 @@ impl BatchBuilder {
     }
 
     fn add_node(&mut self, parent: u32, name: &str, occurrence: u16, depth: u16) -> u32 {
-        let is_stream_field = parent == ROOT && occurrence == 0 && self.stream_fields.iter().any(|f| **f == *name);
+        // Of a name that comes twice the last counts, here as everywhere.
+        let is_stream_field = parent == ROOT && self.stream_fields.iter().any(|f| **f == *name);
         self.nodes.push(Node {
             parent,
             name: name.into(),
@@ -422,32 +423,32 @@ impl BatchBuilder {
 
     /// The known stream of the row that is being committed.
     fn find_stream(&mut self) -> u32 {
-        let value_of = |builder: &Self, name: &str| -> Option<String> {
-            let pending = builder.pending.iter().rev().find(|p| {
-                builder.nodes.get(p.node as usize).is_some_and(|node| node.is_stream_field && *node.name == *name)
-            })?;
-            builder.arena.get(pending.start as usize..pending.end as usize).map(str::to_owned)
-        };
-        // The common case, one stream field, finds its stream without making the tags.
-        if let [only] = &*self.stream_fields {
-            let value = self
+        // The common case, the service alone, finds its stream without making the tags.
+        if let [only] = &*self.stream_fields
+            && &**only == "service_name"
+        {
+            let found = self
                 .pending
                 .iter()
                 .rev()
-                .find(|p| self.nodes.get(p.node as usize).is_some_and(|node| node.is_stream_field))
-                .and_then(|p| self.arena.get(p.start as usize..p.end as usize))
-                .unwrap_or_default();
+                .find(|p| self.nodes.get(p.node as usize).is_some_and(|node| node.is_stream_field));
+            let value = found.map_or("", |found| self.text_of(found));
             if let Some(known) = self.streams.get(value) {
                 return *known;
             }
             let tags = tags([(&**only, value)].into_iter());
-            let service = if &**only == "service_name" { value } else { "" };
-            let stream = Stream { service: service.into(), tags };
+            let stream = Stream { service: value.into(), tags };
             let key = value.into();
             return self.add_stream(key, stream);
         }
+        let value_of = |name: &str| -> String {
+            let found = self.pending.iter().rev().find(|p| {
+                self.nodes.get(p.node as usize).is_some_and(|node| node.is_stream_field && *node.name == *name)
+            });
+            found.map_or("", |found| self.text_of(found)).to_owned()
+        };
         let values: Vec<(Box<str>, String)> =
-            self.stream_fields.iter().map(|name| (name.clone(), value_of(self, name).unwrap_or_default())).collect();
+            self.stream_fields.iter().map(|name| (name.clone(), value_of(name))).collect();
         let service = self.service();
         let tags = tags(values.iter().map(|(name, value)| (&**name, value.as_str())));
         let key: Box<str> = format!("{service}\0{tags}").into();
@@ -457,11 +458,20 @@ impl BatchBuilder {
         }
     }
 
+    /// LogsQL's text of a value of the row.
+    fn text_of(&self, value: &Pending) -> &str {
+        match value.sent {
+            Sent::True => "true",
+            Sent::False => "false",
+            _ => self.arena.get(value.start as usize..value.end as usize).unwrap_or_default(),
+        }
+    }
+
     fn service(&self) -> String {
         let found = self.pending.iter().rev().find(|p| {
             self.nodes.get(p.node as usize).is_some_and(|node| node.parent == ROOT && &*node.name == "service_name")
         });
-        found.and_then(|p| self.arena.get(p.start as usize..p.end as usize)).unwrap_or_default().to_owned()
+        found.map_or("", |found| self.text_of(found)).to_owned()
     }
 
     fn add_stream(&mut self, key: Box<str>, stream: Stream) -> u32 {
