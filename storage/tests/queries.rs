@@ -404,6 +404,7 @@ fn engine_on(env: &SimEnv, options: Options) -> Arc<Engine> {
             builder.string("level", if at % 3 == 0 { "warning" } else { "INFO" });
             builder.string("_msg", &format!("order {at} of part {part} shipped"));
             builder.int("k", at);
+            builder.string("trace", &format!("{:016x}", part * 1_000 + at));
             builder.commit_row();
         }
         engine.append(Append::new(builder.finish().unwrap(), Ack::Memory)).unwrap();
@@ -468,14 +469,29 @@ fn queries_look_at_no_more_than_they_have_to() {
 fn what_a_query_did_read_is_what_the_machine_has_read() {
     let env = SimEnv::new(8);
     let engine = engine_on(&env, options());
-    for query in ["~\"1.*t\"", "k:>150 | fields _time, k", "shipped | stats by (level) count()", "{service_name=mail}"]
+    for query in
+        ["~\"1.*t\"", "k:>150 | fields _time, k", "shipped | stats by (level) count()", "{service_name=mail}", TRACE]
     {
         let before = env.io_stats().bytes_read;
         let stats = ask(&engine, query, &QueryControl::default()).unwrap().1.stats;
         let told = stats.head_bytes + stats.row_bytes + stats.code_bytes + stats.value_bytes;
         assert_eq!(told, env.io_stats().bytes_read - before, "{query}");
     }
+    // A value's index is read where the time leaves a block, and nowhere else.
+    let engine = engine_on(&SimEnv::new(9), options());
+    let read = |query: &str| {
+        let (rows, answered) = ask(&engine, query, &QueryControl::default()).unwrap();
+        (rows.len(), answered.stats.head_bytes)
+    };
+    let (found, bytes) = read(&format!("_time:2h {TRACE}"));
+    assert_eq!(found, 0);
+    let (found, more_bytes) = read(TRACE);
+    assert_eq!(found, 1);
+    assert!(0 < bytes && bytes < more_bytes, "{bytes} of {more_bytes}");
 }
+
+/// A row of the second segment.
+const TRACE: &str = "trace:=00000000000003ef";
 
 #[test]
 fn queries_end_at_their_bounds() {

@@ -638,7 +638,7 @@ fn indexes_of_rows_are_kept_within_the_budget_of_the_cache() {
         let segment = Segment::open(&env, &path, &cache).unwrap();
         assert_eq!(cache.bytes(), 0);
         for _ in 0..2 {
-            assert!(segment.rows_with("trace", &value).unwrap().unwrap().contains(&(0, 7)));
+            assert!(segment.rows_with("trace", &value, segment.source()).unwrap().unwrap().contains(&(0, 7)));
             assert_eq!(cache.bytes() > 0, budget > 0);
         }
         drop(segment);

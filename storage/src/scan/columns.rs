@@ -346,7 +346,7 @@ impl Snapshot {
         fresh: &(dyn Fn() -> S + Sync),
         fold: &(dyn Fn(&mut S, &View<'_>) -> Result<()> + Sync),
     ) -> Result<Vec<S>> {
-        let (tables, spots) = (Tables::new(self, &search.filter), self.spots(search)?);
+        let (tables, spots) = (Tables::new(self, &search.filter), self.spots(search, counters)?);
         add(&counters.blocks_considered, spots.len() as u64);
         let look = |state: &mut S, number: usize| {
             let Some(spot) = spots.get(number) else { return Ok(Flow::Break(())) };
@@ -375,7 +375,7 @@ impl Snapshot {
         make: &(dyn Fn(&View<'_>) -> Result<T> + Sync),
         take: &mut dyn FnMut(T) -> Result<Flow>,
     ) -> Result<()> {
-        let (tables, spots) = (Tables::new(self, &search.filter), self.spots(search)?);
+        let (tables, spots) = (Tables::new(self, &search.filter), self.spots(search, counters)?);
         add(&counters.blocks_considered, spots.len() as u64);
         let (mut from, mut ahead) = (0, 2);
         while from < spots.len() {

@@ -245,7 +245,7 @@ impl Snapshot {
     pub(crate) fn tally(&self, deletion: &Deletion) -> Result<Tally> {
         let mut tally = Tally::default();
         let counters = Counters::default();
-        for spot in self.spots(&deletion.search)? {
+        for spot in self.spots(&deletion.search, &counters)? {
             self.with_part(spot.place, &counters, |part| {
                 let times = part.times()?;
                 let mut set = deletion.rows(part, &times)?;

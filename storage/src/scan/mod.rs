@@ -34,8 +34,8 @@ pub(crate) use search::Found;
 
 use crate::error::{ErrorKind, Result};
 use crate::hot::GenerationView;
+use crate::segment::{BlockMeta, Counters, Kind, Segment};
 pub use crate::segment::{Cancel, Control, ScanStats};
-use crate::segment::{Counters, Kind, Segment};
 use filter::Filter;
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -132,7 +132,7 @@ pub(crate) enum Place {
 
 impl Snapshot {
     /// The parts whose rows may be wanted, newest first.
-    fn spots(&self, search: &Search) -> Result<Vec<Spot>> {
+    fn spots(&self, search: &Search, counters: &Counters) -> Result<Vec<Spot>> {
         let hex = search.filter.needed_hex();
         let mut spots = Vec::new();
         for (g, generation) in self.generations.iter().enumerate() {
@@ -143,8 +143,18 @@ impl Snapshot {
             }
         }
         for (s, segment) in self.segments.iter().enumerate() {
-            let with_hex = hex.as_ref().map(|(field, value)| segment.rows_with(field, value)).transpose()?.flatten();
-            for (b, block) in segment.footer.blocks.iter().enumerate() {
+            let is_wanted = |block: &BlockMeta| {
+                search.wants_times(block.time_min, block.time_max)
+                    && hidden::wants_some_stream(search, segment, &block.streams)
+            };
+            if !segment.footer.blocks.iter().any(is_wanted) {
+                continue;
+            }
+            let held = counters.held();
+            let source = counters.meter(segment.source(), Kind::Heads, &held);
+            let with_hex = hex.as_ref().map(|(field, value)| segment.rows_with(field, value, &source));
+            let with_hex = with_hex.transpose()?.flatten();
+            for (b, block) in segment.footer.blocks.iter().enumerate().filter(|(_, block)| is_wanted(block)) {
                 let among = with_hex.as_ref().map(|rows| {
                     let from = rows.partition_point(|(block, _)| *block < b);
                     let own = rows.iter().skip(from).take_while(|(block, _)| *block == b);
@@ -153,10 +163,7 @@ impl Snapshot {
                 if among.as_ref().is_some_and(Vec::is_empty) {
                     continue;
                 }
-                let wanted = hidden::wants_some_stream(search, segment, &block.streams);
-                if wanted && search.wants_times(block.time_min, block.time_max) {
-                    spots.push(Spot { time_max: block.time_max, place: Place::Sealed(s, b), among });
-                }
+                spots.push(Spot { time_max: block.time_max, place: Place::Sealed(s, b), among });
             }
         }
         spots.sort_by_key(|spot| (Reverse(spot.time_max), spot.place));

@@ -82,7 +82,7 @@ impl Snapshot {
         if wanted == 0 {
             return Ok(Vec::new());
         }
-        let (tables, spots) = (Tables::new(self, &search.filter), self.spots(search)?);
+        let (tables, spots) = (Tables::new(self, &search.filter), self.spots(search, counters)?);
         add(&counters.blocks_considered, spots.len() as u64);
         let newest = Mutex::new(Newest { wanted, rows: Vec::new(), oldest: None });
         let look = |(): &mut (), number: usize| {
@@ -140,7 +140,7 @@ impl Snapshot {
 
     /// How many rows pass.
     pub(crate) fn count(&self, search: &Search, counters: &Counters) -> Result<u64> {
-        let (tables, spots) = (Tables::new(self, &search.filter), self.spots(search)?);
+        let (tables, spots) = (Tables::new(self, &search.filter), self.spots(search, counters)?);
         add(&counters.blocks_considered, spots.len() as u64);
         let look = |total: &mut u64, number: usize| {
             let Some(spot) = spots.get(number) else { return Ok(Flow::Break(())) };
@@ -172,7 +172,7 @@ impl Snapshot {
 
     /// Calls `found` with every row there is, part by part.
     pub(crate) fn for_each(&self, counters: &Counters, found: &mut dyn FnMut(Record)) -> Result<()> {
-        for spot in self.spots(&Search::default())? {
+        for spot in self.spots(&Search::default(), counters)? {
             // Not all of a block at once: its rows can take a hundred times what its pages do.
             let (mut from, mut rows) = (0, usize::MAX);
             while from < rows {

@@ -148,12 +148,12 @@ impl Segment {
     }
 
     /// The index of rows; nothing where no row has a value that is in it.
-    fn row_index(&self) -> Result<Option<Arc<RowIndex>>> {
+    fn row_index(&self, source: &dyn Source) -> Result<Option<Arc<RowIndex>>> {
         if self.footer.row_index.len == 0 {
             return Ok(None);
         }
         let load = || {
-            let index = RowIndex::open(&self.source, self.footer.row_index)?;
+            let index = RowIndex::open(source, self.footer.row_index)?;
             let bytes = index.memory();
             Ok((index, bytes))
         };
@@ -162,9 +162,14 @@ impl Segment {
 
     /// Rows whose field may have this hex value or UUID, as (block, row), ascending; no other row has it. Nothing where
     /// the index is damaged: any row may have it then.
-    pub(crate) fn rows_with(&self, field: &str, value: &[u8]) -> Result<Option<Vec<(usize, usize)>>> {
-        let found = self.row_index().and_then(|index| match index {
-            Some(index) => index.candidates(&self.source, rowindex::hash(field, value)),
+    pub(crate) fn rows_with(
+        &self,
+        field: &str,
+        value: &[u8],
+        source: &dyn Source,
+    ) -> Result<Option<Vec<(usize, usize)>>> {
+        let found = self.row_index(source).and_then(|index| match index {
+            Some(index) => index.candidates(source, rowindex::hash(field, value)),
             None => Ok(Vec::new()),
         });
         let rows = match found {
@@ -296,7 +301,7 @@ impl Segment {
     pub(crate) fn verify_index(&self) -> Result<()> {
         let checked = || {
             self.piece(&self.source, self.footer.index)?;
-            match self.row_index()? {
+            match self.row_index(&self.source)? {
                 Some(index) => index.verify(&self.source),
                 None => Ok(()),
             }

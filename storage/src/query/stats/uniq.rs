@@ -99,7 +99,12 @@ impl Integers {
 
     fn each(&self) -> impl Iterator<Item = i64> + '_ {
         let bits = self.bits.iter().enumerate().flat_map(|(at, word)| {
-            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| (at * 64) as i64 + bit)
+            let mut rest = *word;
+            std::iter::from_fn(move || {
+                let bit = (rest != 0).then(|| rest.trailing_zeros())?;
+                rest &= rest - 1;
+                Some((at * 64) as i64 + i64::from(bit))
+            })
         });
         self.few.iter().copied().chain(bits)
     }
@@ -146,7 +151,10 @@ impl Uniq {
         }
     }
 
-    pub(super) fn merge(&mut self, other: Self, limit: u64, held: &mut Held) -> Result<()> {
+    pub(super) fn merge(&mut self, mut other: Self, limit: u64, held: &mut Held) -> Result<()> {
+        if limit == 0 && self.integers.bits.is_empty() {
+            std::mem::swap(&mut self.integers, &mut other.integers);
+        }
         if limit == 0 && !self.integers.bits.is_empty() && !other.integers.bits.is_empty() {
             self.integers.unite(&other.integers);
             other.integers.few.iter().try_for_each(|value| self.integers.add(*value, held))?;
