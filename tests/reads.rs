@@ -84,3 +84,36 @@ fn storage_survives_sealing_and_compaction() {
         assert!(storage["bytes"][part].is_u64(), "{storage}");
     }
 }
+
+#[test]
+fn logsql_is_answered_in_lines_within_its_time_and_limit() {
+    let server = filled();
+    let of = |query: &str| {
+        let answer = server.get(&format!("/select/logsql/query?{query}"));
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
+    };
+    assert_eq!(of("query=logged+%7C+count()+n"), [json!({"n": "2"})]);
+    let newest = of("query=service_name:a&limit=2");
+    let messages: Vec<&str> = newest.iter().map(|row| row["_msg"].as_str().unwrap()).collect();
+    assert_eq!(messages, ["user carol logged in", "disk full"]);
+    assert_eq!(of("query=user+%7C+uniq+by+(service_name)&limit=1").len(), 1);
+    assert_eq!(of("query=*+%7C+count()+n&start=1763690000002&end=1763690000003"), [json!({"n": "3"})]);
+    assert_eq!(of("query=*+%7C+count()+n&start=2025-11-21&end=2025-11-21"), [json!({"n": "5"})]);
+    assert_eq!(of("query=nobody"), [Value::Null; 0]);
+    let form = server.post("/select/logsql/query", "query=bob+%7C+fields+level&timeout=5s");
+    assert_eq!((form.status, form.text.as_str()), (200, "{\"level\":\"ERROR\"}\n"));
+    for (wrong, says) in [
+        ("", "query is missing"),
+        ("query=a+(b", "(at byte 4 of the query)"),
+        ("query=*&start=soon", "start must be"),
+        ("query=*&timeout=-1s", "timeout must be"),
+        ("query=*&limit=many", "limit must be"),
+    ] {
+        let answer = server.get(&format!("/select/logsql/query?{wrong}"));
+        assert_eq!(answer.status, 400, "{wrong}: {}", answer.text);
+        assert!(answer.json()["error"].as_str().unwrap().contains(says), "{wrong}: {}", answer.text);
+    }
+    let late = server.get("/select/logsql/query?query=*&timeout=0s");
+    assert_eq!(late.status, 503, "{}", late.text);
+}

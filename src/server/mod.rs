@@ -17,6 +17,7 @@ mod params;
 mod request_id;
 mod room;
 mod row;
+mod select;
 
 pub(crate) use admin_key::{KeyHash, load_or_make};
 pub(crate) use auth::Door;
@@ -52,6 +53,7 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .route("/api/v1/logs/ingest", post(ingest::one))
         .route("/api/v1/logs/ingest/batch", post(ingest::batch))
         .route("/insert/jsonline", post(lines::insert))
+        .route("/select/logsql/query", get(select::query).post(select::query))
         .route("/api/v1/logs/search", get(logs::search))
         .route("/api/v1/logs/services", get(logs::services))
         .route("/api/v1/logs/{id}", get(logs::by_id))

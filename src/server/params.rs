@@ -1,6 +1,7 @@
 //! Query parameters by name, each checked with an answer that names it.
 use super::error::ApiError;
 use axum::extract::{FromRequestParts, Query};
+use axum::http::Uri;
 use axum::http::request::Parts;
 use logyard_storage::engine::Ack;
 
@@ -8,6 +9,21 @@ use logyard_storage::engine::Ack;
 pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
+    /// Those of a form's body.
+    pub(crate) fn form(body: &[u8]) -> Result<Self, ApiError> {
+        let wrong = || ApiError::bad("the body is no form: send name=value pairs, percent-encoded");
+        let pairs = std::str::from_utf8(body).map_err(|_| wrong())?.trim();
+        let uri: Uri = format!("/?{pairs}").parse().map_err(|_| wrong())?;
+        Query::try_from_uri(&uri).map(|Query(pairs)| Self(pairs)).map_err(|_| wrong())
+    }
+
+    /// These, and others that count more.
+    #[must_use]
+    pub(crate) fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     /// A parameter that is there and not empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|v| !v.is_empty())
@@ -62,5 +78,8 @@ mod tests {
         assert!(params.millis("none").unwrap().is_none());
         assert!(params.ack().is_ok_and(|ack| ack == Ack::Wal));
         assert!(Params(vec![pair("ack", "archive")]).ack().is_err());
+        let form = Params(vec![pair("limit", "5")]).and(Params::form(b"limit=7&query=a+b%7C\n").unwrap());
+        assert_eq!((form.get("limit"), form.get("query")), (Some("7"), Some("a b|")));
+        assert!(Params::form(b"\xff=1").is_err() && Params::form(b"a b").is_err());
     }
 }

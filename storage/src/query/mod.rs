@@ -38,3 +38,11 @@ pub use run::{Clock, Context, Flow, Request, Sink, Source, Worker, run};
 pub use source::ScanPlan;
 pub(crate) use source::Stored;
 pub use tree::Query;
+pub use value::duration::duration;
+
+/// The first and the last nanosecond of a time that is asked for beside a query: `2026-05`, `2026-05-28T10:00:00Z`, `now-5m`, or
+/// a number of seconds, or of their fractions, since 1970.
+pub fn time_span(text: &str, now: i64) -> Option<(i64, i64)> {
+    let start = value::timestamp::query_time(text, now, 0)?;
+    Some((start, value::timestamp::query_time_end(text, start)))
+}

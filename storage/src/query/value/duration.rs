@@ -29,7 +29,7 @@ const UNITS: [(&str, i64); 10] = [
 ];
 
 /// A duration in nanoseconds; every part has a unit.
-pub(crate) fn duration(text: &str) -> Option<i64> {
+pub fn duration(text: &str) -> Option<i64> {
     let mut rest = text.strip_prefix('-').unwrap_or(text);
     if rest.is_empty() {
         return None;
