@@ -61,6 +61,13 @@ impl Client {
         (0..self.next_key).filter(|key| passes(&rows::row(*key))).collect()
     }
 
+    /// Of these rows those whose append got no answer, as after a failed sync: they can be in the log, and come with the next
+    /// start, though nothing that is done before then can see them.
+    pub(crate) fn unanswered(&self, keys: &[u64]) -> Vec<u64> {
+        let is_answered = |key: u64| self.soft.iter().any(|sent| sent.keys.contains(&key));
+        keys.iter().copied().filter(|key| self.oracle.is_open(*key) && !is_answered(*key)).collect()
+    }
+
     /// Rows are to be deleted: from here on they may be gone.
     pub(crate) fn going(&mut self, keys: &[u64]) {
         for key in keys {

@@ -539,6 +539,7 @@ impl Life {
         let search = Search { services: vec![service.into()], filter, ..Search::default() };
         let keys = self.client.lock().unwrap().keys_where(|row| rows::passes(&search, row));
         let dry_run = self.rng.one_in(8);
+        let unanswered = self.client.lock().unwrap().unanswered(&keys);
         if !dry_run {
             self.client.lock().unwrap().going(&keys);
         }
@@ -546,7 +547,8 @@ impl Life {
         let deleted = engine.delete(&search, dry_run);
         self.did();
         if deleted.is_ok() && !dry_run {
-            self.client.lock().unwrap().gone(&keys);
+            let seen: Vec<u64> = keys.into_iter().filter(|key| !unanswered.contains(key)).collect();
+            self.client.lock().unwrap().gone(&seen);
         }
         match deleted {
             // Carrying them out is what makes room again.

@@ -86,6 +86,11 @@ impl Oracle {
         }
     }
 
+    /// Whether nothing has said yet that a record is stored for good, or is not.
+    pub fn is_open(&self, key: u64) -> bool {
+        self.records.get(&key).is_some_and(|entry| entry.state == State::Sent)
+    }
+
     /// Records that must be stored.
     pub fn acked_count(&self) -> usize {
         self.records.values().filter(|entry| entry.state == State::Acked).count()
