@@ -4,8 +4,8 @@
 //! * What nobody has used for [`KEPT_MS`] goes back to the system; `MIMALLOC_PURGE_DELAY` names another time.
 use std::ffi::c_long;
 
-/// How long freed memory stays with the process. A generation that has been sealed frees some hundred megabytes, which the
-/// batches of the next one fill within a few seconds: docs/decisions/0018-freed-memory-stays.md has the figures.
+/// How long freed memory stays with the process. A generation that has been sealed frees its 64 MiB and more, which the
+/// batches of the next one fill again within seconds: docs/decisions/0018-freed-memory-stays.md has the figures.
 const KEPT_MS: c_long = 2_000;
 
 /// `mi_option_purge_delay` of mimalloc's `mi_option_t`; the bindings have no name for it.
