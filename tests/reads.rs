@@ -103,6 +103,10 @@ fn logsql_is_answered_in_lines_within_its_time_and_limit() {
     assert_eq!(of("query=nobody"), [Value::Null; 0]);
     let form = server.post("/select/logsql/query", "query=bob+%7C+fields+level&timeout=5s");
     assert_eq!((form.status, form.text.as_str()), (200, "{\"level\":\"ERROR\"}\n"));
+    let long = format!("query=bob+or+{}nobody", "no+or+".repeat(20_000));
+    let answer = server.post("/select/logsql/query", long);
+    assert_eq!((answer.status, answer.text.lines().count()), (200, 1), "{}", answer.text);
+    assert_eq!(of("query=service_name:a&limit=0").len(), 3);
     for (wrong, says) in [
         ("", "query is missing"),
         ("query=a+(b", "(at byte 4 of the query)"),

@@ -1,7 +1,6 @@
 //! Query parameters by name, each checked with an answer that names it.
 use super::error::ApiError;
 use axum::extract::{FromRequestParts, Query};
-use axum::http::Uri;
 use axum::http::request::Parts;
 use logyard_storage::engine::Ack;
 
@@ -12,9 +11,11 @@ impl Params {
     /// Those of a form's body.
     pub(crate) fn form(body: &[u8]) -> Result<Self, ApiError> {
         let wrong = || ApiError::bad("the body is no form: send name=value pairs, percent-encoded");
-        let pairs = std::str::from_utf8(body).map_err(|_| wrong())?.trim();
-        let uri: Uri = format!("/?{pairs}").parse().map_err(|_| wrong())?;
-        Query::try_from_uri(&uri).map(|Query(pairs)| Self(pairs)).map_err(|_| wrong())
+        let pairs = body.trim_ascii();
+        if !pairs.is_ascii() || pairs.contains(&b' ') {
+            return Err(wrong());
+        }
+        serde_urlencoded::from_bytes(pairs).map(Self).map_err(|_| wrong())
     }
 
     /// These, and others that count more.

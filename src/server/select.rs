@@ -57,8 +57,10 @@ pub(super) async fn query(
 fn asked(params: &Params, now: i64) -> Result<(Query, QueryControl), ApiError> {
     let text = params.get("query").ok_or_else(|| ApiError::bad("query is missing: say what to look for in LogsQL"))?;
     let mut query = parse(text).map_err(Error::from)?;
-    if params.get("limit").is_some() {
-        query = limited(&query, params.count("limit", 0, usize::MAX)?)?;
+    // None where it is 0, as in VictoriaLogs.
+    let limit = params.count("limit", 0, usize::MAX)?;
+    if limit > 0 {
+        query = limited(&query, limit)?;
     }
     let time = |name: &str| {
         let wrong =
