@@ -8,14 +8,11 @@ mod support;
 #[allow(dead_code, reason = "each program uses a part")]
 mod workload;
 
-use logyard_storage::engine::{Engine, Options, QueryControl, Search};
-use logyard_storage::env::RealEnv;
+use logyard_storage::engine::{Engine, QueryControl, Search};
 use logyard_storage::query::{Block, Flow, parse};
 use logyard_storage::scan::filter::{Filter, Test};
-use std::sync::Arc;
 use std::time::Instant;
-use support::{Input, round};
-use workload::Reference;
+use support::round;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -26,23 +23,7 @@ const HEX_DIGITS: usize = 8;
 
 fn main() {
     let directory = support::directory();
-    let file = match support::input(4_000_000) {
-        Input::File(file) => file,
-        Input::Rows(rows) => {
-            let file = directory.path().join("logs.jsonl");
-            support::write_lines(&file, &mut Reference::new(42), rows);
-            file
-        }
-    };
-    let data = if file.is_dir() {
-        file
-    } else {
-        let data = directory.path().join("data");
-        support::bench_engine(&file, &["--data", data.to_str().expect("a path in UTF-8")]);
-        data
-    };
-    let engine = Engine::open(Arc::new(RealEnv::new()), Options::new(&data)).expect("the store that was made");
-    let only = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).nth(1).unwrap_or_default();
+    let (engine, only) = (support::sealed_store(&directory), support::wanted());
     println!("{:<72} {:>9} {:>9} {:>9} {:>8} {:>9}", "query", "rows", "best ms", "median", "cpu ms", "read KiB");
     for (name, query) in queries(&engine) {
         if name.contains(&only) {

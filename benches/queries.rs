@@ -8,14 +8,12 @@ mod support;
 #[allow(dead_code, reason = "each program uses a part")]
 mod workload;
 
-use logyard_storage::engine::{Engine, Options, Search};
-use logyard_storage::env::RealEnv;
+use logyard_storage::engine::{Engine, Search};
 use logyard_storage::scan::filter::{Filter, Test};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;
-use support::{Input, round};
-use workload::Reference;
+use support::round;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -25,24 +23,7 @@ const PARTS: [&str; 2] = ["nnection req", "ail"];
 
 fn main() {
     let directory = support::directory();
-    let file = match support::input(4_000_000) {
-        Input::File(file) => file,
-        Input::Rows(rows) => {
-            let file = directory.path().join("logs.jsonl");
-            support::write_lines(&file, &mut Reference::new(42), rows);
-            file
-        }
-    };
-    let data = if file.is_dir() {
-        file
-    } else {
-        let data = directory.path().join("data");
-        support::bench_engine(&file, &["--data", data.to_str().expect("a path in UTF-8")]);
-        data
-    };
-    let engine = Engine::open(Arc::new(RealEnv::new()), Options::new(&data)).expect("the store that was made");
-    let only = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).nth(1);
-    let store = Store { engine, only: only.unwrap_or_default() };
+    let store = Store { engine: support::sealed_store(&directory), only: support::wanted() };
     if store.only.is_empty() {
         store.compare_with_a_scan();
     }

@@ -1,10 +1,13 @@
-//! What the programs share: their argument, files of records, the program as a child, and figures out of `/proc`.
-use crate::workload::{JsonLines, Source};
+//! What the programs share: their arguments, files and stores of records, the program as a child, and figures out of `/proc`.
+use crate::workload::{JsonLines, Reference, Source};
+use logyard_storage::engine::{Engine, Options};
+use logyard_storage::env::RealEnv;
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 /// What to measure on.
 pub(crate) enum Input {
@@ -25,6 +28,31 @@ pub(crate) fn input(default_rows: u64) -> Input {
 /// A directory that is removed at the end.
 pub(crate) fn directory() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory in target/tmp")
+}
+
+/// The store of the first argument, or one of its rows, made in a directory.
+pub(crate) fn sealed_store(directory: &tempfile::TempDir) -> Arc<Engine> {
+    let file = match input(4_000_000) {
+        Input::File(file) => file,
+        Input::Rows(rows) => {
+            let file = directory.path().join("logs.jsonl");
+            write_lines(&file, &mut Reference::new(42), rows);
+            file
+        }
+    };
+    let data = if file.is_dir() {
+        file
+    } else {
+        let data = directory.path().join("data");
+        bench_engine(&file, &["--data", data.to_str().expect("a path in UTF-8")]);
+        data
+    };
+    Engine::open(Arc::new(RealEnv::new()), Options::new(&data)).expect("the store that was made")
+}
+
+/// The second argument that is not Cargo's own: a part of the names of what is to be measured; of all where it is missing.
+pub(crate) fn wanted() -> String {
+    std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).nth(1).unwrap_or_default()
 }
 
 /// Writes records as JSON lines.
