@@ -1,8 +1,8 @@
 //! `logyard serve`: opens the engine, serves until told to stop, closes it again.
 use super::{Failure, ServeArgs};
 use crate::config::{Access, Config, Flags};
-use crate::server::{BodyMemory, Builders, Door, KeyHash, Server, listen, load_or_make, router, serve};
-use logyard_storage::engine::{Engine, Options, RetentionReport};
+use crate::server::{BodyMemory, Builders, Door, KeyHash, Server, listen, load_or_make, router, serve, tell_retention};
+use logyard_storage::engine::{Engine, Options};
 use logyard_storage::env::RealEnv;
 use logyard_storage::layout::ADMIN_KEY;
 use std::path::Path;
@@ -32,19 +32,22 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         let listener = listen(&config.listen).await?;
         eprintln!("listening on http://{}", listener.local_addr()?);
         greet(&config);
-        tokio::spawn(tell_retention(Arc::clone(&engine)));
+        tokio::spawn(watch_retention(Arc::clone(&engine)));
         serve(listener, router(server)).await
     });
+    tell_retention(&engine);
     // Requests that were cut may still be in the engine; closing it waits for them.
     engine.close()?;
     served.map_err(|e| Failure::Failed(format!("cannot serve on {:?}: {e}", config.listen)))
 }
 
-/// Says what retention removed, while the server runs.
-async fn tell_retention(engine: Arc<Engine>) {
+/// Has what retention removed told and logged, while the server runs.
+async fn watch_retention(engine: Arc<Engine>) {
     loop {
         tokio::time::sleep(LOOK).await;
-        engine.take_retention_summaries().iter().flat_map(RetentionReport::lines).for_each(|line| eprintln!("{line}"));
+        let engine = Arc::clone(&engine);
+        // It fails only by a panic, of which the panic itself has told.
+        let _is_told = tokio::task::spawn_blocking(move || tell_retention(&engine)).await;
     }
 }
 

@@ -2,7 +2,7 @@
 use super::error::{ApiError, json_response};
 use super::params::Params;
 use super::row::push_row;
-use super::{Server, blocking};
+use super::{Server, blocking, own};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -14,8 +14,6 @@ use logyard_storage::text::words::{Word, words};
 use serde_json::json;
 use std::sync::Arc;
 
-/// The service of what Logyard writes itself, shown only to who asks for it.
-const OWN_SERVICE: &str = "logyard";
 const LIMIT: usize = 100;
 const LIMIT_MAX: usize = 1_000;
 const OFFSET_MAX: usize = 1_000_000;
@@ -26,7 +24,7 @@ pub(super) async fn search(State(server): State<Arc<Server>>, params: Params) ->
     let limit = params.count("limit", LIMIT, LIMIT_MAX)?;
     let service = params.get("service").map(str::to_owned);
     let search = Search {
-        exclude_services: if service.is_some() { Vec::new() } else { vec![OWN_SERVICE.into()] },
+        exclude_services: if service.is_some() { Vec::new() } else { vec![own::SERVICE.into()] },
         services: service.into_iter().collect(),
         from: params.millis("start_time")?.map(|t| t.saturating_mul(MILLI)),
         until: params.millis("end_time")?.map(|t| t.saturating_mul(MILLI).saturating_add(MILLI - 1)),
@@ -76,6 +74,6 @@ pub(super) async fn by_id(
 /// `GET /api/v1/logs/services`
 pub(super) async fn services(State(server): State<Arc<Server>>) -> Result<Response, ApiError> {
     let mut services = blocking(move || server.engine.services()).await?;
-    services.retain(|service| service != OWN_SERVICE);
+    services.retain(|service| service != own::SERVICE);
     Ok(json_response(StatusCode::OK, json!({ "services": services }).to_string()))
 }

@@ -13,6 +13,7 @@ mod lines;
 mod listen;
 mod logs;
 mod ops;
+mod own;
 mod params;
 mod request_id;
 mod room;
@@ -23,6 +24,7 @@ pub(crate) use admin_key::{KeyHash, load_or_make};
 pub(crate) use auth::Door;
 pub(crate) use builders::Builders;
 pub(crate) use listen::{listen, serve};
+pub(crate) use own::tell_retention;
 pub(crate) use room::BodyMemory;
 
 use axum::Router;
