@@ -1,6 +1,6 @@
 //! Searches over a sealed store: best and median of many, and processor time of all threads, warm, in process.
 //!
-//! `cargo bench --bench queries [-- FILE | ROWS | STORE [QUERY]]`. Counts of substrings are compared with a scan of all
+//! `cargo bench --bench queries [-- FILE | ROWS | STORE | nested [QUERY]]`. Counts of substrings are compared with a scan of all
 //! texts, unless one query is named, by a part of its name.
 #![allow(missing_docs, clippy::indexing_slicing, reason = "a program for people, which fails by panicking")]
 #[allow(dead_code, reason = "each program uses a part")]
@@ -20,6 +20,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const TIMES: usize = 40;
 const PARTS: [&str; 2] = ["nnection req", "ail"];
+/// What a record is found by, and what says how a request ended, in one set of records or the other.
+const IDS: [&str; 4] = ["metadata.trace_id", "metadata.trace.id", "metadata.trace.span", "metadata.user.id"];
+const STATUS: [&str; 2] = ["metadata.status", "metadata.http.status"];
 
 fn main() {
     let directory = support::directory();
@@ -74,11 +77,13 @@ impl Store {
         let rows = self.engine.stats().expect("sizes").rows as usize;
         let search = Search { limit: 1, offset: (rows / 2).min(2_000_000), ..Search::default() };
         let sample = self.engine.search(&search).expect("a search").pop().expect("a record");
-        let (trace, service) = (sample.get("metadata.trace_id"), sample.get("service_name"));
-        let message = sample.get("_msg");
+        let (service, message) = (sample.get("service_name"), sample.get("_msg"));
         let phrase: String = message.split_inclusive(' ').take(3).collect();
         let phrase = phrase.trim_end();
-        self.time("trace id, whole record", || self.newest(field("metadata.trace_id", Test::exact(trace)), &[], 1));
+        for name in IDS.into_iter().filter(|name| !sample.get(name).is_empty()) {
+            let id = || field(name, Test::exact(sample.get(name)));
+            self.time(&format!("{name}, whole record"), || self.newest(id(), &[], 1));
+        }
         self.time("record by its id", || u64::from(self.engine.get(sample.id()).expect("a look").is_some()));
         self.time("count of all", || self.count(Filter::All));
         self.time("word count: connection", || self.count(words("connection")));
@@ -92,7 +97,8 @@ impl Store {
             let levels = ["DEBUG", "INFO", "WARN", "ERROR", "CRITICAL"];
             levels.map(|level| self.count(field("level", Test::exact(level)))).iter().sum()
         });
-        self.time("status 500 count", || self.count(field("metadata.status", Test::exact("500"))));
+        let status = STATUS.into_iter().find(|name| !sample.get(name).is_empty()).unwrap_or_default();
+        self.time("status 500 count", || self.count(field(status, Test::exact("500"))));
         let error = || field("level", Test::exact("ERROR"));
         self.time("newest 100 errors of a service", || self.newest(error(), &[service], 100));
         self.time("newest 50 with a phrase", || self.newest(words("Received connection"), &[], 50));

@@ -1,5 +1,5 @@
 //! What the programs share: their arguments, files and stores of records, the program as a child, and figures out of `/proc`.
-use crate::workload::{JsonLines, Reference, Source};
+use crate::workload::{JsonLines, Nested, Reference, Source};
 use logyard_storage::engine::{Engine, Options};
 use logyard_storage::env::RealEnv;
 use serde_json::Value;
@@ -30,9 +30,14 @@ pub(crate) fn directory() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory in target/tmp")
 }
 
-/// The store of the first argument, or one of its rows, made in a directory.
+/// The store of the first argument, or one of its rows or of the nested set, made in a directory.
 pub(crate) fn sealed_store(directory: &tempfile::TempDir) -> Arc<Engine> {
     let file = match input(4_000_000) {
+        Input::File(set) if set == Path::new("nested") => {
+            let file = directory.path().join("logs.jsonl");
+            write_lines(&file, &mut Nested::new(43), 2_000_000);
+            file
+        }
         Input::File(file) => file,
         Input::Rows(rows) => {
             let file = directory.path().join("logs.jsonl");
