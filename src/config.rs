@@ -4,7 +4,7 @@
 //! * The only reader of `LOGYARD_*` variables.
 //! * A server that lets everybody in listens on loopback addresses only.
 use logyard_storage::engine::Form;
-use logyard_storage::options::DiskBudget;
+use logyard_storage::options::{DiskBudget, WhenFull};
 use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -13,8 +13,10 @@ const DATA: &str = "LOGYARD_DATA";
 const LISTEN: &str = "LOGYARD_LISTEN";
 const ADMIN_KEY: &str = "LOGYARD_ADMIN_KEY";
 const FROM: &str = "LOGYARD_FROM";
-/// How much of the file system may be used before appends are refused: reads, seals and starts need some room too.
-const DISK_BUDGET: DiskBudget = DiskBudget::Percent(90);
+const DISK_BUDGET: &str = "LOGYARD_RETENTION_DISK_BUDGET";
+const WHEN_FULL: &str = "LOGYARD_RETENTION_WHEN_FULL";
+/// Not the whole file system: reads, seals and starts need some room too.
+const DISK_BUDGET_DEFAULT: DiskBudget = DiskBudget::Percent(90);
 
 /// What the command line sets; what is missing comes from the environment or is a default.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +42,10 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) access: Access,
+    /// How much of the disk may be used.
     pub(crate) disk_budget: DiskBudget,
+    /// What happens when that is used up.
+    pub(crate) when_full: WhenFull,
 }
 
 /// The data directory.
@@ -57,6 +62,40 @@ pub(crate) fn form(env: impl Fn(&str) -> Option<OsString>) -> Result<Form, Strin
         Some("plain") => Ok(Form::Plain),
         _ => Err(format!("{FROM} is `{}`, and has to be hot, sealed or plain", value.display())),
     }
+}
+
+/// `90%` of the file system, or so many bytes under the data directory, as in `20GB`.
+fn disk_budget(text: &str) -> Option<DiskBudget> {
+    if let Some(percent) = text.strip_suffix('%') {
+        return percent.trim().parse().ok().filter(|percent| (1..=100).contains(percent)).map(DiskBudget::Percent);
+    }
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (count, unit) = text.split_at(digits);
+    let unit = match unit.trim().to_ascii_uppercase().as_str() {
+        "" | "B" => 1,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "MIB" => 1 << 20,
+        "GIB" => 1 << 30,
+        "TIB" => 1 << 40,
+        _ => return None,
+    };
+    count.parse::<u64>().ok()?.checked_mul(unit).filter(|bytes| *bytes > 0).map(DiskBudget::Bytes)
+}
+
+fn when_full(text: &str) -> Option<WhenFull> {
+    match text {
+        "refuse" => Some(WhenFull::Refuse),
+        "drop_oldest" => Some(WhenFull::DropOldest),
+        _ => None,
+    }
+}
+
+/// The value of a text, if there is one; the error says what it has to be.
+fn read<T>(name: &str, text: Option<String>, read: fn(&str) -> Option<T>, what: &str) -> Result<Option<T>, String> {
+    let Some(text) = text else { return Ok(None) };
+    read(&text).map(Some).ok_or_else(|| format!("{name} is `{text}`, and has to be {what}"))
 }
 
 impl Config {
@@ -85,7 +124,10 @@ impl Config {
         if access == Access::Open && !addresses.iter().all(|address| address.ip().is_loopback()) {
             return Err(format!("--no-auth works on a loopback address only, and `{listen}` is none"));
         }
-        Ok(Self { data: data(flags.data, env), listen: addresses, access, disk_budget: DISK_BUDGET })
+        let budget = "a part of the file system (`90%`) or a size (`20GB`)";
+        let disk_budget = read(DISK_BUDGET, text(DISK_BUDGET)?, disk_budget, budget)?.unwrap_or(DISK_BUDGET_DEFAULT);
+        let when_full = read(WHEN_FULL, text(WHEN_FULL)?, when_full, "refuse or drop_oldest")?.unwrap_or_default();
+        Ok(Self { data: data(flags.data, env), listen: addresses, access, disk_budget, when_full })
     }
 }
 
@@ -110,6 +152,24 @@ mod tests {
         let flags = Flags { data: Some("e".into()), listen: Some("[::1]:2".into()), no_auth: false };
         let both = config(flags, &env).unwrap();
         assert_eq!((both.data, both.listen), ("e".into(), vec!["[::1]:2".parse().unwrap()]));
+    }
+
+    #[test]
+    fn a_full_disk_is_what_the_environment_says() {
+        let set = |budget, when| config(Flags::default(), &[(DISK_BUDGET, budget), (WHEN_FULL, when)]);
+        let of = |budget| set(budget, "").map(|config| config.disk_budget);
+        assert_eq!(of("").unwrap(), DiskBudget::Percent(90));
+        assert_eq!(of("75%").unwrap(), DiskBudget::Percent(75));
+        assert_eq!(of("20GB").unwrap(), DiskBudget::Bytes(20_000_000_000));
+        assert_eq!(of("3 GiB").unwrap(), DiskBudget::Bytes(3 << 30));
+        assert_eq!(of("4096").unwrap(), DiskBudget::Bytes(4096));
+        for wrong in ["0%", "101%", "%", "0", "GB", "-1", "1.5GB", "5 apples", "99999999999TB"] {
+            let fault = of(wrong).unwrap_err();
+            assert!(fault.contains(wrong) && fault.contains(DISK_BUDGET), "{fault}");
+        }
+        assert_eq!(set("", "").unwrap().when_full, WhenFull::Refuse);
+        assert_eq!(set("", "drop_oldest").unwrap().when_full, WhenFull::DropOldest);
+        assert!(set("", "explode").err().unwrap().contains("refuse or drop_oldest"));
     }
 
     #[test]

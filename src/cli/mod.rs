@@ -19,7 +19,9 @@ const EXAMPLES: &str = "Examples:
 
 Environment:
   LOGYARD_DATA, LOGYARD_LISTEN    what --data and --listen set
-  LOGYARD_ADMIN_KEY               the admin key, instead of the one in <data>/admin.key";
+  LOGYARD_ADMIN_KEY               the admin key, instead of the one in <data>/admin.key
+  LOGYARD_RETENTION_DISK_BUDGET   how much of the disk may be used: 90% of it, or a size as in 20GB
+  LOGYARD_RETENTION_WHEN_FULL     then: refuse appends (the default), or drop_oldest records";
 
 /// A log database in a single binary.
 #[derive(Parser)]

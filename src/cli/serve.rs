@@ -17,7 +17,11 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     let flags = Flags { data: args.data, listen: args.listen, no_auth: args.no_auth };
     let config = Config::new(flags, |name| std::env::var_os(name)).map_err(Failure::Usage)?;
     let env = Arc::new(RealEnv::new());
-    let options = Options { disk_budget: Some(config.disk_budget), ..Options::new(config.data.clone()) };
+    let options = Options {
+        disk_budget: Some(config.disk_budget),
+        when_full: config.when_full,
+        ..Options::new(config.data.clone())
+    };
     let engine = Engine::open(Arc::<RealEnv>::clone(&env), options)?;
     let door = door(&config)?;
     let server = Arc::new(Server {
