@@ -1,0 +1,165 @@
+//! The names that fields and objects came under: the tree of all paths that a builder has met.
+//!
+//! Records of one sender name their fields in one order, so that what followed a name the last time is looked at before
+//! anything is looked up.
+//!
+//! Invariants
+//! * The first node is the record itself; each other one has its parent before it.
+//! * A record has at most one value in a node: a name that comes again goes to a node of its own.
+use super::super::lane::LaneKind;
+use super::super::recent::ShortText;
+use super::super::window::Window;
+use super::BatchBuilder;
+use crate::limits::{FIELD_NAME_BYTES_MAX, KIB, RECORD_DEPTH_MAX};
+use crate::record::FieldPath;
+
+/// Fields that a builder remembers from batch to batch.
+pub(super) const NODES_MAX: usize = 16 * KIB;
+
+pub(super) const ROOT: u32 = 0;
+const NONE: u32 = u32::MAX;
+
+/// A name in an object: a field, an object, or both.
+pub(super) struct Node {
+    pub(super) parent: u32,
+    pub(super) name: Box<str>,
+    short_name: Option<ShortText>,
+    occurrence: u16,
+    depth: u16,
+    /// The node that came after this one the last time: nearly always right.
+    follower: u32,
+    /// The node that holds the next value of the same name in the same record.
+    repeat: u32,
+    /// The last row in which it had a value.
+    row: u64,
+    /// Its number among the batch's fields, while `batch` is the current one.
+    pub(super) batch: u64,
+    pub(super) field: u32,
+    /// Its lanes so far.
+    pub(super) lanes: Vec<(LaneKind, u32)>,
+    pub(super) is_stream_field: bool,
+    /// Of its texts in all streams.
+    pub(super) window: Window,
+}
+
+impl BatchBuilder {
+    pub(super) fn reset_nodes(&mut self) {
+        self.nodes.clear();
+        self.children.clear();
+        self.lanes.clear();
+        for stream in &mut self.known_streams {
+            stream.windows.clear();
+        }
+        self.add_node(ROOT, "", 0, 0);
+    }
+
+    #[inline]
+    pub(super) fn value_node(&mut self, name: &str) -> u32 {
+        let mut at = self.child(name);
+        let row = self.row;
+        // A name that comes again in the same record goes to a node of its own.
+        loop {
+            let Some(node) = self.nodes.get_mut(at as usize) else { return ROOT };
+            if node.row != row {
+                node.row = row;
+                return at;
+            }
+            at = if node.repeat == NONE { self.add_repeat(at) } else { node.repeat };
+        }
+    }
+
+    #[inline]
+    pub(super) fn child(&mut self, name: &str) -> u32 {
+        let parent = self.objects.last().copied().unwrap_or(ROOT);
+        let guess = self.nodes.get(self.previous as usize).map_or(NONE, |node| node.follower);
+        let is_right = self.nodes.get(guess as usize).is_some_and(|node| {
+            let short = ShortText::of(name.as_bytes());
+            // Most names are short, and then they are two numbers.
+            node.parent == parent && node.short_name == short && (short.is_some() || *node.name == *name)
+        });
+        let found = if is_right { guess } else { self.look_up_child(parent, name) };
+        self.previous = found;
+        found
+    }
+
+    fn look_up_child(&mut self, parent: u32, name: &str) -> u32 {
+        self.child_key.clear();
+        self.child_key.extend_from_slice(&parent.to_le_bytes());
+        self.child_key.extend_from_slice(name.as_bytes());
+        let found = match self.children.get(&*self.child_key) {
+            Some(found) => *found,
+            None => {
+                let depth = self.nodes.get(parent as usize).map_or(0, |node| node.depth) + 1;
+                let found = self.add_node(parent, name, 0, depth);
+                self.children.insert(self.child_key.as_slice().into(), found);
+                found
+            }
+        };
+        if let Some(previous) = self.nodes.get_mut(self.previous as usize) {
+            previous.follower = found;
+        }
+        found
+    }
+
+    fn add_node(&mut self, parent: u32, name: &str, occurrence: u16, depth: u16) -> u32 {
+        // Of a name that comes twice the last counts, here as everywhere.
+        let is_stream_field = parent == ROOT && self.stream_fields.iter().any(|f| **f == *name);
+        self.nodes.push(Node {
+            parent,
+            name: name.into(),
+            short_name: ShortText::of(name.as_bytes()),
+            occurrence,
+            depth,
+            follower: NONE,
+            repeat: NONE,
+            row: 0,
+            batch: 0,
+            field: 0,
+            lanes: Vec::new(),
+            is_stream_field,
+            window: Window::default(),
+        });
+        self.nodes.len() as u32 - 1
+    }
+
+    fn add_repeat(&mut self, of: u32) -> u32 {
+        let Some((parent, name, occurrence, depth)) =
+            self.nodes.get(of as usize).map(|n| (n.parent, n.name.clone(), n.occurrence.saturating_add(1), n.depth))
+        else {
+            return ROOT;
+        };
+        let added = self.add_node(parent, &name, occurrence, depth);
+        if let Some(node) = self.nodes.get_mut(of as usize) {
+            node.repeat = added;
+        }
+        added
+    }
+
+    /// The flat name of a node with its nesting. A name over the limit is cut at a character boundary.
+    pub(in crate::batch) fn path(&self, node: u32) -> FieldPath {
+        let mut parts = Vec::new();
+        let mut at = node;
+        while at != ROOT && parts.len() <= RECORD_DEPTH_MAX {
+            let Some(node) = self.nodes.get(at as usize) else { break };
+            parts.push(&*node.name);
+            at = node.parent;
+        }
+        let mut name = String::new();
+        let mut nesting = Vec::new();
+        for (i, part) in parts.iter().rev().enumerate() {
+            if i > 0 {
+                nesting.push(name.len() as u16);
+                name.push('.');
+            }
+            name.push_str(part);
+        }
+        let mut end = name.len().min(FIELD_NAME_BYTES_MAX);
+        while !name.is_char_boundary(end) {
+            end -= 1;
+        }
+        name.truncate(end);
+        nesting.retain(|at| usize::from(*at) < end);
+        let occurrence = self.nodes.get(node as usize).map_or(0, |node| node.occurrence);
+        FieldPath { name: name.into(), nesting: nesting.into(), occurrence }
+    }
+}
