@@ -5,8 +5,9 @@
 //!
 //! Invariants
 //! * Segments are merged only where one segment can have all of their rows and shapes.
+use super::budgets::take_out_cut;
 use super::effects::is_bare;
-use super::retain::{is_thin, take_out_cut};
+use super::retain::is_thin;
 use super::with_block;
 use crate::engine::{LiveSegment, Shared, locked};
 use crate::error::Result;

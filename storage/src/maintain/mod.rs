@@ -6,6 +6,8 @@
 //! Invariants
 //! * A search sees a row either in its generation or in the segment that replaces it: both change hands in one step.
 //! * Files are removed only after the catalog has forgotten them.
+mod budgets;
+mod census;
 mod compact;
 mod delete;
 mod disk;
@@ -21,12 +23,12 @@ mod spares;
 mod tests;
 mod worker;
 
+pub(crate) use census::Census;
 pub use delete::DeletionReceipt;
 pub(crate) use delete::recover as recover_deletions;
 pub(crate) use disk::DiskWatch;
 pub(crate) use effects::effects_of_footers;
 pub(crate) use leftovers::Leftovers;
-pub(crate) use retain::Census;
 pub use retain::{Removed, RetentionReport};
 pub(crate) use scrub::Scrub;
 pub use scrub::ScrubReport;

@@ -4,25 +4,23 @@
 //! catalog forgets it, then its file is removed, then the directory is synced. Where only some rows are past theirs,
 //! they are hidden, and leave when the segment is rewritten: at the latest once they are more than a quarter of it.
 //!
-//! A budget counts a service's share of each segment by its rows. Over it, its oldest rows go: whole shares first, and
-//! of the last one as much as it takes. That is done daily; after each seal only as far as little is written for it.
+//! What is over a service's budget (`budgets.rs`) goes daily; after each seal only as far as little is written for it.
 //!
 //! Each pass that removed something leaves a summary, which `Engine::take_retention_summaries` gives.
 //!
 //! Invariants
 //! * Deletion goes by believed time (`engine::clock`), hiding by the wall clock.
-//! * What [`expired`] and [`cuts`] decide depends on nothing but what they are given.
+//! * What [`expired`] decides depends on nothing but what it is given.
+use super::budgets::{Cuts, share_of};
+use super::census::Counts;
 use super::compact::Leaving;
 use super::effects::is_bare;
-use super::with_block;
-use crate::catalog::{Change, SegmentServices};
+use crate::catalog::Change;
 use crate::engine::{LiveSegment, Shared, locked};
 use crate::error::{ErrorKind, Result};
 use crate::retention::{DAY_NANOS, Lives, is_expired};
-use crate::scan::{Part, RowSet};
 use crate::segment::Footer;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
 
 /// Summaries that are kept until somebody takes them.
 const SUMMARIES_MAX: usize = 64;
@@ -53,63 +51,6 @@ pub struct RetentionReport {
     pub segments_rewritten: u64,
 }
 
-/// Rows of each service in a segment.
-pub(crate) type Counts = Arc<BTreeMap<String, u64>>;
-
-/// What was found out about segments, which never change.
-#[derive(Default)]
-pub(crate) struct Census {
-    counts: Mutex<BTreeMap<u64, Counts>>,
-    /// Deletions and segments that have none of their rows.
-    clear: Mutex<BTreeSet<(u64, u64)>>,
-}
-
-impl Census {
-    pub(super) fn is_clear(&self, deletion: u64, segment: u64) -> bool {
-        locked(&self.clear).contains(&(deletion, segment))
-    }
-
-    pub(super) fn set_clear(&self, deletion: u64, segment: u64) {
-        locked(&self.clear).insert((deletion, segment));
-    }
-
-    pub(super) fn forget_deletion(&self, deletion: u64) {
-        locked(&self.clear).retain(|(of, _)| *of != deletion);
-    }
-
-    fn forget_segment(&self, segment: u64) {
-        locked(&self.clear).retain(|(_, of)| *of != segment);
-        locked(&self.counts).remove(&segment);
-    }
-
-    /// Rows of each service in a segment: from the catalog, or counted once where it does not say.
-    pub(super) fn counts(&self, live: &LiveSegment) -> Result<Counts> {
-        if let SegmentServices::Counted(counts) = &live.record.services {
-            return Ok(Arc::new(counts.iter().map(|count| (count.name.clone(), count.rows)).collect()));
-        }
-        if let Some(counts) = locked(&self.counts).get(&live.record.id) {
-            return Ok(Arc::clone(counts));
-        }
-        let counts = Arc::new(count(live)?);
-        locked(&self.counts).insert(live.record.id, Arc::clone(&counts));
-        Ok(counts)
-    }
-}
-
-fn count(live: &LiveSegment) -> Result<BTreeMap<String, u64>> {
-    let segment = &live.segment;
-    let mut counts = BTreeMap::new();
-    for index in 0..segment.block_count() {
-        with_block(segment, index, |part| {
-            for (stream, rows) in part.stream_rows().unwrap_or_default() {
-                *counts.entry(part.service(*stream).to_string()).or_default() += u64::from(*rows);
-            }
-            Ok(())
-        })?;
-    }
-    Ok(counts)
-}
-
 /// Whether every row of a segment is past its life. `services` are those that it has.
 fn expired(footer: &Footer, services: &BTreeMap<String, u64>, lives: &Lives, now: i64) -> bool {
     let over = |service: &str, expire_from: i64| is_expired(expire_from, lives.days(service), now);
@@ -120,36 +61,6 @@ fn expired(footer: &Footer, services: &BTreeMap<String, u64>, lives: &Lives, now
             false => named.all(|(service, _)| over(service, block.expire_from)),
         }
     })
-}
-
-/// A service's part of a segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Share {
-    segment: u64,
-    bytes: u64,
-    time_max: i64,
-}
-
-/// How many bytes of which shares go so that the others are within a budget, the oldest first.
-fn cuts(mut shares: Vec<Share>, budget: u64) -> Vec<(Share, u64)> {
-    shares.sort_by_key(|share| (share.time_max, share.segment));
-    let total: u64 = shares.iter().map(|share| share.bytes).sum();
-    let mut over = total.saturating_sub(budget);
-    let mut cuts = Vec::new();
-    for share in shares {
-        let bytes = over.min(share.bytes);
-        if bytes == 0 {
-            break;
-        }
-        over -= bytes;
-        cuts.push((share, bytes));
-    }
-    cuts
-}
-
-/// `bytes` of a segment, as the share that `rows` of `total` rows have.
-fn share_of(bytes: u64, rows: u64, total: u64) -> u64 {
-    u64::try_from(u128::from(bytes) * u128::from(rows) / u128::from(total.max(1))).unwrap_or(u64::MAX)
 }
 
 impl RetentionReport {
@@ -176,9 +87,6 @@ impl RetentionReport {
     }
 }
 
-/// Event times before which rows of a service go, by segment.
-type Cuts = BTreeMap<u64, BTreeMap<String, i64>>;
-
 /// Which cuts a segment is written anew for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Worth {
@@ -190,8 +98,8 @@ enum Worth {
 
 /// What a pass is about to do.
 #[derive(Default)]
-struct Plan {
-    drop: Vec<LiveSegment>,
+pub(super) struct Plan {
+    pub(super) drop: Vec<LiveSegment>,
     rewrite: Vec<(LiveSegment, Leaving)>,
 }
 
@@ -303,40 +211,6 @@ impl Shared {
         Ok(())
     }
 
-    /// What goes for budgets: event times before which rows of a service go, by segment.
-    fn plan_budgets(
-        &self,
-        segments: &[(LiveSegment, Counts)],
-        report: &mut RetentionReport,
-        plan: &mut Plan,
-    ) -> Result<Cuts> {
-        let mut found = Cuts::new();
-        for (service, config) in self.configs().iter() {
-            let Some(budget) = config.size_budget else { continue };
-            let share = |(live, counts): &(LiveSegment, Counts)| {
-                let bytes = share_of(live.record.bytes, *counts.get(service)?, live.record.rows);
-                Some(Share { segment: live.record.id, bytes, time_max: live.record.time_max })
-            };
-            for (share, bytes) in cuts(segments.iter().filter_map(share).collect(), budget) {
-                let of = segments.iter().find(|(live, _)| live.record.id == share.segment);
-                let Some((live, counts)) = of else { continue };
-                if bytes == share.bytes && counts.len() == 1 {
-                    counts.iter().for_each(|(name, rows)| report.add(live, name, *rows, live.record.time_min));
-                    plan.drop.push(live.clone());
-                    continue;
-                }
-                let before = match bytes == share.bytes {
-                    true => Some(i64::MAX),
-                    false => self.known(live, oldest_part(live, service, bytes, share.bytes))?,
-                };
-                if let Some(before) = before {
-                    found.entry(share.segment).or_default().insert(service.clone(), before);
-                }
-            }
-        }
-        Ok(found)
-    }
-
     /// What was read of a segment; nothing where it is damaged, which is said and keeps nothing else from being done.
     pub(super) fn known<T>(&self, live: &LiveSegment, read: Result<T>) -> Result<Option<T>> {
         match read {
@@ -396,59 +270,4 @@ impl Shared {
 /// Whether so many rows have left that a segment is worth writing anew.
 pub(super) fn is_thin(gone: u64, rows: u64) -> bool {
     gone > rows / 4
-}
-
-/// The event time before which a service's oldest rows are `bytes` of the `all` bytes that it has in a segment.
-fn oldest_part(live: &LiveSegment, service: &str, bytes: u64, all: u64) -> Result<i64> {
-    let segment = &live.segment;
-    let mut times = Vec::new();
-    for index in 0..segment.block_count() {
-        with_block(segment, index, |part| {
-            let of_service = part.times()?.into_iter().zip(part.streams()?);
-            times.extend(of_service.filter(|(_, stream)| part.service(*stream) == service).map(|(time, _)| time));
-            Ok(())
-        })?;
-    }
-    let rows = times.len() as u64;
-    // Rounded up, so that what stays is within the budget.
-    let gone = (u128::from(rows) * u128::from(bytes)).div_ceil(u128::from(all.max(1))) as usize;
-    let Some(last) = gone.min(times.len()).checked_sub(1) else { return Ok(i64::MIN) };
-    let (_, last, _) = times.select_nth_unstable(last);
-    Ok(last.saturating_add(1))
-}
-
-/// The rows of a service that are older than its cut.
-pub(super) fn take_out_cut(
-    part: &Part<'_>,
-    times: &[i64],
-    cuts: &BTreeMap<String, i64>,
-    set: &mut RowSet,
-) -> Result<()> {
-    for (row, (time, stream)) in times.iter().zip(part.streams()?).enumerate() {
-        if cuts.get(part.service(stream)).is_some_and(|before| time < before) {
-            set.remove(row);
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_oldest_shares_go_and_of_the_last_no_more_than_needed() {
-        let share = |segment, bytes, time_max| Share { segment, bytes, time_max };
-        let shares = vec![share(1, 100, 30), share(2, 50, 10), share(3, 70, 20)];
-        assert_eq!(cuts(shares.clone(), 220), []);
-        assert_eq!(cuts(shares.clone(), 219), [(share(2, 50, 10), 1)]);
-        assert_eq!(cuts(shares.clone(), 120), [(share(2, 50, 10), 50), (share(3, 70, 20), 50)]);
-        assert_eq!(cuts(shares, 0).iter().map(|(_, bytes)| bytes).sum::<u64>(), 220);
-    }
-
-    #[test]
-    fn shares_do_not_overflow() {
-        assert_eq!(share_of(u64::MAX, 3, 3), u64::MAX);
-        assert_eq!(share_of(100, 1, 0), 100);
-    }
 }
