@@ -456,6 +456,9 @@ fn queries_look_at_no_more_than_they_have_to() {
     let (rows, counted) = of("shipped | count() n");
     assert_eq!((rows, counted.stats.texts_rebuilt), (vec![r#"{"n":"605"}"#.to_string()], 0));
     assert_eq!(counted.stats.value_bytes + counted.stats.row_bytes + counted.stats.code_bytes, 0);
+    let (rows, by_level) = of("* | stats by (level) count() n | sort by (level)");
+    assert_eq!(rows, [r#"{"level":"INFO","n":"402"}"#, r#"{"level":"warning","n":"203"}"#]);
+    assert_eq!(by_level.stats.row_bytes + by_level.stats.code_bytes + by_level.stats.value_bytes, 0);
     let (_, hour) = of("_time:2h | count() n");
     let outline = hour.plans[0].outline;
     assert_eq!((outline.segments, outline.of_segments, outline.batches), (1, 3, 1));

@@ -10,12 +10,16 @@
 use super::crew::Flow;
 use super::part::{FEW, Part, PartLane};
 use super::records::{put_together, values_of};
+use super::rows::RowSet;
+use super::texts::numbered_texts;
 use super::{Place, Search, Snapshot, Tables};
 use crate::batch::LaneKind;
 use crate::error::Result;
 use crate::record::{FieldPath, Record, RecordId, ValueKind};
 use crate::segment::{Counters, Kind, add};
 use crate::text::shape::WHOLE;
+use std::borrow::Cow;
+use std::cell::OnceCell;
 
 /// Parts whose rows are found before the first of them is handed on.
 const AHEAD_MAX: usize = 32;
@@ -32,9 +36,19 @@ enum Ahead<T> {
 /// The rows of a batch or a block that passed a search.
 pub struct View<'a> {
     part: &'a Part<'a>,
-    rows: Vec<usize>,
+    rows: Rows,
     table: Table,
 }
+
+/// Which rows of a batch or a block.
+enum Rows {
+    /// All of them, which are so many; they are listed where somebody wants to see a list.
+    All(usize, OnceCell<Vec<usize>>),
+    Some(Vec<usize>),
+}
+
+/// Values of a lane, by their places in it, ascending; nothing where all are meant.
+type Chosen<'v> = Option<Cow<'v, [usize]>>;
 
 /// Which of a view's rows are kept, ascending, by their places in the view.
 pub(crate) type Sieve<'s> = dyn Fn(&View<'_>) -> Result<Vec<usize>> + Sync + 's;
@@ -145,31 +159,53 @@ impl<'a> View<'a> {
             Place::Hot(generation, _) => Table::Hot(generation),
             Place::Sealed(segment, _) => Table::Sealed(segment),
         };
+        let rows =
+            if rows.len() == part.rows() { Rows::All(rows.len(), OnceCell::from(rows)) } else { Rows::Some(rows) };
         Self { part, rows, table }
+    }
+
+    /// Of the rows of a set.
+    fn of(part: &'a Part<'a>, set: &RowSet, place: Place) -> Self {
+        if set.len() == part.rows() {
+            return Self { rows: Rows::All(part.rows(), OnceCell::new()), ..Self::new(part, Vec::new(), place) };
+        }
+        Self::new(part, set.listed(), place)
+    }
+
+    /// The rows, by their places in the batch or block.
+    fn rows(&self) -> &[usize] {
+        match &self.rows {
+            Rows::All(len, listed) => listed.get_or_init(|| (0..*len).collect()),
+            Rows::Some(rows) => rows,
+        }
     }
 
     /// The rows, by their places in the batch or block, that a sieve keeps.
     pub(super) fn sifted(self, sieve: &Sieve<'_>) -> Result<Vec<usize>> {
         let kept = sieve(&self)?;
-        if kept.len() == self.rows.len() {
-            return Ok(self.rows);
+        if self.is_whole() {
+            return Ok(kept);
         }
-        Ok(kept.into_iter().filter_map(|place| self.rows.get(place).copied()).collect())
+        let rows = self.rows();
+        Ok(kept.into_iter().filter_map(|place| rows.get(place).copied()).collect())
     }
 
     /// How many rows there are.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        match &self.rows {
+            Rows::All(len, _) => *len,
+            Rows::Some(rows) => rows.len(),
+        }
     }
 
     /// Whether there is none; no such view is given.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.len() == 0
     }
 
     /// Whether all rows of the batch or block are here.
     pub fn is_whole(&self) -> bool {
-        self.rows.len() == self.part.rows()
+        matches!(self.rows, Rows::All(..))
     }
 
     /// What its numbers of shapes and streams belong to.
@@ -179,12 +215,12 @@ impl<'a> View<'a> {
 
     /// The event time of each row.
     pub fn times(&self) -> Result<Vec<i64>> {
-        self.part.few_times(&self.rows)
+        if self.is_whole() { self.part.times() } else { self.part.few_times(self.rows()) }
     }
 
     /// The sequence number of each row.
     pub fn seqs(&self) -> Result<Vec<u64>> {
-        self.part.few_seqs(&self.rows)
+        if self.is_whole() { self.part.seqs() } else { self.part.few_seqs(self.rows()) }
     }
 
     /// The id of each row.
@@ -196,7 +232,10 @@ impl<'a> View<'a> {
     /// The stream of each row.
     pub fn streams(&self) -> Result<Vec<u32>> {
         let streams = self.part.streams()?;
-        Ok(self.rows.iter().map(|row| streams.get(*row).copied().unwrap_or(0)).collect())
+        if self.is_whole() {
+            return Ok(streams);
+        }
+        Ok(self.rows().iter().map(|row| streams.get(*row).copied().unwrap_or(0)).collect())
     }
 
     /// The service of a stream.
@@ -233,14 +272,18 @@ impl<'a> View<'a> {
     }
 
     /// Values of a lane that the view's rows have: their places in the lane, and in the view.
-    fn values_in(&self, lane: Lane<'a>) -> Result<(Vec<usize>, Option<Vec<u32>>)> {
+    fn values_in(&self, lane: Lane<'a>) -> Result<(Chosen<'_>, Option<Vec<u32>>)> {
         if self.part.is_full(lane.lane) {
-            return Ok((self.rows.clone(), None));
+            let chosen = (!self.is_whole()).then(|| Cow::Borrowed(self.rows()));
+            return Ok((chosen, None));
         }
         let presence = self.part.presence(lane.lane)?;
-        let (values, places) = values_of(&self.rows, presence.as_deref(), lane.lane.count());
-        let is_full = places.len() == self.rows.len();
-        Ok((values, (!is_full).then(|| places.into_iter().map(|place| place as u32).collect())))
+        if self.is_whole() {
+            return Ok((None, Some(presence.unwrap_or_else(|| (0..lane.lane.count() as u32).collect()))));
+        }
+        let (values, places) = values_of(self.rows(), presence.as_deref(), lane.lane.count());
+        let is_full = places.len() == self.len();
+        Ok((Some(values.into()), (!is_full).then(|| places.into_iter().map(|place| place as u32).collect())))
     }
 
     /// Whether the values of a lane may lie in another form than as texts that each differ.
@@ -269,8 +312,43 @@ impl<'a> View<'a> {
         let texts: Option<Vec<&str>> = sealed.list(own)?.listed.iter().map(|shape| self.literal(*shape)).collect();
         let Some(texts) = texts else { return Ok(None) };
         let (wanted, _) = self.values_in(lane)?;
-        let places = if texts.len() == 1 { vec![0; wanted.len()] } else { self.part.codes_of(lane.lane, &wanted)? };
+        let wanted = wanted.as_deref();
+        let count = wanted.map_or(lane.lane.count(), <[usize]>::len);
+        let places = if texts.len() == 1 { vec![0; count] } else { self.part.codes_of(lane.lane, wanted)? };
         Ok(Some((texts, places)))
+    }
+
+    /// The same of a lane of texts that have one number each at most, where not more than `most` of them are different:
+    /// none of them is put together twice.
+    pub(crate) fn numbered(&self, lane: Lane<'a>, most: usize) -> Result<Option<(Vec<String>, Vec<u32>)>> {
+        let (Part::Sealed(sealed), PartLane::Sealed { number, lane: own, .. }) = (self.part, lane.lane) else {
+            return Ok(None);
+        };
+        if !own.is_text() {
+            return Ok(None);
+        }
+        let (wanted, _) = self.values_in(lane)?;
+        numbered_texts(sealed, number, own, wanted.as_deref(), most)
+    }
+
+    /// The different texts of a lane and how many values are each, where all rows of a block are here and the block says so
+    /// itself.
+    pub(crate) fn counts(&self, lane: Lane<'a>) -> Result<Option<Vec<(String, usize)>>> {
+        let (Part::Sealed(sealed), PartLane::Sealed { lane: own, .. }, true) = (self.part, lane.lane, self.is_whole())
+        else {
+            return Ok(None);
+        };
+        if own.is_listed() {
+            let listed = sealed.block.listed(own, &sealed.source(Kind::Values))?;
+            let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+            return Ok(Some(listed.texts.iter().zip(listed.counts).map(|(own, n)| (text(own), n as usize)).collect()));
+        }
+        if !own.is_text() {
+            return Ok(None);
+        }
+        let list = sealed.list(own)?;
+        let counted = |(shape, count): (&u32, &u32)| Some((self.literal(*shape)?.to_owned(), *count as usize));
+        Ok(list.listed.iter().zip(&list.counts).map(counted).collect())
     }
 
     /// The places among the view's rows of those that have a value in a lane, ascending; nothing where all have one.
@@ -281,17 +359,17 @@ impl<'a> View<'a> {
     /// The values of a lane.
     pub fn column(&self, lane: Lane<'a>) -> Result<Column> {
         let (wanted, rows) = self.values_in(lane)?;
-        let kind = lane.lane.kind();
+        let (wanted, kind) = (wanted.as_deref(), lane.lane.kind());
         let values = match kind {
-            LaneKind::Null => Values::Null(wanted.len()),
-            kind if kind.is_text() => self.part.texts_of(lane.lane, &wanted)?,
-            LaneKind::Int => Values::Ints(self.part.ints_of(lane.lane, &wanted)?),
+            LaneKind::Null => Values::Null(wanted.map_or(lane.lane.count(), <[usize]>::len)),
+            kind if kind.is_text() => self.part.texts_of(lane.lane, wanted)?,
+            LaneKind::Int => Values::Ints(self.part.ints_of(lane.lane, wanted)?),
             LaneKind::Bool => {
-                Values::Bools(self.part.ints_of(lane.lane, &wanted)?.into_iter().map(|value| value == 1).collect())
+                Values::Bools(self.part.ints_of(lane.lane, wanted)?.into_iter().map(|value| value == 1).collect())
             }
             _ => Values::Bytes {
                 width: kind.width().unwrap_or(1),
-                bytes: self.part.bytes_of(lane.lane, kind.width().unwrap_or(1), &wanted)?,
+                bytes: self.part.bytes_of(lane.lane, kind.width().unwrap_or(1), wanted)?,
             },
         };
         Ok(Column { rows, values })
@@ -301,11 +379,18 @@ impl<'a> View<'a> {
     /// those that are wanted, which ascend. Only what these take is read.
     pub fn texts(&self, lane: Lane<'a>, wanted: Option<&[usize]>, found: &mut dyn FnMut(usize, &str)) -> Result<()> {
         let (values, _) = self.values_in(lane)?;
-        let chosen: Vec<usize> = match wanted {
-            None => (0..values.len()).collect(),
-            Some(wanted) => wanted.iter().copied().filter(|value| *value < values.len()).collect(),
+        let Some(wanted) = wanted else {
+            let mut chosen = 0..;
+            return self.part.texts(lane.lane, values.as_deref(), &mut |_, text| {
+                chosen.next().into_iter().for_each(|value| found(value, &String::from_utf8_lossy(text)));
+            });
         };
-        let in_lane: Vec<usize> = chosen.iter().filter_map(|value| values.get(*value).copied()).collect();
+        let len = values.as_deref().map_or(lane.lane.count(), <[usize]>::len);
+        let chosen: Vec<usize> = wanted.iter().copied().filter(|value| *value < len).collect();
+        let in_lane: Vec<usize> = match values.as_deref() {
+            None => chosen.clone(),
+            Some(values) => chosen.iter().filter_map(|value| values.get(*value).copied()).collect(),
+        };
         let mut chosen = chosen.into_iter();
         self.part.texts(lane.lane, Some(&in_lane), &mut |_, text| {
             if let Some(value) = chosen.next() {
@@ -329,8 +414,8 @@ impl<'a> View<'a> {
     /// Whole records: of all rows, or of those at the places that are given, which ascend.
     pub fn records(&self, wanted: Option<&[usize]>) -> Result<Vec<Record>> {
         let chosen: Vec<usize> = match wanted {
-            None => self.rows.clone(),
-            Some(wanted) => wanted.iter().filter_map(|place| self.rows.get(*place).copied()).collect(),
+            None => self.rows().to_vec(),
+            Some(wanted) => wanted.iter().filter_map(|place| self.rows().get(*place).copied()).collect(),
         };
         let (times, seqs) = (self.part.few_times(&chosen)?, self.part.few_seqs(&chosen)?);
         put_together(self.part, &chosen, &times, &seqs)
@@ -356,7 +441,7 @@ impl Snapshot {
                     return Ok(());
                 }
                 add(&counters.blocks_read, 1);
-                fold(state, &View::new(part, set.listed(), spot.place))
+                fold(state, &View::of(part, &set, spot.place))
             })?;
             Ok(Flow::Continue(()))
         };
@@ -438,51 +523,58 @@ impl Snapshot {
     }
 }
 
+/// What is made of each wanted value, or of all of so many.
+fn each<T>(wanted: Option<&[usize]>, count: usize, make: impl Fn(usize) -> T) -> Vec<T> {
+    match wanted {
+        Some(wanted) => wanted.iter().map(|value| make(*value)).collect(),
+        None => (0..count).map(make).collect(),
+    }
+}
+
 impl<'a> Part<'a> {
-    /// Some values of a lane of integers or booleans.
-    fn ints_of(&self, lane: PartLane<'a>, wanted: &[usize]) -> Result<Vec<i64>> {
+    /// Some values of a lane of integers or booleans; all where none is named.
+    fn ints_of(&self, lane: PartLane<'a>, wanted: Option<&[usize]>) -> Result<Vec<i64>> {
         match (self, lane) {
             (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) => {
                 let source = sealed.source(Kind::Values);
-                if wanted.len() < FEW {
-                    return sealed.block.few_ints(lane, wanted, &source);
+                match wanted {
+                    None => sealed.block.ints(lane, &source),
+                    Some(wanted) => sealed.block.few_ints(lane, wanted, &source),
                 }
-                let all = sealed.block.ints(lane, &source)?;
-                if wanted.len() == all.len() {
-                    return Ok(all);
-                }
-                Ok(wanted.iter().map(|value| all.get(*value).copied().unwrap_or(0)).collect())
             }
-            (_, PartLane::Hot(view, _)) if view.kind == LaneKind::Bool => {
-                Ok(wanted.iter().map(|value| i64::from(view.fixed(*value) == [1])).collect())
+            (_, PartLane::Hot(view, _)) => {
+                let value = |value: usize| match view.kind {
+                    LaneKind::Bool => i64::from(view.fixed(value) == [1]),
+                    _ => view.int(value),
+                };
+                Ok(each(wanted, view.count, value))
             }
-            (_, PartLane::Hot(view, _)) => Ok(wanted.iter().map(|value| view.int(*value)).collect()),
             _ => Ok(Vec::new()),
         }
     }
 
     /// Some values of a lane of bytes, one after another.
-    fn bytes_of(&self, lane: PartLane<'a>, width: usize, wanted: &[usize]) -> Result<Vec<u8>> {
+    fn bytes_of(&self, lane: PartLane<'a>, width: usize, wanted: Option<&[usize]>) -> Result<Vec<u8>> {
         match (self, lane) {
             (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) => {
                 let source = sealed.source(Kind::Values);
+                let Some(wanted) = wanted else { return sealed.block.fixed(lane, &source) };
                 if wanted.len() < FEW {
                     return sealed.block.few_fixed(lane, wanted, &source);
                 }
                 let all = sealed.block.fixed(lane, &source)?;
-                if wanted.len() * width == all.len() {
-                    return Ok(all);
-                }
                 let value = |value: &usize| all.get(value * width..(value + 1) * width).unwrap_or_default();
                 Ok(wanted.iter().flat_map(value).copied().collect())
             }
-            (_, PartLane::Hot(view, _)) => Ok(wanted.iter().flat_map(|value| view.fixed(*value)).copied().collect()),
+            (_, PartLane::Hot(view, _)) => {
+                Ok(each(wanted, view.count, |value| view.fixed(value)).into_iter().flatten().copied().collect())
+            }
             _ => Ok(Vec::new()),
         }
     }
 
     /// Some values of a lane of texts, in the form that it has them in.
-    fn texts_of(&self, lane: PartLane<'a>, wanted: &[usize]) -> Result<Values> {
+    fn texts_of(&self, lane: PartLane<'a>, wanted: Option<&[usize]>) -> Result<Values> {
         let (Self::Sealed(sealed), PartLane::Sealed { lane: listed, .. }) = (self, lane) else {
             return Ok(Values::Shapes(self.shapes_of(lane, wanted)?));
         };
@@ -500,8 +592,9 @@ impl<'a> Part<'a> {
     }
 
     /// The codes of some values of a sealed lane, by the lane's own numbers.
-    fn codes_of(&self, lane: PartLane<'a>, wanted: &[usize]) -> Result<Vec<u32>> {
+    fn codes_of(&self, lane: PartLane<'a>, wanted: Option<&[usize]>) -> Result<Vec<u32>> {
         let (Self::Sealed(sealed), PartLane::Sealed { lane: own, .. }) = (self, lane) else { return Ok(Vec::new()) };
+        let Some(wanted) = wanted else { return self.codes(lane) };
         if wanted.len() < FEW {
             return sealed.block.few_codes(own, wanted, &sealed.source(Kind::Codes));
         }
@@ -510,19 +603,19 @@ impl<'a> Part<'a> {
     }
 
     /// The shapes of some values of a text lane, by the table's numbers.
-    fn shapes_of(&self, lane: PartLane<'a>, wanted: &[usize]) -> Result<Vec<u32>> {
+    fn shapes_of(&self, lane: PartLane<'a>, wanted: Option<&[usize]>) -> Result<Vec<u32>> {
         match (self, lane) {
             (Self::Sealed(sealed), PartLane::Sealed { lane: own, .. }) => {
                 let list = sealed.list(own)?;
                 let shape = |code: &u32| list.listed.get(*code as usize).copied().unwrap_or(WHOLE);
                 if let [only] = *list.listed {
-                    return Ok(vec![only; wanted.len()]);
+                    return Ok(vec![only; wanted.map_or(own.count, <[usize]>::len)]);
                 }
                 Ok(self.codes_of(lane, wanted)?.iter().map(shape).collect())
             }
             (Self::Hot(hot), PartLane::Hot(view, _)) => {
-                let shape = |value: &usize| hot.batch.shape_map.get(usize::from(view.shape(*value))).copied();
-                Ok(wanted.iter().map(|value| shape(value).unwrap_or(WHOLE)).collect())
+                let shape = |value: usize| hot.batch.shape_map.get(usize::from(view.shape(value))).copied();
+                Ok(each(wanted, view.count, |value| shape(value).unwrap_or(WHOLE)))
             }
             _ => Ok(Vec::new()),
         }

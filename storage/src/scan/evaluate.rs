@@ -247,12 +247,23 @@ impl Passing {
             Self::Values(set) => set,
             Self::Shapes(says, _) => {
                 let codes = part.codes(lane)?;
+                // What most shapes say fits into few cache lines, their ranks do not.
+                let verdict = |says: &Says| match says {
+                    Says::No => Verdict::No,
+                    Says::Yes => Verdict::Yes,
+                    Says::Some(_) => Verdict::Look,
+                };
+                let verdicts: Vec<Verdict> = says.iter().map(verdict).collect();
                 // For each shape how many of its values were passed, and how many of those that pass.
                 let mut seen = vec![(0u32, 0usize); says.len()];
                 RowSet::where_true(lane.count(), |value| {
                     let Some(code) = codes.get(value).map(|code| *code as usize) else { return false };
+                    match verdicts.get(code) {
+                        Some(Verdict::Yes) => return true,
+                        Some(Verdict::Look) => {}
+                        _ => return false,
+                    }
                     match (says.get(code), seen.get_mut(code)) {
-                        (Some(Says::Yes), _) => true,
                         (Some(Says::Some(ranks)), Some((rank, at))) => {
                             let passes = ranks.get(*at) == Some(rank);
                             *at += usize::from(passes);

@@ -9,6 +9,7 @@ use crate::codec::Reader;
 use crate::error::Result;
 use crate::segment::{BlockLane, Directory, Kind, Slot, SlotValues};
 use crate::text::shape::{Shape, WHOLE};
+use rustc_hash::FxHashMap;
 
 /// Walks along wanted values while all are counted up.
 struct Wanted<'a> {
@@ -90,29 +91,25 @@ pub(super) fn sealed_texts(
     let directory = sealed.directory(number, lane)?;
     let whole = list.listed.iter().position(|shape| *shape == WHOLE).map(|local| local as u32);
     let placed = place(sealed, lane, &directory, whole, wanted)?;
-    // The first and the last wanted value of each shape.
-    let mut ranges = vec![(usize::MAX, 0); list.listed.len()];
-    for Placed { local, rank, .. } in &placed {
-        if let Some(range) = ranges.get_mut(*local as usize) {
-            *range = (range.0.min(*rank), range.1.max(*rank + 1));
-        }
-    }
+    let mut ranges = ranges(&placed, list.listed.len());
     let source = sealed.source(Kind::Values);
     let mut words = sealed.block.words(lane, &directory, &source)?;
-    let mut read: Vec<Option<Vec<SlotValues<'_>>>> = list.listed.iter().map(|_| None).collect();
+    // Of each shape: for each slot what was read in each range.
+    let mut read: Vec<Option<Vec<Vec<SlotValues<'_>>>>> = list.listed.iter().map(|_| None).collect();
     let (mut whole, mut text) = (None, Vec::new());
     for Placed { value, local, rank } in placed {
         let shape = list.listed.get(local as usize).copied().unwrap_or(WHOLE);
-        let (from, to) = ranges.get(local as usize).copied().unwrap_or_default();
+        let Some(ranges) = ranges.get_mut(local as usize) else { continue };
+        let moved = ranges.seek(rank);
         if shape == WHOLE {
-            let texts = match &mut whole {
-                Some(texts) => texts,
-                none => {
-                    let texts = none.insert(sealed.block.whole_texts(lane, directory.count(local), &source)?);
-                    texts.load(from, to)?;
-                    texts
-                }
+            let (texts, is_new) = match &mut whole {
+                Some(texts) => (texts, false),
+                none => (none.insert(sealed.block.whole_texts(lane, directory.count(local), &source)?), true),
             };
+            if moved || is_new {
+                let (from, to) = ranges.all.get(ranges.at).copied().unwrap_or_default();
+                texts.load(from, to)?;
+            }
             found(value, texts.get(rank));
             continue;
         }
@@ -121,17 +118,58 @@ pub(super) fn sealed_texts(
             Some(slots) => slots,
             none => {
                 let of_shape = directory.slots(local);
-                none.insert(of_shape.iter().map(|slot| words.load(slot, from, to)).collect::<Result<_>>()?)
+                none.insert(of_shape.iter().map(|slot| words.load_each(slot, &ranges.all)).collect::<Result<_>>()?)
             }
         };
         rebuild(sealed.shapes.shape(shape), &mut text, |slot, text| {
-            if let Some(slot) = slots.get(slot) {
-                slot.push(rank, text);
+            if let Some(values) = slots.get(slot).and_then(|read| read.get(ranges.at)) {
+                values.push(rank, text);
             }
         });
         found(value, &text);
     }
     Ok(())
+}
+
+/// Values between two that are wanted up to which those are read as well.
+const NEAR: usize = 1_024;
+
+/// The wanted values of a shape as ranges of ranks, those together that are near each other.
+#[derive(Clone, Default)]
+struct Ranges {
+    /// Ascending.
+    all: Vec<(usize, usize)>,
+    /// The one that the last rank was in.
+    at: usize,
+}
+
+impl Ranges {
+    fn put(&mut self, rank: usize) {
+        match self.all.last_mut() {
+            Some((_, to)) if rank < *to + NEAR => *to = rank.max(*to - 1) + 1,
+            _ => self.all.push((rank, rank + 1)),
+        }
+    }
+
+    /// Goes on to the range that a rank is in, which is none before the last one, and says whether that is another.
+    fn seek(&mut self, rank: usize) -> bool {
+        let before = self.at;
+        while self.all.get(self.at).is_some_and(|(_, to)| *to <= rank) {
+            self.at += 1;
+        }
+        self.at != before
+    }
+}
+
+/// The ranges of each of so many shapes.
+fn ranges(placed: &[Placed], shapes: usize) -> Vec<Ranges> {
+    let mut ranges = vec![Ranges::default(); shapes];
+    for Placed { local, rank, .. } in placed {
+        if let Some(ranges) = ranges.get_mut(*local as usize) {
+            ranges.put(*rank);
+        }
+    }
+    ranges
 }
 
 /// Where the wanted values, or all, have their variables. Shape numbers are read only as far as they are needed.
@@ -178,6 +216,98 @@ fn place(
         }
     }
     Ok(placed)
+}
+
+/// The texts of values of a lane whose texts have one number each at most, each once, and which of them each value is: of
+/// the wanted values, or of all. Nothing where texts have more than that, or more than `most` are different.
+pub(super) fn numbered_texts(
+    sealed: &SealedPart<'_>,
+    number: usize,
+    lane: &BlockLane,
+    wanted: Option<&[usize]>,
+    most: usize,
+) -> Result<Option<(Vec<String>, Vec<u32>)>> {
+    let list = sealed.list(lane)?;
+    let slots = sealed.shapes.slots();
+    let has_one = |shape: &u32| *shape != WHOLE && slots.get(*shape as usize).is_some_and(|slots| *slots <= 1);
+    if list.listed.len() > most || !list.listed.iter().all(has_one) {
+        return Ok(None);
+    }
+    let directory = sealed.directory(number, lane)?;
+    let mut slots: Vec<Option<Slot<'_>>> = vec![None; list.listed.len()];
+    for (local, _, slot) in directory.walk() {
+        if let Slot::Text(_) | Slot::PoolText { .. } | Slot::Hex { .. } | Slot::Skeleton { .. } = slot {
+            return Ok(None);
+        }
+        if let Some(own) = slots.get_mut(local as usize) {
+            *own = Some(slot);
+        }
+    }
+    let placed = place(sealed, lane, &directory, None, wanted)?;
+    let source = sealed.source(Kind::Values);
+    let mut words = sealed.block.words(lane, &directory, &source)?;
+    let mut of_shapes = Vec::with_capacity(slots.len());
+    for ((shape, slot), ranges) in list.listed.iter().zip(&slots).zip(ranges(&placed, slots.len())) {
+        let read = slot.as_ref().map(|slot| words.load_each(slot, &ranges.all)).transpose()?.unwrap_or_default();
+        of_shapes.push(Numbered { shape: *shape, known: Known::of(slot.as_ref()), ranges, read });
+    }
+    let (mut texts, mut text, mut places) = (Vec::new(), Vec::new(), Vec::with_capacity(placed.len()));
+    for Placed { local, rank, .. } in placed {
+        let Some(Numbered { shape, known, ranges, read }) = of_shapes.get_mut(local as usize) else { return Ok(None) };
+        ranges.seek(rank);
+        let values = read.get(ranges.at);
+        let place = known.place(values.and_then(|values| values.number(rank, 0)).unwrap_or(0));
+        if *place == u32::MAX {
+            if texts.len() == most {
+                return Ok(None);
+            }
+            rebuild(sealed.shapes.shape(*shape), &mut text, |_, text| {
+                values.into_iter().for_each(|values| values.push(rank, text));
+            });
+            *place = texts.len() as u32;
+            texts.push(String::from_utf8_lossy(&text).into_owned());
+        }
+        places.push(*place);
+    }
+    Ok(Some((texts, places)))
+}
+
+/// A shape with a number at most: which texts of it are known.
+struct Numbered<'d> {
+    shape: u32,
+    known: Known,
+    ranges: Ranges,
+    /// What was read of its slot in each range.
+    read: Vec<SlotValues<'d>>,
+}
+
+/// Numbers up to which each has a place of its own.
+const TABLE_MAX: u64 = 1 << 14;
+
+/// Where the text of each number is in a list; `u32::MAX` where it is not there yet.
+struct Known {
+    low: u64,
+    table: Vec<u32>,
+    others: FxHashMap<u64, u32>,
+}
+
+impl Known {
+    fn of(slot: Option<&Slot<'_>>) -> Self {
+        let (low, high) = match slot {
+            Some(Slot::Numbers(run)) => run.bounds(),
+            Some(Slot::PoolDigits { width, .. }) => (0, 10u64.saturating_pow(*width as u32) - 1),
+            _ => (0, 0),
+        };
+        let table = if high - low < TABLE_MAX { vec![u32::MAX; (high - low) as usize + 1] } else { Vec::new() };
+        Self { low, table, others: FxHashMap::default() }
+    }
+
+    fn place(&mut self, number: u64) -> &mut u32 {
+        match self.table.get_mut(number.wrapping_sub(self.low) as usize) {
+            Some(place) => place,
+            None => self.others.entry(number).or_insert(u32::MAX),
+        }
+    }
 }
 
 /// Calls `found` with the text of each value of a lane that lists its texts, or of those that are wanted.

@@ -129,6 +129,12 @@ impl<'n> Wanted<'n> {
             Some([]) => return Ok(Says::No),
             Some([first, .., last] | [first @ last]) => (*first as usize, *last as usize + 1),
         };
+        let by_length = self.is_whole() && self.is_found(slot);
+        let (from, to) = match by_length.then(|| words.of_length(slot, (from, to), self.text.len())).transpose()? {
+            None => (from, to),
+            Some(Some(range)) => range,
+            Some(None) => return Ok(Says::No),
+        };
         let values = words.load(slot, from, to)?;
         let mut ranks = match (self.find(&values, slot, (from, to)), among) {
             (Some(ranks), None) => ranks,
@@ -154,9 +160,9 @@ impl<'n> Wanted<'n> {
     fn is_found(&self, slot: &Slot<'_>) -> bool {
         match slot {
             Slot::PoolDigits { .. } | Slot::Numbers(_) => self.is_whole(),
-            Slot::Skeleton { .. } => self.is_whole() && !self.any_case,
+            Slot::Skeleton { .. } | Slot::Hex { .. } => self.is_whole() && !self.any_case,
             Slot::PoolText { .. } | Slot::Text(_) => !self.any_case,
-            Slot::Constant(_) | Slot::Hex { .. } => false,
+            Slot::Constant(_) => false,
         }
     }
 
@@ -175,6 +181,7 @@ impl<'n> Wanted<'n> {
                 ranks.retain(|rank| others().all(|(run, n)| values.number(*rank as usize, run) == Some(*n)));
                 return Some(ranks);
             }
+            Slot::Hex { .. } => return values.find_hex(self.text.as_bytes(), to - from),
             _ => return Some(self.find_text(values, to - from)),
         };
         Some(values.find(digits.find(self.text.as_bytes())?, to - from))

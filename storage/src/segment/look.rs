@@ -7,8 +7,7 @@ use super::bits::Packed;
 use super::directory::{Directory, Run, Slot, TextRun};
 use super::pages::{Bytes, PageCache, Pages, Source, Stream};
 use super::slots::digits_bits;
-use super::whole::starts;
-use crate::codec::Reader;
+use super::whole::{starts, starts_of};
 use crate::error::{Error, Result};
 use std::sync::Arc;
 
@@ -24,6 +23,12 @@ pub(crate) struct SlotStreams {
     pub(super) digits: Vec<(usize, Stream)>,
 }
 
+/// Hex digits that are compared in one step.
+const HEX_AT_ONCE: usize = 14;
+
+/// Where the lengths of a run of texts lie, and where its texts begin.
+type LoneStarts = ((usize, usize), Arc<Vec<u32>>);
+
 /// Variables of a lane, read as they are asked for.
 pub(crate) struct Words<'a> {
     streams: &'a SlotStreams,
@@ -31,6 +36,8 @@ pub(crate) struct Words<'a> {
     pooled: usize,
     /// Where each text of the pool begins and the last one ends, once one was asked for.
     starts: Option<Arc<Vec<u32>>>,
+    /// The same of the run of texts that was asked for last, and where its lengths lie.
+    lone: Option<LoneStarts>,
 }
 
 impl<'a> Words<'a> {
@@ -52,7 +59,32 @@ impl<'a> Words<'a> {
         if streams.packed.len != totals.packed || pools != totals.digits || lone != (totals.lengths, totals.text) {
             return Err(damaged());
         }
-        Ok(Self { streams, pages: PageCache::new(pages, source), pooled: totals.pooled, starts: None })
+        Ok(Self { streams, pages: PageCache::new(pages, source), pooled: totals.pooled, starts: None, lone: None })
+    }
+
+    /// Reads the values of a slot that lie in some ranges.
+    pub(crate) fn load_each<'d>(&mut self, slot: &Slot<'d>, ranges: &[(usize, usize)]) -> Result<Vec<SlotValues<'d>>> {
+        ranges.iter().map(|(from, to)| self.load(slot, *from, *to)).collect()
+    }
+
+    /// From which to which of the values `from..to` of a slot there may be words of so many bytes, as far as their lengths
+    /// are listed; nothing where there is none.
+    pub(crate) fn of_length(
+        &mut self,
+        slot: &Slot<'_>,
+        (from, to): (usize, usize),
+        len: usize,
+    ) -> Result<Option<(usize, usize)>> {
+        let (starts, first) = match slot {
+            Slot::PoolText { first, .. } => (self.pool_starts()?, *first),
+            Slot::Text(run) if run.width == 0 => (self.lone_starts(run)?, 0),
+            _ => return Ok(Some((from, to))),
+        };
+        let starts = starts.get(first + from..=first + to).ok_or_else(damaged)?;
+        let is_so_long = |pair: &[u32]| matches!(pair, [start, end] if (end - start) as usize == len);
+        let Some(start) = starts.windows(2).position(is_so_long) else { return Ok(None) };
+        let end = starts.windows(2).rposition(is_so_long).map_or(to, |last| from + last + 1);
+        Ok(Some((from + start, end)))
     }
 
     /// Reads the values `from..to` of a slot.
@@ -128,23 +160,22 @@ impl<'a> Words<'a> {
             let (start, end) = (run.bytes.0 + from * run.width, run.bytes.0 + to * run.width);
             return Ok(Values::Text { starts: Starts::Even(run.width), text: self.pages.bytes(text, start, end)? });
         }
+        let list = self.lone_starts(run)?;
+        let at = |i: usize| run.bytes.0 + list.get(i).map_or(0, |at| *at as usize);
+        let text = self.pages.bytes(text, at(from), at(to))?;
+        Ok(Values::Text { starts: Starts::Listed { list, first: from }, text })
+    }
+
+    fn lone_starts(&mut self, run: &TextRun) -> Result<Arc<Vec<u32>>> {
+        if let Some((lengths, starts)) = &self.lone
+            && *lengths == run.lengths
+        {
+            return Ok(Arc::clone(starts));
+        }
         let lengths = self.pages.bytes(self.streams.lone_lengths, run.lengths.0, run.lengths.1)?;
-        let r = &mut Reader::new(&lengths);
-        let (mut list, mut at) = (Vec::with_capacity(to - from + 1), 0u64);
-        for i in 0..to.min(run.count) {
-            if i >= from {
-                list.push(at as u32);
-            }
-            at = at.saturating_add(r.varint()?);
-        }
-        let len = (run.bytes.1 - run.bytes.0) as u64;
-        if at > len || to >= run.count && at != len {
-            return Err(damaged());
-        }
-        list.push(at as u32);
-        let start = run.bytes.0 + list.first().map_or(0, |at| *at as usize);
-        let text = self.pages.bytes(text, start, run.bytes.0 + at as usize)?;
-        Ok(Values::Text { starts: Starts::Listed { list: Arc::new(list), first: 0 }, text })
+        let starts = Arc::new(starts_of(&lengths, run.count, run.bytes.1 - run.bytes.0)?);
+        self.lone = Some((run.lengths, Arc::clone(&starts)));
+        Ok(starts)
     }
 }
 
@@ -282,6 +313,21 @@ impl SlotValues<'_> {
             _ => {}
         }
         ranks
+    }
+
+    /// The ranks of the `count` hex words that were loaded which are this one; nothing where words are kept in another form.
+    pub(crate) fn find_hex(&self, word: &[u8], count: usize) -> Option<Vec<u32>> {
+        let Values::Hex(Numbers { packed: Ok((bytes, bits, start)), .. }, width) = &self.values else { return None };
+        let nibbles: Option<Vec<u64>> = word.iter().map(|byte| char::from(*byte).to_digit(16).map(u64::from)).collect();
+        let Some(nibbles) = nibbles.filter(|nibbles| nibbles.len() == *width) else { return Some(Vec::new()) };
+        let (head, tail) = nibbles.split_at(HEX_AT_ONCE.min(*width));
+        let wanted = head.iter().rev().fold(0, |word, nibble| word << 4 | nibble);
+        let is_it = |index: &usize| {
+            let at = start + index * width * *bits as usize;
+            Packed::new(bytes, 4 * head.len() as u32).skip_bits(at).get(0) == wanted
+                && (head.len()..).zip(tail).all(|(i, nibble)| Packed::new(bytes, 4).skip_bits(at).get(i) == *nibble)
+        };
+        Some((0..count).filter(is_it).map(|index| (self.from + index) as u32).collect())
     }
 
     /// The texts that were loaded, in a row, where the slot's words are kept as text.

@@ -275,7 +275,7 @@ impl<'a> Planes<'a> {
 
     /// The next numbers whose codes begin at bit `at`: `skip` of them are passed over and `n` given.
     pub(crate) fn decode(&self, bytes: &[u8], at: usize, skip: usize, n: usize) -> Vec<u64> {
-        let tables = PlaneTables::of(self);
+        let tables = PlaneTables::of(self, skip + n);
         let mut bits = Bits { bytes, at, word: 0, left: 0 };
         let mut numbers = Vec::with_capacity(n);
         for i in 0..skip + n {
@@ -288,53 +288,101 @@ impl<'a> Planes<'a> {
     }
 }
 
-/// For each plane what the next bits mean: digit and code length, by as many bits as its longest code has.
+/// Bits by which neighbouring planes are looked up at once, and digits that they have at most.
+const AT_ONCE_BITS: u32 = 12;
+const AT_ONCE_DIGITS: usize = 6;
+/// Bits of an entry that are its digits.
+const ENTRY_DIGITS: u32 = 24;
+
+/// What the next bits mean, for a plane or for several at once: digits and the bits that their codes take, by as many bits
+/// as their longest codes have.
 struct PlaneTables {
-    entries: Vec<u8>,
-    /// Where each plane's entries begin, and which of the next bits count.
-    planes: Vec<(usize, u64)>,
+    entries: Vec<u32>,
+    steps: Vec<Step>,
+}
+
+/// Some planes that are looked up at once.
+struct Step {
+    /// Where their entries begin.
+    start: usize,
+    /// Which of the next bits count.
+    mask: u64,
+    /// By how much what is before their digits is multiplied.
+    scale: u64,
 }
 
 impl PlaneTables {
-    fn of(planes: &Planes<'_>) -> Self {
-        let mut tables = Self { entries: Vec::new(), planes: Vec::with_capacity(planes.width) };
+    /// Tables to decode `n` numbers with: planes are put together where that is worth it.
+    fn of(planes: &Planes<'_>, n: usize) -> Self {
+        let mut tables = Self { entries: Vec::new(), steps: Vec::with_capacity(planes.width) };
+        let at_once = if n >= 1 << AT_ONCE_BITS { AT_ONCE_BITS } else { 0 };
+        // The entries of the planes that are put together, their longest codes and how many digits they have.
+        let mut open: Option<(Vec<u32>, u32, usize)> = None;
         for head in planes.heads() {
-            let start = tables.entries.len();
-            match head {
-                Head::Constant(digit) => {
-                    tables.entries.push(digit);
-                    tables.planes.push((start, 0));
+            let (entries, bits) = plane_entries(&head);
+            open = Some(match open {
+                Some((before, bits_before, digits)) if bits_before + bits <= at_once && digits < AT_ONCE_DIGITS => {
+                    (joined(&before, bits_before, &entries, bits), bits_before + bits, digits + 1)
                 }
-                Head::Coded(packed) => {
-                    let lengths = unpack(packed);
-                    let longest = u32::from(lengths.iter().copied().max().unwrap_or(0));
-                    tables.entries.resize(start + (1 << longest), 0);
-                    for (digit, (code, len)) in codes(&lengths).into_iter().enumerate().filter(|(_, (_, len))| *len > 0)
-                    {
-                        for tail in 0..1usize << (longest - u32::from(len)) {
-                            if let Some(entry) = tables.entries.get_mut(start + (code as usize | tail << len)) {
-                                *entry = digit as u8 | len << 4;
-                            }
-                        }
-                    }
-                    tables.planes.push((start, (1 << longest) - 1));
+                full => {
+                    full.into_iter().for_each(|full| tables.put(full));
+                    (entries, bits, 1)
                 }
-            }
+            });
         }
+        open.into_iter().for_each(|open| tables.put(open));
         tables
+    }
+
+    fn put(&mut self, (entries, bits, digits): (Vec<u32>, u32, usize)) {
+        let start = self.entries.len();
+        self.entries.extend(entries);
+        self.steps.push(Step { start, mask: (1 << bits) - 1, scale: 10u64.pow(digits as u32) });
     }
 
     #[inline]
     fn next(&self, bits: &mut Bits<'_>) -> u64 {
         let mut number = 0u64;
-        for (start, mask) in &self.planes {
+        for Step { start, mask, scale } in &self.steps {
             bits.fill();
             let entry = self.entries.get(start + (bits.word & mask) as usize).copied().unwrap_or(0);
-            bits.pass(u32::from(entry >> 4));
-            number = number.wrapping_mul(10).wrapping_add(u64::from(entry & 15));
+            bits.pass(entry >> ENTRY_DIGITS);
+            number = number.wrapping_mul(*scale).wrapping_add(u64::from(entry & ((1 << ENTRY_DIGITS) - 1)));
         }
         number
     }
+}
+
+/// The entries of a plane, and how many bits its longest code has.
+fn plane_entries(head: &Head<'_>) -> (Vec<u32>, u32) {
+    let packed = match head {
+        Head::Constant(digit) => return (vec![u32::from(*digit)], 0),
+        Head::Coded(packed) => packed,
+    };
+    let lengths = unpack(packed);
+    let longest = u32::from(lengths.iter().copied().max().unwrap_or(0));
+    let mut entries = vec![0; 1 << longest];
+    for (digit, (code, len)) in (0u32..).zip(codes(&lengths)).filter(|(_, (_, len))| *len > 0) {
+        for tail in 0..1usize << (longest - u32::from(len)) {
+            if let Some(entry) = entries.get_mut(code as usize | tail << len) {
+                *entry = digit | u32::from(len) << ENTRY_DIGITS;
+            }
+        }
+    }
+    (entries, longest)
+}
+
+/// The entries of some planes and the one behind them, which together have few bits and digits.
+fn joined(before: &[u32], bits_before: u32, entries: &[u32], bits: u32) -> Vec<u32> {
+    let (digits, mask) = ((1 << ENTRY_DIGITS) - 1, (1usize << bits) - 1);
+    let join = |word: usize| {
+        let first = before.get(word & ((1 << bits_before) - 1)).copied().unwrap_or(0);
+        let len = first >> ENTRY_DIGITS;
+        let next = entries.get(word >> len & mask).copied().unwrap_or(0);
+        let together = (first & digits) * 10 + (next & digits);
+        together | (len + (next >> ENTRY_DIGITS)) << ENTRY_DIGITS
+    };
+    (0..1usize << (bits_before + bits)).map(join).collect()
 }
 
 /// Bits from the low end; zeros beyond the last.
@@ -411,6 +459,9 @@ mod tests {
         for n in [1_023, 1_024, 1_025, 2_048, 5_000] {
             round_trip(&many[..n], 3);
         }
+        // Planes that are looked up together, one that is alone, and constant ones between.
+        let wide = |i: u32| format!("7{:02}00{:05}9", i % 3, i.wrapping_mul(i) % 40_001);
+        round_trip(&(0..6_000).map(wide).collect::<Vec<_>>(), 11);
     }
 
     #[test]

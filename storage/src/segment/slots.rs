@@ -364,6 +364,14 @@ mod tests {
                     values.push(i, &mut out);
                     assert_eq!(String::from_utf8(out).unwrap(), *word, "{read:?}");
                 }
+                let is_it = |rank: &usize| slot[*rank] == slot[n / 2];
+                if let Some(found) = values.find_hex(slot[n / 2].as_bytes(), to - from) {
+                    assert!((from..to).filter(is_it).eq(found.into_iter().map(|rank| rank as usize)), "{read:?}");
+                }
+                let (start, end) = words.of_length(read, (from, to), slot[n / 2].len()).unwrap().unwrap_or((0, 0));
+                let is_so_long = |rank: &usize| slot[*rank].len() == slot[n / 2].len();
+                assert!((from..to).filter(is_so_long).all(|rank| (start..end).contains(&rank)), "{read:?}");
+                assert!(from <= start && end <= to || start == end);
             }
         }
         assert_eq!(directory.walk().count(), slots.len());

@@ -13,6 +13,10 @@ use rustc_hash::FxHashMap;
 
 /// Different texts of a column that are listed.
 const LISTED_MAX: usize = 4_096;
+/// Values from which on texts with numbers are told apart by these.
+const NUMBERED_MIN: usize = 64;
+/// Of the rows of a block, the part up to which each different text is handed on as a block of its own.
+const COUNTED_SHARE: usize = 64;
 
 /// The wanted columns of a view.
 pub(super) fn block_of(view: &View<'_>, wanted: &Needed, made_fields: &[&str]) -> Result<Block> {
@@ -33,6 +37,26 @@ pub(super) fn block_of(view: &View<'_>, wanted: &Needed, made_fields: &[&str]) -
         columns.extend(lanes.remove(name).map(|lanes| column(view, name, &lanes)).transpose()?);
     }
     Ok(Block::with_columns(view.len(), columns))
+}
+
+/// A whole block of which a single field is wanted, as a block of one text for each that is in it: nothing where it does not
+/// say itself how often each comes, or there are too many.
+pub(super) fn counted(view: &View<'_>, wanted: &Needed, made_fields: &[&str]) -> Result<Option<Vec<Block>>> {
+    let Some([name]) = wanted.names() else { return Ok(None) };
+    let lanes = view.lanes_of(name);
+    let [only] = lanes.as_slice() else { return Ok(None) };
+    if !view.is_whole() || made_fields.contains(&name.as_str()) {
+        return Ok(None);
+    }
+    let Some(mut counts) = view.counts(*only)?.filter(|counts| counts.len() <= view.len() / COUNTED_SHARE) else {
+        return Ok(None);
+    };
+    let with_one: usize = counts.iter().map(|(_, count)| count).sum();
+    counts.push((String::new(), view.len().saturating_sub(with_one)));
+    let kind = kind(&lanes);
+    let block =
+        |(text, count): (String, usize)| Block::with_columns(count, vec![Column::constant(name, &text).of_kind(kind)]);
+    Ok(Some(counts.into_iter().filter(|(_, count)| *count > 0).map(block).collect()))
 }
 
 /// A column by its name, of empty texts where there is none.
@@ -67,18 +91,12 @@ fn column(view: &View<'_>, name: &str, lanes: &[Lane<'_>]) -> Result<Column> {
 /// A lane in the form that it is stored in; nothing where that is none that a column has.
 fn stored(view: &View<'_>, name: &str, lane: Lane<'_>) -> Result<Option<Column>> {
     if !view.has_form(lane)? {
-        return Ok(None);
+        let numbered = if view.len() < NUMBERED_MIN { None } else { view.numbered(lane, LISTED_MAX)? };
+        let Some((texts, places)) = numbered else { return Ok(None) };
+        return listed(view, name, lane, &texts.iter().map(String::as_str).collect::<Vec<_>>(), places).map(Some);
     }
     if let Some((texts, places)) = view.literals(lane)? {
-        let (rows, empty) = (view.rows_with(lane)?, texts.len() as u32);
-        if let ([only], None) = (texts.as_slice(), &rows) {
-            return Ok(Some(Column::constant(name, only)));
-        }
-        let places = match rows {
-            None => places,
-            Some(rows) => spread(view.len(), &rows, places, empty),
-        };
-        return Ok(Some(Column::listed(name, texts.into_iter().chain([""]).collect(), places)));
+        return listed(view, name, lane, &texts, places).map(Some);
     }
     let column = view.column(lane)?;
     let full = |places: Vec<u32>, empty: u32| match &column.rows {
@@ -105,6 +123,19 @@ fn stored(view: &View<'_>, name: &str, lane: Lane<'_>) -> Result<Option<Column>>
         Values::Shapes(shapes) => literals(view, name, &shapes, &full),
         Values::Ints(_) | Values::Bytes { .. } => None,
     })
+}
+
+/// A column of listed texts, of which each value is one.
+fn listed(view: &View<'_>, name: &str, lane: Lane<'_>, texts: &[&str], places: Vec<u32>) -> Result<Column> {
+    let rows = view.rows_with(lane)?;
+    if let ([only], None) = (texts, &rows) {
+        return Ok(Column::constant(name, only));
+    }
+    let places = match rows {
+        None => places,
+        Some(rows) => spread(view.len(), &rows, places, texts.len() as u32),
+    };
+    Ok(Column::listed(name, texts.iter().copied().chain([""]).collect(), places))
 }
 
 /// The place of each row's text, where only some rows have one.

@@ -19,7 +19,7 @@ use crate::query::bits::Bits;
 use crate::scan::columns::{Sieve, View};
 use crate::scan::{Found, Search, Snapshot};
 use crate::segment::Counters;
-use columns::block_of;
+use columns::{block_of, counted};
 pub use explain::ScanPlan;
 use faces::MADE;
 use std::collections::BTreeMap;
@@ -216,6 +216,9 @@ impl Source for Stored<'_> {
                     none => none.insert(fresh()?),
                 };
                 if plan.pushed.is_exact() {
+                    if let Some(blocks) = counted(view, request.needed, self.made)? {
+                        return blocks.into_iter().try_for_each(|block| worker.take(block).map(drop));
+                    }
                     worker.take(block_of(view, request.needed, self.made)?)?;
                     return Ok(());
                 }

@@ -1,5 +1,8 @@
 //! `quantile` and `median`: how often each value came, and once these are too many, a sample of them.
 //!
+//! Integers wait in a list until there are some: rows of many groups come in turns, and what each counts with would have to
+//! be fetched anew at each row.
+//!
 //! Invariants
 //! * Up to [`VALUES_MAX`] different values nothing is estimated.
 //! * The sample is drawn by a generator with a fixed seed: the same rows in the same order give the same answer.
@@ -15,6 +18,9 @@ const SAMPLES_MAX: usize = 10_000;
 /// Integers that have places of their own once there are more than a few.
 const SMALL: i64 = 1 << 16;
 const FEW: usize = 64;
+/// Integers that wait at least, and at most.
+const WAITING_MIN: usize = 4;
+const WAITING_MAX: usize = 1_024;
 /// What an entry takes besides its text, about.
 const ENTRY_BYTES: usize = 48;
 
@@ -25,6 +31,8 @@ pub(crate) struct Quantile {
     integers: FxHashMap<i64, u64>,
     /// How often small integers came, each at its own place.
     small: Vec<u64>,
+    /// Integers that are not counted yet.
+    waiting: Vec<i64>,
     /// Drawn values; used once the others are too many.
     samples: Vec<String>,
     min: Option<Ranked<String>>,
@@ -42,6 +50,7 @@ impl Quantile {
             texts: FxHashMap::default(),
             integers: FxHashMap::default(),
             small: Vec::new(),
+            waiting: Vec::new(),
             samples: Vec::new(),
             min: None,
             max: None,
@@ -66,20 +75,60 @@ impl Quantile {
         self.bound_memory(held)
     }
 
+    #[inline]
     pub(super) fn add_int(&mut self, value: i64, held: &mut Held) -> Result<()> {
-        self.count += 1;
-        if let Some(hits) = usize::try_from(value).ok().and_then(|at| self.small.get_mut(at)) {
-            *hits += 1;
+        if self.waiting.len() < self.waiting.capacity() {
+            self.waiting.push(value);
             return Ok(());
         }
-        if let Some(hits) = self.integers.get_mut(&value) {
+        self.make_room(value, held)
+    }
+
+    /// Makes room for integers that wait, or counts those that do.
+    fn make_room(&mut self, value: i64, held: &mut Held) -> Result<()> {
+        let capacity = self.waiting.capacity();
+        if !self.samples.is_empty() {
+            return self.count_int(value, held);
+        }
+        if capacity < WAITING_MAX {
+            self.waiting.reserve_exact(capacity.max(WAITING_MIN));
+            held.add((self.waiting.capacity() - capacity) * size_of::<i64>())?;
+        } else {
+            self.count_waiting(held)?;
+        }
+        self.add_or_wait(value, held)
+    }
+
+    fn add_or_wait(&mut self, value: i64, held: &mut Held) -> Result<()> {
+        if self.samples.is_empty() {
+            self.waiting.push(value);
+            return Ok(());
+        }
+        self.count_int(value, held)
+    }
+
+    /// Counts the integers that wait. Once there is a sample, none does.
+    fn count_waiting(&mut self, held: &mut Held) -> Result<()> {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.drain(..).try_for_each(|value| self.count_int(value, held))?;
+        if self.samples.is_empty() {
+            self.waiting = waiting;
+        } else {
+            held.give_back(waiting.capacity() * size_of::<i64>());
+        }
+        Ok(())
+    }
+
+    fn count_int(&mut self, value: i64, held: &mut Held) -> Result<()> {
+        self.count += 1;
+        if let Some(hits) = self.hits_of(value) {
             *hits += 1;
             return Ok(());
         }
         if self.samples.is_empty() && (0..SMALL).contains(&value) && self.integers.len() >= FEW {
             return self.widen(value as usize, held);
         }
-        self.bounds = Some(self.bounds.map_or((value, value), |(min, max)| (min.min(value), max.max(value))));
+        self.bounds = wider(self.bounds, Some((value, value)));
         if !self.samples.is_empty() {
             return self.draw(&value.to_string(), held);
         }
@@ -88,11 +137,28 @@ impl Quantile {
         self.bound_memory(held)
     }
 
+    /// How often an integer came, if it did or has a place.
+    fn hits_of(&mut self, value: i64) -> Option<&mut u64> {
+        match usize::try_from(value).ok().and_then(|at| self.small.get_mut(at)) {
+            Some(hits) => Some(hits),
+            None => self.integers.get_mut(&value),
+        }
+    }
+
     /// Makes places for small integers up to one that came.
     fn widen(&mut self, value: usize, held: &mut Held) -> Result<()> {
         let len = (value + 1).next_power_of_two();
         held.add((len - self.small.len()) * size_of::<u64>())?;
         self.small.resize(len, 0);
+        if let Some(hits) = self.small.get_mut(value) {
+            *hits += 1;
+        }
+        self.place_small();
+        Ok(())
+    }
+
+    /// Puts integers that have places of their own there.
+    fn place_small(&mut self) {
         let (small, integers) = (&mut self.small, &mut self.integers);
         integers.retain(|value, hits| match usize::try_from(*value).ok().and_then(|at| small.get_mut(at)) {
             Some(own) => {
@@ -101,18 +167,34 @@ impl Quantile {
             }
             None => true,
         });
-        if let Some(hits) = self.small.get_mut(value) {
-            *hits += 1;
-        }
-        Ok(())
     }
 
-    /// Puts small integers to the others.
+    /// Puts small integers, and those that wait, to the others.
     fn narrow(&mut self) {
-        for (value, hits) in (0i64..).zip(std::mem::take(&mut self.small)).filter(|(_, hits)| *hits > 0) {
-            *self.integers.entry(value).or_default() += hits;
-            self.bounds = Some(self.bounds.map_or((value, value), |(min, max)| (min.min(value), max.max(value))));
+        for (value, hits) in self.counted_integers() {
+            self.bounds = wider(self.bounds, Some((value, value)));
+            self.integers.insert(value, hits);
         }
+        self.small = Vec::new();
+        self.waiting = Vec::new();
+    }
+
+    /// All integers, ascending, and how often each came.
+    fn counted_integers(&mut self) -> Vec<(i64, u64)> {
+        for value in std::mem::take(&mut self.waiting) {
+            self.count += 1;
+            match self.hits_of(value) {
+                Some(hits) => *hits += 1,
+                None => {
+                    self.integers.insert(value, 1);
+                }
+            }
+        }
+        let small = (0i64..).zip(self.small.iter().copied()).filter(|(_, hits)| *hits > 0);
+        let mut counted: Vec<(i64, u64)> =
+            self.integers.iter().map(|(value, hits)| (*value, *hits)).chain(small).collect();
+        counted.sort_unstable();
+        counted
     }
 
     fn bound(&mut self, value: Ranked<String>) {
@@ -148,6 +230,7 @@ impl Quantile {
     }
 
     fn sample(&mut self, held: &mut Held) -> Result<()> {
+        held.give_back(self.waiting.capacity() * size_of::<i64>());
         self.narrow();
         let counted = self.counted();
         let running = |end: &mut u64, (_, hits): &(String, u64)| {
@@ -180,17 +263,20 @@ impl Quantile {
     }
 
     pub(super) fn merge(&mut self, mut other: Self, held: &mut Held) -> Result<()> {
-        self.narrow();
-        other.narrow();
-        if let Some((min, max)) = other.bounds {
-            self.bounds = Some(self.bounds.map_or((min, max), |(a, b)| (a.min(min), b.max(max))));
-        }
+        self.count_waiting(held)?;
+        other.count_waiting(held)?;
+        self.bounds = wider(self.bounds, other.bounds);
         [&other.min, &other.max].into_iter().flatten().for_each(|value| self.bound(value.clone()));
         if self.samples.is_empty() && other.samples.is_empty() {
             self.count += other.count;
+            if self.small.len() < other.small.len() {
+                std::mem::swap(&mut self.small, &mut other.small);
+            }
+            self.small.iter_mut().zip(other.small).for_each(|(own, hits)| *own += hits);
             for (value, hits) in other.integers {
                 *self.integers.entry(value).or_default() += hits;
             }
+            self.place_small();
             for (value, hits) in other.texts {
                 *self.texts.entry(value).or_default() += hits;
             }
@@ -213,7 +299,24 @@ impl Quantile {
         Ok(())
     }
 
+    /// The result where there is nothing but integers, all of them counted.
+    fn of_integers(&mut self) -> String {
+        let counted = self.counted_integers();
+        let total: u64 = counted.iter().map(|(_, hits)| hits).sum();
+        let place = (self.part.max(0.0) * total as f64) as u64;
+        let mut seen = 0;
+        let reached = |(_, hits): &&(i64, u64)| {
+            seen += hits;
+            seen > place
+        };
+        let found = counted.iter().find(reached).or(counted.last());
+        found.map(|(value, _)| value.to_string()).unwrap_or_default()
+    }
+
     pub(super) fn result(&mut self) -> String {
+        if self.texts.is_empty() && self.samples.is_empty() {
+            return self.of_integers();
+        }
         self.narrow();
         if let Some((min, max)) = self.bounds.take() {
             self.bound(Ranked::new(min.to_string()));
@@ -244,9 +347,53 @@ impl Quantile {
     }
 }
 
+/// The lesser and the greater of two bounds.
+fn wider(a: Option<(i64, i64)>, b: Option<(i64, i64)>) -> Option<(i64, i64)> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+        (one, other) => one.or(other),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::query::budget::Memory;
     use crate::query::testing::check;
+
+    #[test]
+    fn integers_that_wait_and_those_of_others_count() {
+        let value = |i: i64| i * 7_919 % 9_000 - 50 + if i % 1_000 == 0 { 1 << 40 } else { 0 };
+        let values: Vec<i64> = (0..9_000).map(value).collect();
+        let mut sorted = values.clone();
+        sorted.sort_unstable();
+        let mut sorted: Vec<String> = sorted.iter().map(i64::to_string).collect();
+        for text in [None, Some("12.5")] {
+            if let Some(text) = text {
+                sorted.insert(sorted.iter().position(|value| value == "13").unwrap(), text.into());
+            }
+            for (split, part) in [(0, 0.0), (30, 0.3), (70, 0.5), (5_000, 0.95), (9_000, 1.0), (8_990, 0.007)] {
+                let mut held = Memory::new(1 << 24).hold("test");
+                let (mut one, mut other) = (Quantile::new(part), Quantile::new(part));
+                let (first, rest) = values.split_at(split);
+                first.iter().for_each(|value| one.add_int(*value, &mut held).unwrap());
+                rest.iter().for_each(|value| other.add_int(*value, &mut held).unwrap());
+                text.into_iter().for_each(|text| other.add(text, &mut held).unwrap());
+                one.merge(other, &mut held).unwrap();
+                let place = ((part * sorted.len() as f64) as usize).min(sorted.len() - 1);
+                assert_eq!(one.result(), sorted[place], "{part} of {split}");
+            }
+        }
+    }
+
+    #[test]
+    fn too_many_integers_are_drawn_from() {
+        let mut held = Memory::new(1 << 26).hold("test");
+        let mut quantile = Quantile::new(0.5);
+        (0..200_000).for_each(|value| quantile.add_int(value * 1_000, &mut held).unwrap());
+        let median: i64 = quantile.result().parse().unwrap();
+        assert!((90_000_000..110_000_000).contains(&median), "{median}");
+    }
 
     #[test]
     fn parts_of_the_values_are_below() {

@@ -44,7 +44,7 @@ pub(crate) struct Uniq {
 #[derive(Default)]
 struct Integers {
     few: FxHashSet<i64>,
-    /// Used once there are many.
+    /// Used once there are many, and as long as the greatest of them needs.
     bits: Vec<u64>,
     in_bits: usize,
 }
@@ -73,6 +73,7 @@ impl Integers {
 
     fn add(&mut self, value: i64, held: &mut Held) -> Result<()> {
         if let Some((word, bit)) = self.bit(value) {
+            self.lengthen(word, held)?;
             if let Some(word) = self.bits.get_mut(word) {
                 self.in_bits += usize::from(*word & bit == 0);
                 *word |= bit;
@@ -83,16 +84,42 @@ impl Integers {
             held.add(2 * size_of::<i64>())?;
         }
         if self.bits.is_empty() && self.few.len() > FEW {
-            held.add(BITS as usize / 8)?;
-            self.bits = vec![0; BITS as usize / 64];
+            self.lengthen(0, held)?;
             let few = std::mem::take(&mut self.few);
             few.into_iter().try_for_each(|value| self.add(value, held))?;
         }
         Ok(())
     }
 
+    /// Makes room for the bits of a word.
+    fn lengthen(&mut self, word: usize, held: &mut Held) -> Result<()> {
+        let len = (word + 1).next_power_of_two().max(FEW / 64);
+        if self.bits.len() < len {
+            held.add((len - self.bits.len()) * size_of::<u64>())?;
+            self.bits.resize(len, 0);
+        }
+        Ok(())
+    }
+
+    fn add_all(&mut self, values: &[i64], held: &mut Held) -> Result<()> {
+        for value in values {
+            match usize::try_from(*value).ok().and_then(|value| self.bits.get_mut(value / 64)) {
+                Some(word) => {
+                    let bit = 1 << (*value % 64);
+                    self.in_bits += usize::from(*word & bit == 0);
+                    *word |= bit;
+                }
+                None => self.add(*value, held)?,
+            }
+        }
+        Ok(())
+    }
+
     /// Adds those that another set has as bits, where both have bits.
-    fn unite(&mut self, other: &Self) {
+    fn unite(&mut self, other: &mut Self) {
+        if self.bits.len() < other.bits.len() {
+            std::mem::swap(&mut self.bits, &mut other.bits);
+        }
         self.bits.iter_mut().zip(&other.bits).for_each(|(own, other)| *own |= other);
         self.in_bits = self.bits.iter().map(|word| word.count_ones() as usize).sum();
     }
@@ -134,14 +161,7 @@ impl Uniq {
         if limit > 0 {
             return values.iter().try_for_each(|value| self.add_int(*value, limit, held));
         }
-        let mut last = None;
-        for value in values {
-            if last != Some(*value) {
-                self.integers.add(*value, held)?;
-                last = Some(*value);
-            }
-        }
-        Ok(())
+        self.integers.add_all(values, held)
     }
 
     pub(super) fn add_tuple(&mut self, input: &Input<'_>, row: usize, limit: u64, held: &mut Held) -> Result<()> {
@@ -156,7 +176,7 @@ impl Uniq {
             std::mem::swap(&mut self.integers, &mut other.integers);
         }
         if limit == 0 && !self.integers.bits.is_empty() && !other.integers.bits.is_empty() {
-            self.integers.unite(&other.integers);
+            self.integers.unite(&mut other.integers);
             other.integers.few.iter().try_for_each(|value| self.integers.add(*value, held))?;
         } else {
             other.integers.each().try_for_each(|value| self.add_int(value, limit, held))?;

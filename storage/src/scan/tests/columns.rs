@@ -20,6 +20,7 @@ fn append(engine: &Engine, from: usize, rows: usize) {
         builder.string("level", ["INFO", "WARN", "ERROR"][i % 3]);
         builder.string("trace", &format!("{mixed:016x}{i:016x}"));
         builder.string("TRACE", &format!("{mixed:016X}ABCDEF00{i:08X}"));
+        builder.string("job", &format!("job {:05}", mixed % 100_000));
         builder.string("pod", &format!("web-{:x}-{:04x}", i % 7 * 7_919, i % 30 * 2_111));
         builder.string("when", &format!("2026-06-01T12:{:02}:{:02}.{:03}Z", i / 60 % 60, i % 60, mixed % 1_000));
         builder.int("status", [200, 404, 500][i % 3]);
@@ -132,7 +133,21 @@ fn check(view: &View<'_>, kinds: &mut BTreeSet<&'static str>) -> Vec<Record> {
     let mut rebuilt: Vec<Vec<(String, ValueKind, String)>> = vec![Vec::new(); records.len()];
     for lane in view.lanes() {
         kinds.insert(name(&view.column(lane).unwrap().values));
-        for (row, text) in texts(view, lane) {
+        let texts = texts(view, lane);
+        if let Some((different, places)) = view.numbered(lane, 4_096).unwrap() {
+            kinds.insert("numbered");
+            assert!(places.iter().map(|place| &different[*place as usize]).eq(texts.values()));
+            if let Some(fewer) = different.len().checked_sub(1) {
+                assert!(view.numbered(lane, fewer).unwrap().is_none());
+            }
+        }
+        if let Some(counts) = view.counts(lane).unwrap() {
+            kinds.insert("counted");
+            let mut tally: BTreeMap<String, usize> = BTreeMap::new();
+            texts.values().for_each(|text| *tally.entry(text.clone()).or_default() += 1);
+            assert!(tally.into_iter().eq(counts.into_iter().collect::<BTreeMap<_, _>>()));
+        }
+        for (row, text) in texts {
             rebuilt[row].push((lane.field().name.to_string(), lane.kind(), text));
         }
     }
@@ -176,7 +191,7 @@ fn columns_have_what_records_have() {
             assert_eq!(found, expected);
             assert!(stats.blocks_read <= stats.blocks_considered);
         }
-        let all = ["bools", "bytes", "ints", "listed", "null", "shapes", "spelled"];
+        let all = ["bools", "bytes", "counted", "ints", "listed", "null", "numbered", "shapes", "spelled"];
         assert!(kinds.into_iter().eq(all));
     }
 }

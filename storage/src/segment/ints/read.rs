@@ -62,6 +62,20 @@ impl IntHead {
     pub(crate) fn load(&self, count: usize, pages: &Pages, source: &dyn Source) -> Result<Vec<i64>> {
         source.hold(count * size_of::<i64>())?;
         let mut values = Vec::with_capacity(count);
+        match self {
+            Self::Packed { scale, low, width, data } if *width <= 64 && data.len == packed_bytes(count, *width) => {
+                let bytes = pages.stream(source, *data)?;
+                let packed = Packed::new(&bytes, *width).iter(count);
+                values.extend(packed.map(|code| low.wrapping_add(code.wrapping_mul(*scale) as i64)));
+                return Ok(values);
+            }
+            Self::Codes { values: listed, form, data } if count > 0 => {
+                let codes = read_codes(count, listed.len(), *form, *data, pages, source)?;
+                values.extend(codes.iter().map(|code| listed.get(*code as usize).copied().unwrap_or_default()));
+                return Ok(values);
+            }
+            _ => {}
+        }
         self.each(count, pages, source, &mut |value| {
             values.push(value);
             true
@@ -120,6 +134,13 @@ impl IntHead {
                     let code = Packed::new(&bytes, width as u32).skip_bits(bit % 8).get(0);
                     picked.push(low.wrapping_add(code.wrapping_mul(*scale) as i64));
                 }
+            }
+            // Of more, all are read, and those that are wanted unpacked.
+            Self::Packed { scale, low, width, data } if *width <= 64 && data.len == packed_bytes(count, *width) => {
+                let bytes = pages.stream(source, *data)?;
+                let packed = Packed::new(&bytes, *width);
+                let value = |at: &usize| low.wrapping_add(packed.get(*at).wrapping_mul(*scale) as i64);
+                picked.extend(wanted.iter().filter(|at| **at < count).map(value));
             }
             Self::Codes { form, values, data } if is_sparse => {
                 let codes = few_codes(count, values.len(), *form, *data, wanted, pages, source)?;

@@ -157,18 +157,31 @@ pub(super) fn starts(
     pages: &Pages,
     source: &dyn Source,
 ) -> Result<Vec<u32>> {
-    let lengths = pages.stream(source, lengths)?;
+    starts_of(&pages.stream(source, lengths)?, count, of.len)
+}
+
+/// The same of pieces whose lengths are these and which take so many bytes together.
+pub(super) fn starts_of(lengths: &[u8], count: usize, bytes: usize) -> Result<Vec<u32>> {
     if count > lengths.len() {
         return Err(damaged());
     }
-    let r = &mut Reader::new(&lengths);
     let (mut starts, mut at) = (Vec::with_capacity(count + 1), 0u64);
     starts.push(0);
+    if count == lengths.len() && lengths.is_ascii() && count < 1 << 24 {
+        // A byte each.
+        let mut at = 0u32;
+        starts.extend(lengths.iter().map(|len| {
+            at += u32::from(*len);
+            at
+        }));
+        return if at as usize == bytes { Ok(starts) } else { Err(damaged()) };
+    }
+    let r = &mut Reader::new(lengths);
     for _ in 0..count {
         at = at.saturating_add(r.varint()?);
         starts.push(u32::try_from(at).map_err(|_| damaged())?);
     }
-    if r.remaining() != 0 || at != of.len as u64 {
+    if r.remaining() != 0 || at != bytes as u64 {
         return Err(damaged());
     }
     Ok(starts)
