@@ -4,7 +4,9 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use logyard_storage::error::{Error, ErrorKind};
+use logyard_storage::query::Fault;
 use serde_json::json;
+use std::fmt;
 
 /// An answer that says what is wrong.
 #[derive(Debug)]
@@ -34,6 +36,21 @@ impl ApiError {
     }
 }
 
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.status, self.body)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+/// What is wrong with a query, and at which byte of it.
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        Self::bad(fault.to_string()).with("position", fault.at()).with("reason", fault.reason())
+    }
+}
+
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         let status = match error.kind() {
@@ -41,12 +58,15 @@ impl From<Error> for ApiError {
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
             ErrorKind::Conflict => StatusCode::CONFLICT,
             ErrorKind::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
-            ErrorKind::Busy | ErrorKind::Poisoned | ErrorKind::Closed | ErrorKind::Budget | ErrorKind::Cancelled => {
+            // The same query would go over it again.
+            ErrorKind::Budget => StatusCode::UNPROCESSABLE_ENTITY,
+            ErrorKind::Busy | ErrorKind::Poisoned | ErrorKind::Closed | ErrorKind::OverTime | ErrorKind::Cancelled => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        if !status.is_server_error() {
+        let is_of_callers = matches!(error.kind(), ErrorKind::OverTime | ErrorKind::Cancelled);
+        if !status.is_server_error() || is_of_callers {
             return Self::new(status, error.to_string());
         }
         super::complain(format_args!("{error:?}"));
@@ -62,7 +82,7 @@ impl From<Error> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = json_response(self.status, self.body.to_string());
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response

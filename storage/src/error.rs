@@ -32,8 +32,10 @@ pub enum ErrorKind {
     Locked,
     /// The data was written by a newer version.
     NewerFormat,
-    /// A query went over its memory or time budget.
+    /// A query went over its memory budget.
     Budget,
+    /// A query took longer than it may.
+    OverTime,
     /// The caller cancelled it.
     Cancelled,
     /// The engine is shutting down.

@@ -12,6 +12,7 @@ mod hot;
 pub mod layout;
 pub mod limits;
 mod maintain;
+pub mod memory;
 pub mod options;
 mod payload;
 pub use payload::Effect;

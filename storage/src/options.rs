@@ -49,12 +49,10 @@ pub struct Options {
     pub read_cache_bytes: usize,
     /// Shape text of a segment up to which a straight scan answers words; above it the index does.
     pub straight_scan_bytes: usize,
-    /// Memory that one search may hold; over it, it ends with an error.
-    pub scan_bytes_max: usize,
-    /// Queries that may run at once; others wait.
-    pub queries_max: usize,
-    /// How long a query waits for its turn before it is refused.
-    pub query_wait: Duration,
+    /// Memory that one query or search may take; over it, it ends with an error.
+    pub query_bytes_max: usize,
+    /// Memory that all of them may take together.
+    pub queries_bytes_max: usize,
     /// Threads that searches may use in all, each its caller's among them; as many as there are cores where nothing is
     /// said.
     pub scan_threads: Option<usize>,
@@ -86,9 +84,8 @@ impl Options {
             default_ttl_days: Some(30),
             read_cache_bytes: 48 * MIB,
             straight_scan_bytes: 256 * KIB,
-            scan_bytes_max: 256 * MIB,
-            queries_max: 32,
-            query_wait: Duration::from_secs(10),
+            query_bytes_max: 128 * MIB,
+            queries_bytes_max: 512 * MIB,
             scan_threads: None,
             disk_budget: None,
             when_full: WhenFull::default(),

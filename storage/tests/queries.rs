@@ -8,7 +8,7 @@ use logyard_storage::engine::{Ack, Answered, Append, Control, Engine, Form, Loos
 use logyard_storage::env::Env;
 use logyard_storage::env::sim::SimEnv;
 use logyard_storage::error::{Error, ErrorKind};
-use logyard_storage::query::{Block, Clock, Context, Flow, Memory, Rows, Source, Stop, parse, run};
+use logyard_storage::query::{Block, Clock, Context, Flow, Memory, Rows, Source, Stop, parse, parse_within, run};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -498,28 +498,44 @@ const TRACE: &str = "trace:=00000000000003ef";
 
 #[test]
 fn queries_end_at_their_bounds() {
-    let engine = engine_of(Options { queries_max: 1, query_wait: Duration::ZERO, ..options() });
+    let engine = engine_of(Options { queries_bytes_max: 2 << 20, ..options() });
     let fault = |query: &str, control: QueryControl| {
         let error = ask(&engine, query, &control).unwrap_err();
         (error.kind(), error.to_string())
     };
     let free = QueryControl::default;
-    let (kind, told) = fault("* | sort by (_msg)", QueryControl { memory_max: 1_000, ..free() });
+    let of_bytes = |bytes| {
+        let control = Control { bytes_max: Some(bytes), ..Control::default() };
+        QueryControl { control, ..free() }
+    };
+    let (kind, told) = fault("* | sort by (_msg)", of_bytes(1_000));
     assert!(kind == ErrorKind::Budget && told.contains("query.max_memory"), "{told}");
     let (kind, told) = fault("*", QueryControl { duration_max: Some(Duration::ZERO), ..free() });
-    assert!(kind == ErrorKind::Budget && told.contains("query.max_duration"), "{told}");
+    assert!(kind == ErrorKind::OverTime && told.contains("query.max_duration"), "{told}");
     let gone = free();
     gone.control.cancel.cancel();
     assert_eq!(fault("* | count()", gone).0, ErrorKind::Cancelled);
-    let tight = Control { bytes_max: Some(10), ..Control::default() };
-    assert_eq!(fault("_msg:~\"1.*t\"", QueryControl { control: tight, ..free() }).0, ErrorKind::Budget);
-    let within = engine.query(&parse("*").unwrap(), &free(), &mut |_: Block| {
-        let (kind, told) = fault("*", free());
-        assert!(kind == ErrorKind::Budget && told.contains("query.max_concurrent"), "{told}");
-        Ok(Flow::Enough)
-    });
-    within.unwrap();
-    assert_eq!(ask(&engine, "* | count() n", &free()).unwrap().0.len(), 1, "turns are given back");
+    assert_eq!(fault("_msg:~\"1.*t\"", of_bytes(10)).0, ErrorKind::Budget);
+    let taken = engine.query_memory();
+    let (text, other) = (format!("a:in({})", "x,".repeat(10_000)), engine.query_memory());
+    let (_query, held) = parse_within(&text, &taken).unwrap().unwrap();
+    let error = parse_within(&text, &other).unwrap_err();
+    assert!(error.kind() == ErrorKind::Busy && error.to_string().contains("query.max_total_memory"), "{error}");
+    drop((held, taken));
+    parse_within(&text, &other).unwrap().unwrap();
+}
+
+#[test]
+fn a_query_runs_on_as_many_threads_as_it_may() {
+    let engine = engine_of(Options { scan_threads: Some(4), ..options() });
+    for threads in 0..4 {
+        let query = format!("options(concurrency={threads}) * | stats by (level) count() n | sort by (level)");
+        let plain = "* | stats by (level) count() n | sort by (level)";
+        assert_eq!(
+            ask(&engine, &query, &QueryControl::default()).unwrap().0,
+            ask(&engine, plain, &QueryControl::default()).unwrap().0
+        );
+    }
 }
 
 #[test]

@@ -31,6 +31,7 @@ use crate::hot::Generation;
 use crate::layout::Layout;
 use crate::maintain::{Census, DiskWatch, Leftovers, Scrub, Worker};
 pub use crate::maintain::{DeletionReceipt, Removed, RetentionReport, ScrubReport};
+use crate::memory::{Memory, Pool};
 pub use crate::options::Options;
 use crate::planted;
 use crate::record::{Record, RecordId};
@@ -55,7 +56,6 @@ pub struct Engine {
     shared: Arc<Shared>,
     committer: Committer,
     worker: Worker,
-    turns: query::Turns,
     _lock: Box<dyn DirLock>,
 }
 
@@ -84,6 +84,8 @@ pub(crate) struct Shared {
     pub(crate) cache: Arc<ReadCache>,
     /// Threads that help searches.
     pub(crate) crew: Arc<Crew>,
+    /// Memory that all searches share.
+    pub(crate) query_memory: Pool,
     /// Held while batches become visible, so that a generation ends between two frames.
     pub(crate) publish: Mutex<()>,
     pub(crate) state: RwLock<State>,
@@ -151,7 +153,7 @@ impl Engine {
         let shared = recovered.shared;
         let committer = Committer::start(Arc::clone(&shared), recovered.writer, recovered.next_seq)?;
         let worker = Worker::start(Arc::clone(&shared), background)?;
-        Ok(Arc::new(Self { shared, committer, worker, turns: query::Turns::default(), _lock: recovered.lock }))
+        Ok(Arc::new(Self { shared, committer, worker, _lock: recovered.lock }))
     }
 
     /// Appends a batch and waits until it is as durable as `append.ack` says.
@@ -168,9 +170,15 @@ impl Engine {
         &self.shared
     }
 
+    /// Memory for one query or search.
+    pub(crate) fn memory(&self, control: &Control) -> Memory {
+        let shared = &self.shared;
+        Memory::of(&shared.query_memory, control.bytes_max.unwrap_or(shared.options.query_bytes_max))
+    }
+
     /// Counters for one search, within its bounds.
     fn counters(&self, control: &Control) -> Counters {
-        Counters::new(Budget::new(control, self.shared.options.scan_bytes_max))
+        Counters::new(Budget::new(control.cancel.clone(), self.memory(control)))
     }
 
     /// The newest rows that pass, newest first.

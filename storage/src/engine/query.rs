@@ -2,21 +2,23 @@
 //!
 //! Invariants
 //! * A query reads what its time range and services leave, and writes nothing.
-//! * No more queries run at once than there may; whoever waits too long is refused.
+//! * What all queries take together is bounded. How many run at once is for the caller to say.
 use super::{Engine, locked};
-use crate::error::{Error, ErrorKind, Result};
-use crate::query::{Clock, Context, Memory, Query, ScanPlan, Sink, Stop, Stored, run};
-use crate::scan::{Control, Crew, ScanStats};
-use std::sync::{Condvar, Mutex};
+use crate::error::Result;
+use crate::memory::Memory;
+use crate::query::{Clock, Context, Query, ScanPlan, Sink, Stop, Stored, run};
+use crate::scan::{Control, ScanStats};
+use crate::segment::{Budget, Counters};
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// Bounds of a query.
 #[derive(Clone, Debug)]
 pub struct QueryControl {
-    /// Bounds of its scan, and what ends it early.
+    /// How much memory it may take, and what ends it early.
     pub control: Control,
-    /// What rows that wait in pipes may take, in bytes.
-    pub memory_max: usize,
+    /// The memory itself, where something of it is held already.
+    pub memory: Option<Memory>,
     /// How long it may take.
     pub duration_max: Option<Duration>,
     /// The first and the last nanosecond that are asked for beside the query.
@@ -40,7 +42,7 @@ impl Default for QueryControl {
     fn default() -> Self {
         Self {
             control: Control::default(),
-            memory_max: 1 << 30,
+            memory: None,
             duration_max: None,
             time: (i64::MIN, i64::MAX),
             zone: 0,
@@ -49,57 +51,50 @@ impl Default for QueryControl {
     }
 }
 
-/// Who may run.
-#[derive(Default)]
-pub(super) struct Turns {
-    running: Mutex<usize>,
-    one_ended: Condvar,
-}
-
-/// A query's turn, until it is dropped.
-struct Turn<'t>(&'t Turns);
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        *locked(&self.0.running) -= 1;
-        self.0.one_ended.notify_one();
-    }
-}
-
-impl Turns {
-    fn take(&self, queries_max: usize, wait: Duration) -> Result<Turn<'_>> {
-        let running = locked(&self.running);
-        let is_full = |running: &mut usize| *running >= queries_max.max(1);
-        let waited = self.one_ended.wait_timeout_while(running, wait, is_full);
-        let (mut running, waited) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
-        if waited.timed_out() {
-            let message = format!(
-                "{running} queries run at once, which is as many as may; ask again later, or raise query.max_concurrent"
-            );
-            return Err(Error::new(ErrorKind::Budget, message));
+impl Answered {
+    /// How a query that gave so many rows was answered, for people.
+    pub fn explained(&self, query: &str, given: usize) -> String {
+        let mut out = format!("query      {query}\n");
+        for plan in &self.plans {
+            out.push_str(&format!("{plan}\n"));
         }
-        *running += 1;
-        Ok(Turn(self))
+        let stats = &self.stats;
+        out + &format!(
+            "did read   {} of {} blocks and batches row by row, {} texts; {given} rows are the answer\n           \
+             {} bytes of heads, {} of times and places, {} of codes, {} of values\n",
+            stats.blocks_read,
+            stats.blocks_considered,
+            stats.texts_rebuilt,
+            stats.head_bytes,
+            stats.row_bytes,
+            stats.code_bytes,
+            stats.value_bytes
+        )
     }
 }
 
 impl Engine {
+    /// Memory for one query: that of its text, and all that running it takes.
+    pub fn query_memory(&self) -> Memory {
+        self.memory(&Control::default())
+    }
+
     /// Runs a query; its rows go to the sink. Gives what it took to find them.
     pub fn query(&self, query: &Query, control: &QueryControl, sink: &mut dyn Sink) -> Result<Answered> {
-        let options = &self.shared.options;
-        let _turn = self.turns.take(options.queries_max, options.query_wait)?;
-        let mut bounds = control.control.clone();
+        let mut cancel = control.control.cancel.clone();
         if let Some(allowed) = control.duration_max {
-            bounds.cancel = bounds.cancel.within(&self.shared.env, allowed);
+            cancel = cancel.within(&self.shared.env, allowed);
         }
-        let (mut snapshot, counters) = (self.snapshot(), self.counters(&bounds));
-        if query.options.concurrency == Some(1) {
-            snapshot.crew = Crew::new(Some(1));
+        let memory = control.memory.clone().unwrap_or_else(|| self.memory(&control.control));
+        let counters = Counters::new(Budget::new(cancel.clone(), memory.clone()));
+        let mut snapshot = self.snapshot();
+        if let Some(threads) = query.options.concurrency.filter(|threads| *threads > 0) {
+            snapshot.crew = snapshot.crew.at_most(threads as usize);
         }
         let plans = Mutex::new(Vec::new());
         let source = Stored::new(&snapshot, &counters).telling(control.explain.then_some(&plans));
         let clock = Clock { now: self.shared.env.now(), zone: control.zone };
-        let context = Context::new(&source, clock, Memory::new(control.memory_max), Stop::with(bounds.cancel));
+        let context = Context::new(&source, clock, memory, Stop::with(cancel));
         let (first, last) = control.time;
         run(query, &context.within(first, last), sink)?;
         let plans = std::mem::take(&mut *locked(&plans));

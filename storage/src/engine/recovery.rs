@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::hot::Generation;
 use crate::layout::{Layout, TEMPORARY};
 use crate::maintain::{Census, DiskWatch, Leftovers, effects_of_footers, recover_deletions};
+use crate::memory::Pool;
 use crate::options::Options;
 use crate::payload;
 use crate::scan::Crew;
@@ -148,6 +149,7 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
         files,
         cache,
         crew: Crew::new(options.scan_threads),
+        query_memory: Pool::new(options.queries_bytes_max),
         publish: Mutex::default(),
         state: RwLock::new(State { generations: hot.generations, segments }),
         meta: Mutex::new(meta),

@@ -212,7 +212,8 @@ impl Column {
         Self { name: name.into(), ..self.clone() }
     }
 
-    fn bytes(&self) -> usize {
+    /// About how much memory its values take.
+    pub(crate) fn bytes(&self) -> usize {
         match &self.values {
             Values::Const(value) => value.len(),
             Values::Each(texts) => texts.bytes(),

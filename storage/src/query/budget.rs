@@ -2,50 +2,13 @@
 //!
 //! Invariants
 //! * What is held is given back when its holder goes.
-//! * An error says which limit was hit, for what, and how to raise it.
 use crate::error::{Error, ErrorKind, Result};
+pub use crate::memory::Memory;
 use crate::scan::Cancel;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-
-/// Memory of a query and all its subqueries.
-#[derive(Clone, Debug)]
-pub struct Memory {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    limit: usize,
-    used: AtomicUsize,
-}
+use std::sync::atomic::{AtomicU8, Ordering};
 
 impl Memory {
-    /// So many bytes.
-    pub fn new(limit: usize) -> Self {
-        Self { shared: Arc::new(Shared { limit, used: AtomicUsize::new(0) }) }
-    }
-
-    /// How much is held.
-    pub fn used(&self) -> usize {
-        self.shared.used.load(Ordering::Relaxed)
-    }
-
-    /// An error if something that is being made is by itself more than a query may take.
-    pub(crate) fn check(&self, bytes: usize, what: &str) -> Result<()> {
-        if bytes > self.shared.limit { Err(self.exceeded(what)) } else { Ok(()) }
-    }
-
-    fn exceeded(&self, what: &str) -> Error {
-        let limit = self.shared.limit >> 20;
-        Error::new(
-            ErrorKind::Budget,
-            format!(
-                "{what} needs more memory than the {limit} MiB that a query may take; select fewer rows or fields, or raise query.max_memory"
-            ),
-        )
-    }
-
     /// Begins to hold memory for something.
     pub(crate) fn hold(&self, what: &'static str) -> Held {
         Held { memory: self.clone(), what, bytes: 0 }
@@ -54,7 +17,7 @@ impl Memory {
 
 /// Memory that is held.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub struct Held {
     memory: Memory,
     what: &'static str,
     bytes: usize,
@@ -63,13 +26,8 @@ pub(crate) struct Held {
 impl Held {
     /// Holds more.
     pub(crate) fn add(&mut self, bytes: usize) -> Result<()> {
-        let shared = &self.memory.shared;
-        let used = shared.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        self.bytes += bytes;
-        if used <= shared.limit {
-            return Ok(());
-        }
-        Err(self.memory.exceeded(self.what))
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.memory.take(bytes, self.what)
     }
 
     /// Takes over what another one holds.
@@ -80,14 +38,14 @@ impl Held {
     /// Gives some back.
     pub(crate) fn give_back(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
-        self.memory.shared.used.fetch_sub(bytes, Ordering::Relaxed);
+        self.memory.give_back(bytes);
         self.bytes -= bytes;
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.memory.shared.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.memory.give_back(self.bytes);
     }
 }
 
@@ -118,12 +76,17 @@ impl Stop {
         self.why.store(OVER_TIME, Ordering::Relaxed);
     }
 
+    /// What ends the scan that rows come from.
+    pub(crate) fn cancel_of_scan(&self) -> &Cancel {
+        &self.cancel
+    }
+
     /// An error once the query has to stop.
     pub(crate) fn check(&self) -> Result<()> {
         match self.why.load(Ordering::Relaxed) {
             CANCELLED => Err(Error::new(ErrorKind::Cancelled, "the query was cancelled")),
             OVER_TIME => Err(Error::new(
-                ErrorKind::Budget,
+                ErrorKind::OverTime,
                 "the query took longer than it may; select fewer rows, or raise query.max_duration",
             )),
             _ => self.cancel.check(),
@@ -154,6 +117,6 @@ mod tests {
         stop.clone().cancel();
         assert_eq!(stop.check().unwrap_err().kind(), ErrorKind::Cancelled);
         stop.time_is_over();
-        assert_eq!(stop.check().unwrap_err().kind(), ErrorKind::Budget);
+        assert_eq!(stop.check().unwrap_err().kind(), ErrorKind::OverTime);
     }
 }

@@ -28,17 +28,18 @@ mod testing;
 mod value;
 
 pub use block::{Block, Column, Texts};
-pub use budget::{Memory, Stop};
+pub use budget::{Held, Memory, Stop};
 pub use fault::Fault;
 pub use memory_source::Rows;
 pub(crate) use memory_source::fields_of;
 pub use needed::Needed;
-pub use parse::{QUERY_BYTES_MAX, parse};
+pub use parse::{QUERY_BYTES_MAX, parse, parse_within};
 pub use run::{Clock, Context, Flow, Request, Sink, Source, Worker, run};
 pub use source::ScanPlan;
 pub(crate) use source::Stored;
 pub use tree::Query;
 pub use value::duration::duration;
+pub use value::number::size;
 
 /// The first and the last nanosecond of a time that is asked for beside a query: `2026-05`, `2026-05-28T10:00:00Z`, `now-5m`, or
 /// a number of seconds, or of their fractions, since 1970.

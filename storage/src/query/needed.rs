@@ -4,6 +4,9 @@
 //! * Never too few: where patterns overlap in ways that cannot be told apart, more is needed.
 use std::fmt;
 
+/// Names that are told apart; of more, all are needed.
+const NAMES_MAX: usize = 1_024;
+
 /// Whether a name fits a name or a prefix and `*`.
 pub(crate) fn fits(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
@@ -70,9 +73,14 @@ impl Needed {
             (Some(a), Some(b)) => a.starts_with(b) || b.starts_with(a),
         };
         self.but.retain(|but| !overlaps(but));
-        if !self.some.iter().any(|some| some == pattern || (some.ends_with('*') && fits(some, pattern))) {
-            self.some.push(pattern.into());
+        if self.some.iter().any(|some| some == pattern || (some.ends_with('*') && fits(some, pattern))) {
+            return;
         }
+        if self.some.len() >= NAMES_MAX {
+            *self = Self::all();
+            return;
+        }
+        self.some.push(pattern.into());
     }
 
     /// Adds names.
@@ -83,7 +91,7 @@ impl Needed {
     /// Takes a name or a prefix and `*` out: a pipe sets or drops these fields.
     pub(crate) fn remove(&mut self, pattern: &str) {
         self.some.retain(|some| !fits(pattern, some));
-        if self.some.iter().any(|some| some.ends_with('*')) {
+        if self.some.iter().any(|some| some.ends_with('*')) && self.but.len() < NAMES_MAX {
             self.but.push(pattern.into());
         }
     }

@@ -13,10 +13,7 @@ use super::filter::{Filter, TimeFilter};
 use super::needed::{Needed, fits_any};
 use super::pipe::{Partial, Pipe};
 use super::tree::{Options, Query};
-use crate::error::{Error, Result};
-
-/// Queries within queries.
-const SUBQUERY_DEPTH_MAX: u32 = 16;
+use crate::error::Result;
 
 /// When and where a query runs.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +100,7 @@ pub struct Worker<'c> {
     /// Those that look at each row by itself.
     stages: Vec<Box<dyn Stage + 'c>>,
     last: Partial,
-    stop: Stop,
+    bounds: Bounds,
 }
 
 impl Sink for Worker<'_> {
@@ -111,7 +108,7 @@ impl Sink for Worker<'_> {
         let last = &mut self.last;
         let mut nothing = |_: Block| Ok(Flow::More);
         let mut push = |block: Block| last.push(block, &mut nothing);
-        Chain { stages: &mut self.stages, stop: &self.stop, sink: &mut push }.take(block)
+        Chain { stages: &mut self.stages, bounds: &self.bounds, sink: &mut push }.take(block)
     }
 }
 
@@ -130,13 +127,12 @@ pub struct Context<'c> {
     time: (i64, i64),
     /// What the query around says.
     options: Options,
-    depth: u32,
 }
 
 impl<'c> Context<'c> {
     /// A context for a query that stands by itself.
     pub fn new(source: &'c dyn Source, clock: Clock, memory: Memory, stop: Stop) -> Self {
-        Self { clock, memory, stop, source, time: (i64::MIN, i64::MAX), options: Options::default(), depth: 0 }
+        Self { clock, memory, stop, source, time: (i64::MIN, i64::MAX), options: Options::default() }
     }
 
     /// The same for a request that asks for a time range: for the query and those within it, unless they say otherwise.
@@ -147,11 +143,7 @@ impl<'c> Context<'c> {
 
     /// Runs a query within the one that this context is for.
     pub(crate) fn run_within(&self, query: &Query, needed: &Needed, sink: &mut dyn Sink) -> Result<()> {
-        if self.depth >= SUBQUERY_DEPTH_MAX {
-            return Err(Error::invalid(format!("more than {SUBQUERY_DEPTH_MAX} queries within each other")));
-        }
-        let inner = Self { depth: self.depth + 1, ..self.clone() };
-        run_needed(query, &inner, needed, sink)
+        run_needed(query, self, needed, sink)
     }
 }
 
@@ -161,9 +153,6 @@ pub fn run(query: &Query, context: &Context<'_>, sink: &mut dyn Sink) -> Result<
 }
 
 fn run_needed(query: &Query, context: &Context<'_>, wanted: &Needed, sink: &mut dyn Sink) -> Result<()> {
-    if query.pipes.iter().skip(1).any(|pipe| matches!(pipe, Pipe::StreamContext(_))) {
-        return Err(Error::invalid("'stream_context' has to be the first pipe of a query"));
-    }
     let context = &Context { options: query.options.within(&context.options), ..context.clone() };
     let asked = match context.options.ignore_global_time_filter {
         Some(true) => (i64::MIN, i64::MAX),
@@ -195,7 +184,8 @@ fn run_needed(query: &Query, context: &Context<'_>, wanted: &Needed, sink: &mut 
     for pipe in rest {
         stages.push(pipe.stage(context)?);
     }
-    let mut chain = Chain { stages: &mut stages, stop: &context.stop, sink };
+    let bounds = Bounds::of(context);
+    let mut chain = Chain { stages: &mut stages, bounds: &bounds, sink };
     match first {
         None => context.source.rows(&request, &mut chain).map(drop)?,
         Some((local, mut last)) => {
@@ -206,12 +196,12 @@ fn run_needed(query: &Query, context: &Context<'_>, wanted: &Needed, sink: &mut 
             last.finish(&mut chain)?;
         }
     }
-    finish(&mut stages, &context.stop, sink)
+    finish(&mut stages, &bounds, sink)
 }
 
 fn worker<'c>(local: &[Pipe], last: &Partial, context: &Context<'c>) -> Result<Worker<'c>> {
     let stages = local.iter().map(|pipe| pipe.stage(context)).collect::<Result<_>>()?;
-    Ok(Worker { stages, last: last.fork(context)?, stop: context.stop.clone() })
+    Ok(Worker { stages, last: last.fork(context)?, bounds: Bounds::of(context) })
 }
 
 /// The pipes that look at each row by itself, the one after them where it can be put together of parts, and the others.
@@ -242,8 +232,21 @@ fn newest(pipes: &[Pipe], has_times: bool) -> Option<usize> {
 /// The stages from one on, and the sink behind them.
 struct Chain<'a, 'c> {
     stages: &'a mut [Box<dyn Stage + 'c>],
-    stop: &'a Stop,
+    bounds: &'a Bounds,
     sink: &'a mut dyn Sink,
+}
+
+/// What ends a query between its stages.
+#[derive(Clone)]
+struct Bounds {
+    stop: Stop,
+    memory: Memory,
+}
+
+impl Bounds {
+    fn of(context: &Context<'_>) -> Self {
+        Self { stop: context.stop.clone(), memory: context.memory.clone() }
+    }
 }
 
 impl Sink for Chain<'_, '_> {
@@ -251,22 +254,24 @@ impl Sink for Chain<'_, '_> {
         if block.rows() == 0 {
             return Ok(Flow::More);
         }
-        self.stop.check()?;
+        self.bounds.stop.check()?;
+        self.bounds.memory.check(block.bytes(), "a block of rows")?;
         match self.stages.split_first_mut() {
             None => self.sink.take(block),
-            Some((first, rest)) => first.push(block, &mut Chain { stages: rest, stop: self.stop, sink: self.sink }),
+            Some((first, rest)) => first.push(block, &mut Chain { stages: rest, bounds: self.bounds, sink: self.sink }),
         }
     }
 }
 
-fn finish(stages: &mut [Box<dyn Stage + '_>], stop: &Stop, sink: &mut dyn Sink) -> Result<()> {
+fn finish(stages: &mut [Box<dyn Stage + '_>], bounds: &Bounds, sink: &mut dyn Sink) -> Result<()> {
     let mut left = stages;
     while let Some((first, rest)) = left.split_first_mut() {
-        stop.check()?;
-        first.finish(&mut Chain { stages: rest, stop, sink })?;
+        bounds.stop.check()?;
+        first.finish(&mut Chain { stages: rest, bounds, sink })?;
         left = rest;
     }
-    Ok(())
+    // What was stopped may have passed over rows.
+    bounds.stop.check()
 }
 
 /// The pipes as they run: a limit goes into the sort before it, and rates learn the time range.
@@ -359,7 +364,7 @@ mod tests {
     fn a_stop_ends_a_query() {
         let rows = rows("{\"a\":\"1\"}");
         let error = count("*", &rows, stopped).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Budget);
+        assert_eq!(error.kind(), ErrorKind::OverTime);
         assert!(error.to_string().contains("max_duration"));
     }
 

@@ -2,7 +2,7 @@
 use super::fault::{At, Fault, Parsed};
 use super::filter::Filter;
 use super::parse::Parser;
-use super::pipe::Pipe;
+use super::pipe::{Limit, Pipe, Sort};
 use super::value::number::uint;
 use std::fmt;
 
@@ -34,7 +34,7 @@ const CONCURRENCY_MAX: u64 = 1_024;
 
 impl Query {
     pub(crate) fn parse(parser: &mut Parser<'_>) -> Parsed<Self> {
-        parser.nested(|parser| {
+        parser.query_within(|parser| {
             let options = Options::parse(parser)?;
             let filter = Filter::parse(parser)?;
             let mut pipes = Vec::new();
@@ -42,13 +42,28 @@ impl Query {
                 if pipes.len() == PIPES_MAX {
                     return Err(parser.fault(format!("more than {PIPES_MAX} pipes")));
                 }
-                pipes.push(Pipe::parse(parser)?);
+                let at = parser.at();
+                let pipe = Pipe::parse(parser)?;
+                if matches!(pipe, Pipe::StreamContext(_)) && !pipes.is_empty() {
+                    return Err(Fault::new(at.0, "'stream_context' has to be the first pipe of a query"));
+                }
+                pipes.push(pipe);
                 if !parser.ends_pipe() {
                     return Err(parser.unexpected("'|' or the end of the query"));
                 }
             }
             Ok(Self { options, filter, pipes })
         })
+    }
+
+    /// The same query, of the rows of which only so many are wanted: the newest where it has no pipes, else the first.
+    #[must_use]
+    pub fn limited(mut self, rows: u64) -> Self {
+        if self.pipes.is_empty() {
+            self.pipes.push(Pipe::Sort(Sort { by: vec![("_time".into(), true)], ..Sort::default() }));
+        }
+        self.pipes.push(Pipe::Limit(Limit { rows }));
+        self
     }
 
     /// `(query)`.

@@ -8,12 +8,15 @@ use super::filter::{Filter, Test, Verdict};
 use super::needle::Needle;
 use super::part::{Part, SealedPart};
 use crate::error::{Error, Result};
-use crate::segment::{Kind, add};
+use crate::segment::{Counters, Held, Kind, add};
 use crate::text::shape::WHOLE;
 use crate::text::table::ShapeTable;
 use rustc_hash::FxHashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
+
+/// Shapes that are asked between two looks whether to go on.
+const PATIENCE: u32 = 64;
 
 /// What the shapes of one table, and its groups of whole texts, say about a test.
 pub(crate) struct Answer {
@@ -69,9 +72,16 @@ impl Answer {
         }
     }
 
-    fn ask_all(&mut self, shapes: &ShapeTable) {
-        (0..shapes.len() as u32).for_each(|shape| self.ask(shape, shapes));
+    fn ask_all(&mut self, shapes: &ShapeTable, counters: &Counters) -> Result<()> {
+        for shape in 0..shapes.len() as u32 {
+            if shape.is_multiple_of(PATIENCE) {
+                counters.budget.go_on()?;
+            }
+            self.ask(shape, shapes);
+        }
         self.straight_scans += 1;
+        // What was asked of somebody who has lost patience is not kept.
+        counters.budget.go_on()
     }
 
     /// About the bytes that it takes in memory.
@@ -87,13 +97,14 @@ fn is_of_several_words(needle: &Needle<'_>) -> bool {
 }
 
 /// What one table answers to each test of a filter, worked out once.
-pub(crate) struct Verdicts {
+pub(crate) struct Verdicts<'c> {
     of_tests: Vec<OnceLock<Arc<Answer>>>,
+    held: Held<'c>,
 }
 
-impl Verdicts {
-    pub(crate) fn new(filter: &Filter) -> Self {
-        Self { of_tests: (0..filter.tests()).map(|_| OnceLock::new()).collect() }
+impl<'c> Verdicts<'c> {
+    pub(crate) fn new(filter: &Filter, counters: &'c Counters) -> Self {
+        Self { of_tests: (0..filter.tests()).map(|_| OnceLock::new()).collect(), held: counters.held() }
     }
 
     /// The answer to the test of a number.
@@ -105,12 +116,13 @@ impl Verdicts {
         let found = match part {
             Part::Hot(_) => {
                 let mut answer = Answer::new(test, part.shapes().len());
-                answer.ask_all(part.shapes());
+                answer.ask_all(part.shapes(), part.counters())?;
                 Arc::new(answer)
             }
             Part::Sealed(sealed) => kept(sealed, test)?,
         };
         let counters = part.counters();
+        self.held.add(found.memory())?;
         Ok(known.get_or_init(|| {
             add(&counters.index_lookups, found.index_lookups);
             add(&counters.straight_scans, found.straight_scans);
@@ -144,7 +156,7 @@ fn answer(sealed: &SealedPart<'_>, test: &Test) -> Result<Answer> {
         _ => None,
     };
     let (Some(index), Some(query)) = (index, query) else {
-        answer.ask_all(shapes);
+        answer.ask_all(shapes, sealed.counters)?;
         return Ok(answer);
     };
     if asks_shapes {
@@ -153,8 +165,9 @@ fn answer(sealed: &SealedPart<'_>, test: &Test) -> Result<Answer> {
         for shape in [WHOLE].iter().chain(&found.check).chain(&found.look) {
             answer.ask(*shape, shapes);
         }
+        sealed.counters.budget.go_on()?;
     } else {
-        answer.ask_all(shapes);
+        answer.ask_all(shapes, sealed.counters)?;
     }
     // An index that had to be built again has none.
     if index.group_count() == sealed.segment.group_count() && has_groups {

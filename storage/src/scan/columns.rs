@@ -431,7 +431,7 @@ impl Snapshot {
         fresh: &(dyn Fn() -> S + Sync),
         fold: &(dyn Fn(&mut S, &View<'_>) -> Result<()> + Sync),
     ) -> Result<Vec<S>> {
-        let (tables, spots) = (Tables::new(self, &search.filter), self.spots(search, counters)?);
+        let (tables, spots) = (Tables::new(self, &search.filter, counters), self.spots(search, counters)?);
         add(&counters.blocks_considered, spots.len() as u64);
         let look = |state: &mut S, number: usize| {
             let Some(spot) = spots.get(number) else { return Ok(Flow::Break(())) };
@@ -460,7 +460,7 @@ impl Snapshot {
         make: &(dyn Fn(&View<'_>) -> Result<T> + Sync),
         take: &mut dyn FnMut(T) -> Result<Flow>,
     ) -> Result<()> {
-        let (tables, spots) = (Tables::new(self, &search.filter), self.spots(search, counters)?);
+        let (tables, spots) = (Tables::new(self, &search.filter, counters), self.spots(search, counters)?);
         add(&counters.blocks_considered, spots.len() as u64);
         let (mut from, mut ahead) = (0, 2);
         while from < spots.len() {

@@ -14,6 +14,8 @@ pub(crate) type Flow = ControlFlow<()>;
 /// Threads that searches may start beside their own.
 pub(crate) struct Crew {
     free: AtomicUsize,
+    /// The crew that these are a part of.
+    of: Option<Arc<Crew>>,
 }
 
 /// Threads that were taken from a crew, until this is dropped.
@@ -24,7 +26,7 @@ struct Taken<'a> {
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        self.crew.free.fetch_add(self.n, Ordering::Relaxed);
+        self.crew.put_back(self.n);
     }
 }
 
@@ -33,13 +35,33 @@ impl Crew {
     /// nothing is said.
     pub(crate) fn new(threads: Option<usize>) -> Arc<Self> {
         let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-        Arc::new(Self { free: AtomicUsize::new(threads.saturating_sub(1)) })
+        Arc::new(Self { free: AtomicUsize::new(threads.saturating_sub(1)), of: None })
+    }
+
+    /// The same threads, of which at most so many are at work at once, that of who asks among them.
+    pub(crate) fn at_most(self: &Arc<Self>, threads: usize) -> Arc<Self> {
+        Arc::new(Self { free: AtomicUsize::new(threads.saturating_sub(1)), of: Some(Arc::clone(self)) })
     }
 
     fn take(&self, wanted: usize) -> Taken<'_> {
+        Taken { crew: self, n: self.take_some(wanted) }
+    }
+
+    fn take_some(&self, wanted: usize) -> usize {
         let take = |free: usize| Some(free - free.min(wanted));
         let free = self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).unwrap_or(0);
-        Taken { crew: self, n: free.min(wanted) }
+        let own = free.min(wanted);
+        let Some(of) = &self.of else { return own };
+        let n = of.take_some(own);
+        self.free.fetch_add(own - n, Ordering::Relaxed);
+        n
+    }
+
+    fn put_back(&self, n: usize) {
+        self.free.fetch_add(n, Ordering::Relaxed);
+        if let Some(of) = &self.of {
+            of.put_back(n);
+        }
     }
 
     /// Works on the parts `0..parts`, the first `alone` of which by the caller only, and gives what each thread has made.
@@ -141,6 +163,18 @@ mod tests {
         assert_eq!((first.n, second.n, crew.take(1).n), (1, 1, 0));
         drop(second);
         assert_eq!(crew.take(9).n, 1);
+    }
+
+    #[test]
+    fn a_part_of_a_crew_has_no_more_than_is_free() {
+        let crew = Crew::new(Some(4));
+        let (few, many) = (crew.at_most(2), crew.at_most(9));
+        let one = few.take(9);
+        assert_eq!((one.n, few.take(9).n), (1, 0));
+        let others = many.take(9);
+        assert_eq!((others.n, crew.take(9).n), (2, 0));
+        drop((one, others));
+        assert_eq!((many.take(9).n, crew.at_most(1).take(9).n), (3, 0));
     }
 
     #[test]

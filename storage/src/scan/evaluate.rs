@@ -17,7 +17,7 @@ use crate::segment::{BlockLane, Kind, Spelling, add};
 pub(crate) fn evaluate(
     part: &Part<'_>,
     filter: &Filter,
-    verdicts: &Verdicts,
+    verdicts: &Verdicts<'_>,
     among: Option<&[usize]>,
 ) -> Result<RowSet> {
     let (lanes, mut number) = (part.lanes(), 0);
@@ -35,6 +35,7 @@ pub(crate) fn evaluate(
 /// Which of a few rows pass: their texts are looked at.
 fn few(part: &Part<'_>, lanes: &[PartLane<'_>], filter: &Filter, rows: &[usize]) -> Result<RowSet> {
     let mut set = RowSet::of(part.rows(), rows);
+    part.counters().budget.go_on()?;
     match filter {
         Filter::All => {}
         Filter::And(parts) => {
@@ -81,7 +82,7 @@ fn few(part: &Part<'_>, lanes: &[PartLane<'_>], filter: &Filter, rows: &[usize])
 }
 
 /// How many rows of a part pass, where that can be said without saying which.
-pub(crate) fn count(part: &Part<'_>, filter: &Filter, verdicts: &Verdicts) -> Result<Option<u64>> {
+pub(crate) fn count(part: &Part<'_>, filter: &Filter, verdicts: &Verdicts<'_>) -> Result<Option<u64>> {
     match filter {
         Filter::All => Ok(Some(part.rows() as u64)),
         Filter::Not(inner) => Ok(count(part, inner, verdicts)?.map(|n| part.rows() as u64 - n)),
@@ -111,7 +112,7 @@ fn walk(
     part: &Part<'_>,
     lanes: &[PartLane<'_>],
     filter: &Filter,
-    verdicts: &Verdicts,
+    verdicts: &Verdicts<'_>,
     number: &mut usize,
 ) -> Result<RowSet> {
     Ok(match filter {
@@ -142,6 +143,7 @@ fn walk(
             set
         }
         Filter::Field(name, test) => {
+            part.counters().budget.go_on()?;
             *number += 1;
             field(part, lanes, name, test, *number - 1, verdicts)?
         }
@@ -171,7 +173,7 @@ fn field(
     name: &str,
     test: &Test,
     number: usize,
-    verdicts: &Verdicts,
+    verdicts: &Verdicts<'_>,
 ) -> Result<RowSet> {
     let mut known = if test.matches("") { Known::All } else { Known::None };
     for lane in lanes.iter().filter(|lane| &*lane.field().name == name) {
@@ -278,7 +280,7 @@ impl Passing {
     }
 }
 
-fn settle(part: &Part<'_>, lane: PartLane<'_>, test: &Test, number: usize, verdicts: &Verdicts) -> Result<Passing> {
+fn settle(part: &Part<'_>, lane: PartLane<'_>, test: &Test, number: usize, verdicts: &Verdicts<'_>) -> Result<Passing> {
     if lane.count() == 0 {
         return Ok(Passing::None);
     }

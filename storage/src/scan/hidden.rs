@@ -204,7 +204,7 @@ fn narrow(search: &Search, part: &Part<'_>, times: &[i64], set: &mut RowSet) -> 
         }
     }
     if !set.is_empty() && !matches!(search.filter, super::Filter::All) {
-        set.and(&evaluate(part, &search.filter, &Verdicts::new(&search.filter), None)?);
+        set.and(&evaluate(part, &search.filter, &Verdicts::new(&search.filter, part.counters()), None)?);
     }
     Ok(())
 }

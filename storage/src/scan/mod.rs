@@ -287,7 +287,7 @@ impl Snapshot {
     }
 
     /// The rows of a part that are wanted.
-    fn select(&self, search: &Search, spot: &Spot, part: &Part<'_>, verdicts: &Verdicts) -> Result<RowSet> {
+    fn select(&self, search: &Search, spot: &Spot, part: &Part<'_>, verdicts: &Verdicts<'_>) -> Result<RowSet> {
         let chosen = self.in_range(search, spot.place, part, spot.among.as_deref())?;
         if chosen.as_ref().is_some_and(RowSet::is_empty) {
             return Ok(RowSet::none(part.rows()));
@@ -311,19 +311,19 @@ fn served(search: &Search, part: &Part<'_>) -> Option<u64> {
 }
 
 /// Verdicts by shape table: one for each generation and each segment.
-struct Tables {
-    hot: Vec<Verdicts>,
-    sealed: Vec<Verdicts>,
+struct Tables<'c> {
+    hot: Vec<Verdicts<'c>>,
+    sealed: Vec<Verdicts<'c>>,
 }
 
-impl Tables {
-    fn new(snapshot: &Snapshot, filter: &Filter) -> Self {
-        let fresh = |n: usize| (0..n).map(|_| Verdicts::new(filter)).collect();
+impl<'c> Tables<'c> {
+    fn new(snapshot: &Snapshot, filter: &Filter, counters: &'c Counters) -> Self {
+        let fresh = |n: usize| (0..n).map(|_| Verdicts::new(filter, counters)).collect();
         Self { hot: fresh(snapshot.generations.len()), sealed: fresh(snapshot.segments.len()) }
     }
 
     #[expect(clippy::indexing_slicing, reason = "places come from the same snapshot")]
-    fn of(&self, place: Place) -> &Verdicts {
+    fn of(&self, place: Place) -> &Verdicts<'c> {
         match place {
             Place::Hot(g, _) => &self.hot[g],
             Place::Sealed(s, _) => &self.sealed[s],

@@ -82,7 +82,7 @@ impl Snapshot {
         if wanted == 0 {
             return Ok(Vec::new());
         }
-        let (tables, spots) = (Tables::new(self, &search.filter), self.spots(search, counters)?);
+        let (tables, spots) = (Tables::new(self, &search.filter, counters), self.spots(search, counters)?);
         add(&counters.blocks_considered, spots.len() as u64);
         let newest = Mutex::new(Newest { wanted, rows: Vec::new(), oldest: None });
         let look = |(): &mut (), number: usize| {
@@ -114,7 +114,7 @@ impl Snapshot {
         search: &Search,
         sieve: Option<&Sieve<'_>>,
         spot: &Spot,
-        tables: &Tables,
+        tables: &Tables<'_>,
         newest: &Mutex<Newest>,
         counters: &Counters,
     ) -> Result<()> {
@@ -140,7 +140,7 @@ impl Snapshot {
 
     /// How many rows pass.
     pub(crate) fn count(&self, search: &Search, counters: &Counters) -> Result<u64> {
-        let (tables, spots) = (Tables::new(self, &search.filter), self.spots(search, counters)?);
+        let (tables, spots) = (Tables::new(self, &search.filter, counters), self.spots(search, counters)?);
         add(&counters.blocks_considered, spots.len() as u64);
         let look = |total: &mut u64, number: usize| {
             let Some(spot) = spots.get(number) else { return Ok(Flow::Break(())) };
@@ -150,7 +150,7 @@ impl Snapshot {
         Ok(self.crew.work(spots.len(), 1, &|| 0, &look)?.into_iter().sum())
     }
 
-    fn count_in(&self, search: &Search, spot: &Spot, tables: &Tables, counters: &Counters) -> Result<u64> {
+    fn count_in(&self, search: &Search, spot: &Spot, tables: &Tables<'_>, counters: &Counters) -> Result<u64> {
         let (place, verdicts) = (spot.place, tables.of(spot.place));
         let counted = self.with_part(place, counters, |part| {
             if spot.among.is_none() && self.is_within(search, place) && !self.may_hide(place, part) {

@@ -4,13 +4,14 @@
 //! and the rows that it keeps, until its end.
 //!
 //! Invariants
-//! * Nothing is held that was not counted before; what would pass the limit ends the scan with an error that names it.
+//! * Nothing is held that was not counted before; what would pass a limit ends the scan with an error that names it.
 //! * A scan looks before each part whether it was cancelled.
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::Memory;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Ends the scans that it was given to. Clones are one and the same.
@@ -55,10 +56,10 @@ impl Cancel {
             Some(deadline) if deadline.env.monotonic() >= deadline.at => {
                 let message = format!(
                     "the query takes longer than the {} ms that it may; ask for a shorter time or fewer services, or raise \
-                     query.max_duration",
+                     query.max_duration (LOGYARD_QUERY_MAX_DURATION)",
                     deadline.allowed.as_millis()
                 );
-                Err(Error::new(ErrorKind::Budget, message))
+                Err(Error::new(ErrorKind::OverTime, message))
             }
             _ => Ok(()),
         }
@@ -70,28 +71,20 @@ impl Cancel {
 pub struct Control {
     /// What ends it early.
     pub cancel: Cancel,
-    /// Bytes that it may hold at once; [`crate::options::Options::scan_bytes_max`] where nothing is said.
+    /// Bytes that it may hold at once; [`crate::options::Options::query_bytes_max`] where nothing is said.
     pub bytes_max: Option<usize>,
 }
 
-/// The bytes that a scan holds.
-#[derive(Debug)]
+/// What a scan holds, and whether it goes on.
+#[derive(Debug, Default)]
 pub(crate) struct Budget {
     cancel: Cancel,
-    limit: usize,
-    held: AtomicUsize,
-}
-
-impl Default for Budget {
-    /// Without a limit: for maintenance, which reads one block at a time.
-    fn default() -> Self {
-        Self { cancel: Cancel::default(), limit: usize::MAX, held: AtomicUsize::new(0) }
-    }
+    memory: Memory,
 }
 
 impl Budget {
-    pub(crate) fn new(control: &Control, limit: usize) -> Self {
-        Self { cancel: control.cancel.clone(), limit: control.bytes_max.unwrap_or(limit), held: AtomicUsize::new(0) }
+    pub(crate) fn new(cancel: Cancel, memory: Memory) -> Self {
+        Self { cancel, memory }
     }
 
     /// Whether to go on.
@@ -101,21 +94,12 @@ impl Budget {
 
     /// Counts bytes before they are held.
     pub(crate) fn hold(&self, bytes: usize) -> Result<()> {
-        let before = self.held.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) <= self.limit {
-            return Ok(());
-        }
-        let message = format!(
-            "the search would hold over {} bytes of memory, its limit: ask for fewer rows, a shorter time or fewer \
-             services, or raise the limit (`scan_bytes_max`)",
-            self.limit
-        );
-        Err(Error::new(ErrorKind::Budget, message))
+        self.memory.take(bytes, "what is read")
     }
 
     /// Takes back what is held no longer.
     pub(crate) fn release(&self, bytes: usize) {
-        self.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.memory.give_back(bytes);
     }
 }
 
@@ -125,7 +109,7 @@ mod tests {
 
     #[test]
     fn what_is_held_is_bounded() {
-        let budget = Budget::new(&Control::default(), 100);
+        let budget = Budget::new(Cancel::default(), Memory::new(100));
         budget.hold(60).unwrap();
         budget.hold(40).unwrap();
         budget.release(50);
@@ -133,14 +117,12 @@ mod tests {
         let e = budget.hold(1).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Budget);
         assert!(e.to_string().contains("100 bytes"), "{e}");
-        let own = Budget::new(&Control { bytes_max: Some(7), ..Control::default() }, 100);
-        assert!(own.hold(8).is_err());
     }
 
     #[test]
     fn cancelling_is_seen_by_all_that_share_it() {
         let control = Control::default();
-        let budgets = [Budget::new(&control, 1), Budget::new(&control.clone(), 1)];
+        let budgets = [control.clone(), control.clone()].map(|control| Budget::new(control.cancel, Memory::new(1)));
         assert!(budgets.iter().all(|budget| budget.go_on().is_ok()));
         control.cancel.cancel();
         assert!(budgets.iter().all(|budget| budget.go_on().is_err_and(|e| e.kind() == ErrorKind::Cancelled)));

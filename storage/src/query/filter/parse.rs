@@ -1,8 +1,8 @@
 //! Filters from tokens: how they combine, and which kind one is.
 use super::{FieldTest, Filter, Test, exact, fields, ipv4, phrase, range, regexp, sequence, stream, stream_id};
 use super::{text_range, time, value_type, values};
-use crate::query::fault::{At, Parsed};
-use crate::query::parse::{Parser, begins_pipe, canonical};
+use crate::query::fault::{At, Fault, Parsed};
+use crate::query::parse::{NAME_BYTES_MAX, Parser, begins_pipe, canonical};
 
 /// What ends a phrase that a field stands before, and one that could be a field itself.
 const PHRASE_ENDS: [&str; 8] = ["*", ",", "(", ")", "[", "]", "|", ""];
@@ -90,6 +90,7 @@ fn all(parser: &mut Parser<'_>, field: Option<&str>) -> Parsed<Filter> {
 }
 
 fn one(parser: &mut Parser<'_>, field: Option<&str>) -> Parsed<Filter> {
+    parser.repeats(field)?;
     parser.nested(|parser| generic(parser, field))
 }
 
@@ -189,6 +190,9 @@ fn after_phrase(parser: &mut Parser<'_>, text: String, scope: Scope<'_>) -> Pars
     if scope.field.is_some() || !parser.is(":") {
         return phrase::after_text(parser, text, scope);
     }
+    if text.len() > NAME_BYTES_MAX {
+        return Err(Fault::new(scope.at.0, format!("the name of a field is longer than {NAME_BYTES_MAX} bytes")));
+    }
     parser.advance_to("a filter after the name of a field")?;
     match text.as_str() {
         "_time" => time::parse(parser, scope.at),
@@ -268,6 +272,6 @@ pub(crate) fn only_argument(parser: &mut Parser<'_>) -> Parsed<String> {
     let at = parser.at();
     match <[String; 1]>::try_from(arguments(parser)?) {
         Ok([only]) => Ok(only),
-        Err(_) => Err(crate::query::fault::Fault::new(at.0, "one argument is wanted")),
+        Err(_) => Err(Fault::new(at.0, "one argument is wanted")),
     }
 }

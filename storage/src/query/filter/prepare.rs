@@ -8,7 +8,9 @@ use super::fields::FieldPair;
 use super::phrase::Needle;
 use super::sequence::{in_order, needles};
 use super::stream::Streams;
-use super::{DayRange, FieldTest, Filter, Ipv4Range, LengthRange, NumberRange, Test, TextRange, Values, WeekRange};
+use super::{
+    DayRange, FieldTest, Filter, Ipv4Range, LabelTest, LengthRange, NumberRange, Test, TextRange, Values, WeekRange,
+};
 use crate::error::{Error, Result};
 use crate::query::bits::Bits;
 use crate::query::block::{Block, Column, Shown};
@@ -17,15 +19,18 @@ use crate::query::needed::Needed;
 use crate::query::run::{Context, Flow};
 use crate::query::value::automaton::Automaton;
 use crate::query::value::number::arithmetic;
-use crate::query::value::regexp::{Regex, compile};
+use crate::query::value::regexp::{self, Regex, compile};
 use crate::query::value::timestamp::timestamp;
+use crate::scan::Cancel;
 use rustc_hash::FxHashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// A filter ready to run.
 pub struct Matcher {
     pub(super) part: Part,
-    /// What the values of subqueries take.
+    stop: Cancel,
+    /// What it takes.
     _held: Held,
 }
 
@@ -40,9 +45,22 @@ pub(crate) enum Part {
     Kind(String, String),
 }
 
+/// What a test takes as memory beside its texts, about: itself, and what scans make of it.
+const CHECK_BYTES: usize = 1 << 10;
+/// What a value to compare with takes beside its text, about, and a phrase to look for.
+const VALUE_BYTES: usize = 128;
+const PHRASE_BYTES: usize = 640;
+/// How often a text is copied while it is made ready.
+const COPIES: usize = 4;
+/// Texts that are tested between two looks whether to go on, where a test takes long.
+const PATIENCE: u32 = 16;
+
 /// A test of a field.
 pub(crate) struct FieldCheck {
     pub(super) check: Check,
+    stop: Cancel,
+    tested: AtomicU32,
+    is_stopped: AtomicBool,
     /// What tells it from other tests: the test as it is shown, and the values that a subquery gave.
     pub(super) key: String,
     /// What a regular expression says of shapes.
@@ -50,12 +68,25 @@ pub(crate) struct FieldCheck {
 }
 
 impl FieldCheck {
-    fn new(check: Check, key: String) -> Arc<Self> {
+    fn new(check: Check, key: String, stop: &Cancel) -> Arc<Self> {
         let automaton = match &check {
             Check::Regexp(regex) => Automaton::new(regex),
             _ => None,
         };
-        Arc::new(Self { check, key, automaton })
+        let (tested, is_stopped) = (AtomicU32::new(0), AtomicBool::new(false));
+        Arc::new(Self { check, stop: stop.clone(), tested, is_stopped, key, automaton })
+    }
+
+    /// Whether a text passes; none does any more once the query has to end, which it then does with an error.
+    pub(super) fn matches(&self, value: &str) -> bool {
+        !(self.check.takes_long() && self.has_to_end()) && self.check.matches(value)
+    }
+
+    fn has_to_end(&self) -> bool {
+        if self.tested.fetch_add(1, Ordering::Relaxed).is_multiple_of(PATIENCE) && self.stop.check().is_err() {
+            self.is_stopped.store(true, Ordering::Relaxed);
+        }
+        self.is_stopped.load(Ordering::Relaxed)
     }
 }
 
@@ -101,6 +132,15 @@ impl Check {
             Self::Day(range) => timestamp(value).is_some_and(|time| range.has(time)),
             Self::Week(range) => timestamp(value).is_some_and(|time| range.has(time)),
             Self::Stream(streams) => streams.has(value),
+        }
+    }
+
+    /// Whether a single text can take long.
+    fn takes_long(&self) -> bool {
+        match self {
+            Self::Regexp(_) | Self::Sequence(_) | Self::Stream(_) => true,
+            Self::All(phrases) | Self::Any(phrases) => phrases.needles().len() > PATIENCE as usize,
+            _ => false,
         }
     }
 
@@ -153,14 +193,16 @@ impl Check {
             Test::Exact(text) => Self::Exact(text.clone()),
             Test::ExactPrefix(text) => Self::Begins(text.clone()),
             Test::In(values) => Self::In(answered(values, context, held)?.into_iter().collect()),
-            Test::ContainsAll(values) => {
-                Self::All(Phrases::new(answered(values, context, held)?.iter().map(String::as_str)))
+            Test::ContainsAll(values) => Self::All(phrases(values, context, held)?),
+            Test::ContainsAny(values) => Self::Any(phrases(values, context, held)?),
+            Test::Sequence(phrases) => {
+                held.add(phrases.len().saturating_mul(PHRASE_BYTES))?;
+                Self::Sequence(needles(phrases))
             }
-            Test::ContainsAny(values) => {
-                Self::Any(Phrases::new(answered(values, context, held)?.iter().map(String::as_str)))
+            Test::Regexp(text) => {
+                held.add(regexp::MEMORY_BYTES)?;
+                Self::Regexp(compile(text).map_err(Error::invalid)?)
             }
-            Test::Sequence(phrases) => Self::Sequence(needles(phrases)),
-            Test::Regexp(text) => Self::Regexp(compile(text).map_err(Error::invalid)?),
             Test::Number(range) => Self::Number(range.clone()),
             Test::Text(range) => Self::Text(range.clone()),
             Test::Length(range) => Self::Length(range.clone()),
@@ -171,10 +213,19 @@ impl Check {
     }
 }
 
+fn phrases(values: &Values, context: &Context<'_>, held: &mut Held) -> Result<Phrases> {
+    let texts = answered(values, context, held)?;
+    held.add(texts.len().saturating_mul(PHRASE_BYTES))?;
+    Ok(Phrases::new(texts.iter().map(String::as_str)))
+}
+
 /// The values themselves; a subquery is run for them.
 fn answered(values: &Values, context: &Context<'_>, held: &mut Held) -> Result<Vec<String>> {
     let subquery = match values {
-        Values::List(list) => return Ok(list.clone()),
+        Values::List(list) => {
+            held.add(list.iter().map(|value| COPIES * value.len() + VALUE_BYTES).sum())?;
+            return Ok(list.clone());
+        }
         Values::Query(subquery) => subquery,
     };
     let mut needed = Needed::none();
@@ -185,7 +236,7 @@ fn answered(values: &Values, context: &Context<'_>, held: &mut Held) -> Result<V
         for row in 0..block.rows() {
             let value = column.value(row);
             if !seen.contains(value) {
-                held.add(value.len() + size_of::<String>() * 2)?;
+                held.add(COPIES * value.len() + VALUE_BYTES)?;
                 seen.insert(value.into());
             }
         }
@@ -199,9 +250,9 @@ fn answered(values: &Values, context: &Context<'_>, held: &mut Held) -> Result<V
 impl Matcher {
     /// Makes a filter ready; its subqueries are run.
     pub fn prepare(filter: &Filter, context: &Context<'_>) -> Result<Self> {
-        let mut held = context.memory.hold("a subquery of a filter");
+        let mut held = context.memory.hold("a filter, or the values that a subquery gives for one,");
         let part = Part::prepare(filter, context, &mut held)?;
-        Ok(Self { part, _held: held })
+        Ok(Self { part, stop: context.stop.cancel_of_scan().clone(), _held: held })
     }
 
     /// The same, within a time range too.
@@ -209,14 +260,26 @@ impl Matcher {
         if (first, last) == (i64::MIN, i64::MAX) {
             return self;
         }
-        let range =
-            Part::Field("_time".into(), FieldCheck::new(Check::Time(first, last), format!("within {first} {last}")));
+        let range = Part::Field(
+            "_time".into(),
+            FieldCheck::new(Check::Time(first, last), format!("within {first} {last}"), &self.stop),
+        );
         Self { part: Part::And(vec![range, self.part]), ..self }
     }
 
     /// Drops the rows that do not pass.
     pub(crate) fn apply(&self, block: &Block, keep: &mut Bits) {
-        self.part.apply(block, keep);
+        self.part.apply(block, keep, &self.stop);
+    }
+
+    /// Drops the rows that do not pass some parts of it.
+    pub(super) fn apply_some(&self, parts: &[&Part], block: &Block, keep: &mut Bits) {
+        for part in parts {
+            if keep.is_empty() {
+                return;
+            }
+            part.apply(block, keep, &self.stop);
+        }
     }
 
     /// Whether every row passes.
@@ -242,7 +305,9 @@ impl Matcher {
 
 impl Part {
     fn prepare(filter: &Filter, context: &Context<'_>, held: &mut Held) -> Result<Self> {
-        let time = |check, key| Ok(Self::Field("_time".into(), FieldCheck::new(check, key)));
+        let stop = context.stop.cancel_of_scan();
+        let time = |check, key| Ok(Self::Field("_time".into(), FieldCheck::new(check, key, stop)));
+        held.add(CHECK_BYTES)?;
         let mut all = |parts: &[Filter]| -> Result<Vec<Self>> {
             parts.iter().map(|part| Self::prepare(part, context, held)).collect()
         };
@@ -268,7 +333,8 @@ impl Part {
             Filter::Field(FieldTest { field, test, .. }) => {
                 let check = Check::prepare(test, context, held)?;
                 let key = check.key(test);
-                Ok(Self::Field(field.clone(), FieldCheck::new(check, key)))
+                held.add(COPIES * (field.len() + key.len()))?;
+                Ok(Self::Field(field.clone(), FieldCheck::new(check, key, stop)))
             }
             Filter::Fields(pair) => Ok(Self::Fields(pair.clone())),
             Filter::Time(range) => {
@@ -278,47 +344,51 @@ impl Part {
             Filter::Day(range) => time(Check::Day(range.clone()), range.to_string()),
             Filter::Week(range) => time(Check::Week(range.clone()), range.to_string()),
             Filter::Stream(selector) => {
+                let labels = selector.any.iter().flatten().filter(|label| !matches!(label.test, LabelTest::Is(_)));
+                held.add(labels.count().saturating_mul(regexp::MEMORY_BYTES))?;
                 let streams = Streams::new(selector).map_err(Error::invalid)?;
-                Ok(Self::Field("_stream".into(), FieldCheck::new(Check::Stream(streams), selector.to_string())))
+                let check = FieldCheck::new(Check::Stream(streams), selector.to_string(), stop);
+                Ok(Self::Field("_stream".into(), check))
             }
             Filter::StreamId(ids) => {
                 let ids = answered(&ids.ids, context, held)?;
                 let key = format!("ids {ids:?}");
-                Ok(Self::Field("_stream_id".into(), FieldCheck::new(Check::In(ids.into_iter().collect()), key)))
+                Ok(Self::Field("_stream_id".into(), FieldCheck::new(Check::In(ids.into_iter().collect()), key, stop)))
             }
         }
     }
 
-    pub(super) fn apply(&self, block: &Block, keep: &mut Bits) {
+    /// Drops the rows that do not pass. Once the query has to end it drops any: the query then ends with an error.
+    fn apply(&self, block: &Block, keep: &mut Bits, stop: &Cancel) {
         match self {
             Self::All => {}
             Self::None => keep.clear(),
             Self::And(parts) => {
                 for part in parts {
-                    if keep.is_empty() {
+                    if keep.is_empty() || stop.check().is_err() {
                         return;
                     }
-                    part.apply(block, keep);
+                    part.apply(block, keep, stop);
                 }
             }
             Self::Or(parts) => {
                 let mut left = keep.clone();
                 for part in parts {
-                    if left.is_empty() {
+                    if left.is_empty() || stop.check().is_err() {
                         return;
                     }
                     let mut passed = left.clone();
-                    part.apply(block, &mut passed);
+                    part.apply(block, &mut passed, stop);
                     left.subtract(&passed);
                 }
                 keep.subtract(&left);
             }
             Self::Not(part) => {
                 let mut passed = keep.clone();
-                part.apply(block, &mut passed);
+                part.apply(block, &mut passed, stop);
                 keep.subtract(&passed);
             }
-            Self::Field(name, field) => apply_check(block.column(name), &field.check, keep),
+            Self::Field(name, field) => apply_check(block.column(name), field, keep),
             Self::Fields(pair) => {
                 let (column, other) = (block.column(&pair.field), block.column(&pair.other));
                 keep.retain(|row| pair.relation.holds(column.value(row), other.value(row)));
@@ -345,7 +415,8 @@ impl Part {
 }
 
 /// Tests the values of a column; those that are the same are tested once where that is easily seen.
-fn apply_check(column: &Column, check: &Check, keep: &mut Bits) {
+fn apply_check(column: &Column, field: &FieldCheck, keep: &mut Bits) {
+    let check = &field.check;
     match column.shown() {
         Shown::Const(value) => {
             if !check.matches(value) {
@@ -357,7 +428,7 @@ fn apply_check(column: &Column, check: &Check, keep: &mut Bits) {
             keep.retain(|row| {
                 let Some(place) = places.get(row).map(|place| *place as usize) else { return false };
                 match known.get_mut(place) {
-                    Some(known) => *known.get_or_insert_with(|| check.matches(texts.get(place))),
+                    Some(known) => *known.get_or_insert_with(|| field.matches(texts.get(place))),
                     None => check.matches(""),
                 }
             });
@@ -373,7 +444,7 @@ fn apply_check(column: &Column, check: &Check, keep: &mut Bits) {
                 match last {
                     Some((known, passed)) if known == value => passed,
                     _ => {
-                        let passed = check.matches(value);
+                        let passed = field.matches(value);
                         last = Some((value, passed));
                         passed
                     }
@@ -443,13 +514,13 @@ mod tests {
             ("n:in(y:10 | fields n)", "3"),
         ] {
             let query = format!("{filter} | fields n");
-            let found: String = answer(&query, &source, 1 << 20)
+            let found: String = answer(&query, &source, 4 << 20)
                 .unwrap()
                 .iter()
                 .map(|line| line.replace(|c: char| !c.is_ascii_digit(), ""))
                 .collect();
             assert_eq!(found, wanted, "{filter}");
-            let context = Context::new(&source, Clock { now: NOW, zone: 0 }, Memory::new(1 << 20), Stop::default());
+            let context = Context::new(&source, Clock { now: NOW, zone: 0 }, Memory::new(4 << 20), Stop::default());
             let matcher = Matcher::prepare(&parse(filter).unwrap().filter, &context).unwrap();
             let judged = fields
                 .iter()

@@ -25,6 +25,7 @@ pub(crate) struct Pushed<'m> {
     pub(crate) times: (i64, i64),
     /// What rows have to pass beside it.
     rest: Vec<&'m Part>,
+    matcher: &'m Matcher,
 }
 
 impl Pushed<'_> {
@@ -42,12 +43,7 @@ impl Pushed<'_> {
 
     /// Drops the rows that do not pass the rest.
     pub(crate) fn apply(&self, block: &Block, keep: &mut Bits) {
-        for part in &self.rest {
-            if keep.is_empty() {
-                return;
-            }
-            part.apply(block, keep);
-        }
+        self.matcher.apply_some(&self.rest, block, keep);
     }
 }
 
@@ -65,7 +61,7 @@ impl Matcher {
     /// Parts what a scan answers from the rest. Some fields are made of what a row is, and not sent with it.
     pub(crate) fn pushed(&self, made: &[&str]) -> Pushed<'_> {
         let whole = (i64::MIN, i64::MAX);
-        let mut pushed = Pushed { filter: Scanned::All, services: None, times: whole, rest: Vec::new() };
+        let mut pushed = Pushed { filter: Scanned::All, services: None, times: whole, rest: Vec::new(), matcher: self };
         let mut filters = Vec::new();
         push_all(&self.part, made, &mut filters, &mut pushed);
         pushed.filter = match filters.len() {
@@ -204,7 +200,7 @@ impl Question for FieldCheck {
     }
 
     fn matches(&self, text: &str) -> bool {
-        self.check.matches(text)
+        FieldCheck::matches(self, text)
     }
 
     fn matches_int(&self, value: i64) -> bool {

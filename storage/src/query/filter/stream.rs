@@ -4,7 +4,7 @@
 //! * A label that a stream lacks is the empty text.
 use super::Filter;
 use super::parse::arguments;
-use crate::query::fault::{At, Fault, Parsed};
+use crate::query::fault::{At, Parsed};
 use crate::query::parse::{Parser, quote_if_needed};
 use crate::query::value::quote::{quote, unquote};
 use crate::query::value::regexp::{Regex, compile_whole, escape};
@@ -91,7 +91,7 @@ fn parse_label(parser: &mut Parser<'_>) -> Parsed<Label> {
     if matches!(sign.as_str(), "=" | "!=") {
         return Ok(Label { name, negated, test: LabelTest::Is(value) });
     }
-    compile_whole(&value).map_err(|reason| Fault::new(at.0, format!("wrong regular expression: {reason}")))?;
+    parser.regexp(&value, true, at)?;
     Ok(Label { name, negated, test: LabelTest::Matches(value) })
 }
 

@@ -7,17 +7,33 @@ mod lexer;
 mod names;
 mod words;
 
+use super::budget::{Held, Memory};
 use super::fault::{At, Fault, Parsed};
 use super::tree::Query;
 use super::value::number::{arithmetic, uint};
+use super::value::regexp::{Regex, compile, compile_whole, states};
+use crate::error::Error;
 use lexer::{Token, tokens};
-pub(crate) use names::canonical;
+pub(crate) use names::{NAME_BYTES_MAX, canonical};
 pub(crate) use words::{begins_pipe, quote_field, quote_if_needed, quote_operand, quote_pattern, quote_text_operand};
 
 /// The text of a query.
 pub const QUERY_BYTES_MAX: usize = 1 << 20;
 /// Groups, conditions, subqueries and operands within each other.
 const NESTING_MAX: usize = 128;
+/// Queries within each other.
+const QUERIES_MAX: usize = 16;
+/// Names, functions and the like of one pipe.
+const LIST_MAX: usize = 2_000;
+/// What names of fields before groups of filters may take, each counted for every filter of its group.
+const NAMES_BYTES_MAX: usize = 64 << 20;
+/// The states that all regular expressions of a query may compile to, about.
+const STATES_MAX: usize = 1 << 16;
+/// What each is counted for beside its own, as compiling one takes a while.
+const STATES_EACH: usize = 64;
+/// What a token may take while there are tokens, and about the most that may come of it.
+const TOKEN_BYTES: usize = size_of::<Token<'_>>();
+const TREE_BYTES: usize = 448;
 /// Tokens that may be read, going back included, for each token that there is.
 const READS_PER_TOKEN_MAX: usize = 32;
 
@@ -29,12 +45,27 @@ pub fn parse(text: &str) -> Result<Query, Fault> {
     if text.len() > QUERY_BYTES_MAX {
         return Err(Fault::new(0, format!("the query is longer than {} MiB", QUERY_BYTES_MAX >> 20)));
     }
-    let mut parser = Parser::new(text);
-    let query = Query::parse(&mut parser)?;
-    if !parser.is_end() {
-        return Err(parser.unexpected("'|' or the end of the query"));
+    whole(Parser::new(text))
+}
+
+/// The same, where the query is counted as memory for as long as the second value is there.
+pub fn parse_within(text: &str, memory: &Memory) -> Result<Result<(Query, Held), Fault>, Error> {
+    let mut held = memory.hold("the text of the query");
+    let mut tokens = memory.hold("the text of the query");
+    if text.len() <= QUERY_BYTES_MAX {
+        tokens.add(text.len().saturating_mul(TOKEN_BYTES))?;
     }
-    Ok(query)
+    let parser = match text.len() {
+        0..=QUERY_BYTES_MAX => Parser::new(text),
+        _ => return Ok(parse(text).map(|query| (query, held))),
+    };
+    held.add(text.len() + parser.tokens.len().saturating_mul(TREE_BYTES))?;
+    Ok(whole(parser).map(|query| (query, held)))
+}
+
+fn whole(mut parser: Parser<'_>) -> Parsed<Query> {
+    let query = Query::parse(&mut parser)?;
+    if parser.is_end() { Ok(query) } else { Err(parser.unexpected("'|' or the end of the query")) }
 }
 
 /// Where the parser stands.
@@ -42,14 +73,17 @@ pub(crate) struct Parser<'a> {
     tokens: Vec<Token<'a>>,
     next: usize,
     nesting: usize,
+    queries: usize,
     reads: usize,
+    names_bytes: usize,
+    states: usize,
     end: Token<'a>,
 }
 
 impl<'a> Parser<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
         let end = Token { raw: "", text: "".into(), at: text.len(), spaced: false, quoted: false };
-        Self { tokens: tokens(text), next: 0, nesting: 0, reads: 0, end }
+        Self { tokens: tokens(text), next: 0, nesting: 0, queries: 0, reads: 0, names_bytes: 0, states: 0, end }
     }
 
     /// The token that the parser stands at.
@@ -178,6 +212,44 @@ impl<'a> Parser<'a> {
         let parsed = parse(self);
         self.nesting -= 1;
         parsed
+    }
+
+    /// Parses a query within those that are being parsed.
+    pub(crate) fn query_within<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        if self.queries > QUERIES_MAX {
+            return Err(self.fault(format!("more than {QUERIES_MAX} queries within each other")));
+        }
+        self.queries += 1;
+        let parsed = self.nested(parse);
+        self.queries -= 1;
+        parsed
+    }
+
+    /// Whether a list of so many may have one more.
+    pub(crate) fn has_room(&self, len: usize) -> Parsed<()> {
+        if len < LIST_MAX { Ok(()) } else { Err(self.fault(format!("more than {LIST_MAX} in one list"))) }
+    }
+
+    /// Counts the name of a field that stands before a group, once more.
+    pub(crate) fn repeats(&mut self, name: Option<&str>) -> Parsed<()> {
+        self.names_bytes += name.map_or(0, str::len);
+        if self.names_bytes <= NAMES_BYTES_MAX {
+            return Ok(());
+        }
+        Err(self.fault("the names of fields before groups are too long for so many filters"))
+    }
+
+    /// Compiles a regular expression that stands at some place, by itself or for a whole text.
+    pub(crate) fn regexp(&mut self, expression: &str, whole: bool, at: At) -> Parsed<Regex> {
+        let wrong = |reason: String| Fault::new(at.0, format!("wrong regular expression: {reason}"));
+        self.states = self.states.saturating_add(states(expression).map_err(wrong)?).saturating_add(STATES_EACH);
+        if self.states > STATES_MAX {
+            return Err(Fault::new(
+                at.0,
+                "the regular expressions of the query are too many, or their counts too large",
+            ));
+        }
+        if whole { compile_whole(expression) } else { compile(expression) }.map_err(wrong)
     }
 
     /// What follows the last token without a space, up to one of `ends`, as it was written.

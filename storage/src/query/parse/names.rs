@@ -3,7 +3,7 @@ use super::Parser;
 use crate::query::fault::{Fault, Parsed};
 
 /// The name of a field, or what stands before one.
-const NAME_BYTES_MAX: usize = 1_024;
+pub(crate) const NAME_BYTES_MAX: usize = 1_024;
 
 /// The message has two names.
 pub(crate) fn canonical(name: String) -> String {
@@ -53,12 +53,22 @@ impl Parser<'_> {
 
     /// `(a, b*, ...)`; a comma may stand last.
     pub(crate) fn field_patterns_in_parens(&mut self) -> Parsed<Vec<String>> {
-        self.in_parens(|parser| parser.field_pattern())
+        self.few_in_parens(|parser| parser.field_pattern())
     }
 
     /// `(a, b, ...)`.
     pub(crate) fn field_names_in_parens(&mut self) -> Parsed<Vec<String>> {
-        self.in_parens(|parser| parser.field_name())
+        self.few_in_parens(|parser| parser.field_name())
+    }
+
+    /// The same, of which there may not be many.
+    pub(crate) fn few_in_parens<T>(&mut self, mut item: impl FnMut(&mut Self) -> Parsed<T>) -> Parsed<Vec<T>> {
+        let mut len = 0;
+        self.in_parens(|parser| {
+            parser.has_room(len)?;
+            len += 1;
+            item(parser)
+        })
     }
 
     /// Items in parentheses, parted by commas.
@@ -79,6 +89,7 @@ impl Parser<'_> {
     pub(crate) fn field_patterns(&mut self) -> Parsed<Vec<String>> {
         let mut names = vec![self.field_pattern()?];
         while self.takes(",") {
+            self.has_room(names.len())?;
             names.push(self.field_pattern()?);
         }
         Ok(names)
@@ -88,6 +99,7 @@ impl Parser<'_> {
     pub(crate) fn field_names(&mut self) -> Parsed<Vec<String>> {
         let mut names = vec![self.field_name()?];
         while self.takes(",") {
+            self.has_room(names.len())?;
             names.push(self.field_name()?);
         }
         Ok(names)

@@ -20,6 +20,7 @@ pub struct Copy {
 pub(super) fn parse_pairs(parser: &mut Parser<'_>) -> Parsed<Vec<(String, String)>> {
     let mut pairs = Vec::new();
     loop {
+        parser.has_room(pairs.len())?;
         let from = parser.field_pattern()?;
         parser.takes("as");
         pairs.push((from, parser.field_pattern()?));

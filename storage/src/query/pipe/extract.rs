@@ -57,6 +57,7 @@ impl Step for Extract {
             condition: Condition::prepare(self.condition.as_ref(), context)?,
             prefix: String::new(),
             keep: self.keep,
+            bounds: (context.stop.clone(), context.memory.clone()),
             unpack: Box::new(move |text| {
                 let values = steps.iter().zip(extract(&steps, text));
                 values

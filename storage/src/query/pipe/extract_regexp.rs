@@ -8,7 +8,7 @@ use crate::query::filter::Filter;
 use crate::query::needed::Needed;
 use crate::query::parse::{Parser, quote_if_needed};
 use crate::query::run::{Context, Stage};
-use crate::query::value::regexp::compile;
+use crate::query::value::regexp::{self, compile};
 use std::fmt;
 
 /// The pipe.
@@ -29,8 +29,7 @@ impl ExtractRegexp {
         let condition = Filter::parse_condition(parser)?;
         let at = parser.at();
         let expression = parser.word("a regular expression")?;
-        let regex =
-            compile(&expression).map_err(|reason| Fault::new(at.0, format!("wrong regular expression: {reason}")))?;
+        let regex = parser.regexp(&expression, false, at)?;
         if regex.capture_names().flatten().next().is_none() {
             return Err(Fault::new(at.0, "the expression has no named group such as (?P<name>...)"));
         }
@@ -54,6 +53,8 @@ impl Step for ExtractRegexp {
     }
 
     fn stage<'c>(&self, context: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
+        let mut held = context.memory.hold("a regular expression");
+        held.add(regexp::MEMORY_BYTES)?;
         let regex = compile(&self.expression).map_err(Error::invalid)?;
         let names: Vec<(usize, String)> =
             regex.capture_names().enumerate().filter_map(|(i, name)| Some((i, name?.to_string()))).collect();
@@ -62,6 +63,7 @@ impl Step for ExtractRegexp {
             condition: Condition::prepare(self.condition.as_ref(), context)?,
             prefix: String::new(),
             keep: self.keep,
+            bounds: (context.stop.clone(), context.memory.clone()),
             unpack: Box::new(move |text| {
                 let found = regex.captures(text);
                 let group = |i: usize| found.as_ref().and_then(|found| found.get(i)).map_or("", |m| m.as_str());

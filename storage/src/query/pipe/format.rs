@@ -64,7 +64,7 @@ impl Step for Format {
     fn stage<'c>(&self, context: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
         let condition = Condition::prepare(self.condition.as_ref(), context)?;
         let (steps, result, keep) = (self.steps.clone(), self.result.clone(), self.keep);
-        let memory = context.memory.clone();
+        let (memory, stop) = (context.memory.clone(), context.stop.clone());
         Ok(Box::new(PerBlock(move |mut block: Block| {
             let rows = condition.rows(&block);
             let columns: Vec<&Column> = steps.iter().map(|step| block.column(&step.field)).collect();
@@ -75,6 +75,7 @@ impl Step for Format {
                     texts.push(old.value(row));
                     continue;
                 }
+                stop.check()?;
                 let mut text = String::new();
                 for (step, column) in steps.iter().zip(&columns) {
                     text.push_str(&step.text);

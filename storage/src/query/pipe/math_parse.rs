@@ -18,6 +18,7 @@ impl Math {
         loop {
             let (expression, _) = binary(parser, LEAST)?;
             let result = parser.result_or(|| expression.to_string())?;
+            parser.has_room(entries.len())?;
             entries.push((expression, result));
             if parser.ends_pipe() {
                 return Ok(Self { entries });
@@ -89,7 +90,7 @@ fn operand(parser: &mut Parser<'_>) -> Parsed<Deep> {
 fn call(parser: &mut Parser<'_>, callee: Callee) -> Parsed<Deep> {
     let at = parser.at();
     parser.advance();
-    let arguments = parser.in_parens(|parser| parser.nested(|parser| binary(parser, LEAST)))?;
+    let arguments = parser.few_in_parens(|parser| parser.nested(|parser| binary(parser, LEAST)))?;
     let wanted = callee.arguments();
     if !wanted.contains(&arguments.len()) {
         let count = arguments.len();

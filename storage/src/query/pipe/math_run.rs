@@ -1,47 +1,55 @@
 //! Runs arithmetic, a column at a time.
 use super::math::{Callee, Expression, Operator};
+use crate::error::Result;
 use crate::query::block::{Block, Column, Texts};
+use crate::query::budget::Stop;
 use crate::query::value::number::{arithmetic, fraction_digits, show};
 
 /// What expressions are calculated with.
 pub(super) struct Calculator {
     now: f64,
     random: u64,
+    stop: Stop,
 }
 
 impl Calculator {
-    pub(super) fn new(now: i64) -> Self {
-        Self { now: now as f64, random: (now as u64) | 1 }
+    pub(super) fn new(now: i64, stop: Stop) -> Self {
+        Self { now: now as f64, random: (now as u64) | 1, stop }
     }
 
     /// The results of an expression, one for each row.
-    pub(super) fn column(&mut self, expression: &Expression, name: &str, block: &Block) -> Column {
+    pub(super) fn column(&mut self, expression: &Expression, name: &str, block: &Block) -> Result<Column> {
         let mut texts = Texts::default();
-        self.values(expression, block).into_iter().for_each(|value| texts.push(&show(value)));
-        Column::new(name, texts)
+        self.values(expression, block)?.into_iter().for_each(|value| texts.push(&show(value)));
+        Ok(Column::new(name, texts))
     }
 
-    fn values(&mut self, expression: &Expression, block: &Block) -> Vec<f64> {
+    fn values(&mut self, expression: &Expression, block: &Block) -> Result<Vec<f64>> {
         let rows = block.rows();
-        match expression {
+        self.stop.check()?;
+        Ok(match expression {
             Expression::Constant(text) => vec![arithmetic(text); rows],
             Expression::Field(name) => field(block.column(name), rows),
-            Expression::Minus(inner) => self.values(inner, block).into_iter().map(|value| -value).collect(),
+            Expression::Minus(inner) => self.values(inner, block)?.into_iter().map(|value| -value).collect(),
             Expression::Binary(operator, left, right) => {
-                let (left, right) = (self.values(left, block), self.values(right, block));
+                let (left, right) = (self.values(left, block)?, self.values(right, block)?);
                 left.into_iter().zip(right).map(|(a, b)| binary(*operator, a, b)).collect()
             }
             Expression::Call(Callee::Now, _) => vec![self.now; rows],
             Expression::Call(Callee::Rand, _) => (0..rows).map(|_| self.random()).collect(),
             Expression::Call(callee, arguments) => {
-                let mut all: Vec<_> = arguments.iter().map(|a| self.values(a, block).into_iter()).collect();
-                let row = |_| {
-                    let values: Vec<f64> = all.iter_mut().filter_map(Iterator::next).collect();
-                    call(*callee, &values)
-                };
-                (0..rows).map(row).collect()
+                let Some((first, rest)) = arguments.split_first() else { return Ok(vec![f64::NAN; rows]) };
+                let mut values = self.values(first, block)?;
+                if rest.is_empty() {
+                    values.iter_mut().for_each(|value| *value = of_one(*callee, *value));
+                }
+                for argument in rest {
+                    let others = self.values(argument, block)?;
+                    values.iter_mut().zip(others).for_each(|(value, other)| *value = of_two(*callee, *value, other));
+                }
+                values
             }
-        }
+        })
     }
 
     /// A number from 0 to below 1.
@@ -92,26 +100,27 @@ fn binary(operator: Operator, a: f64, b: f64) -> f64 {
     }
 }
 
-fn call(callee: Callee, values: &[f64]) -> f64 {
-    let first = values.first().copied().unwrap_or(f64::NAN);
+fn of_one(callee: Callee, value: f64) -> f64 {
     match callee {
-        Callee::Abs => first.abs(),
-        Callee::Ceil => first.ceil(),
-        Callee::Exp => first.exp(),
-        Callee::Floor => first.floor(),
-        Callee::Ln => first.ln(),
-        Callee::Max => {
-            values.iter().copied().fold(f64::NAN, |best, v| if best.is_nan() || v > best { v } else { best })
-        }
-        Callee::Min => {
-            values.iter().copied().fold(f64::NAN, |best, v| if best.is_nan() || v < best { v } else { best })
-        }
-        Callee::Round => match values.get(1) {
-            Some(nearest) => round_to(first, *nearest),
-            None => first.round(),
-        },
-        Callee::Now | Callee::Rand => f64::NAN,
+        Callee::Abs => value.abs(),
+        Callee::Ceil => value.ceil(),
+        Callee::Exp => value.exp(),
+        Callee::Floor => value.floor(),
+        Callee::Ln => value.ln(),
+        Callee::Round => value.round(),
+        Callee::Max | Callee::Min | Callee::Now | Callee::Rand => f64::NAN,
     }
+}
+
+/// What a function makes of what it has so far and one more argument.
+fn of_two(callee: Callee, so_far: f64, value: f64) -> f64 {
+    let is_better = match callee {
+        Callee::Max => value > so_far,
+        Callee::Min => value < so_far,
+        Callee::Round => return round_to(so_far, value),
+        _ => return f64::NAN,
+    };
+    if so_far.is_nan() || is_better { value } else { so_far }
 }
 
 /// The multiple of a step that is nearest, in the digits of the step.
@@ -147,6 +156,8 @@ mod tests {
         assert_eq!(binary(Operator::Default, f64::NAN, 2.0), 2.0);
         assert_eq!(binary(Operator::Xor, 6.0, 3.0), 5.0);
         assert!(binary(Operator::And, f64::NAN, 1.0).is_nan() && binary(Operator::Modulo, 1.0, 0.0).is_nan());
-        assert_eq!(call(Callee::Max, &[f64::NAN, 1.0, 3.0, 2.0]), 3.0);
+        let greatest =
+            [1.0, 3.0, 2.0, f64::NAN].into_iter().fold(f64::NAN, |max, value| of_two(Callee::Max, max, value));
+        assert_eq!(greatest, 3.0);
     }
 }

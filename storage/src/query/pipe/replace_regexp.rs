@@ -7,12 +7,12 @@ use super::condition::{add_needed, show};
 use super::replace::show_at_and_limit;
 use super::update::in_place;
 use crate::error::{Error, Result};
-use crate::query::fault::{Fault, Parsed};
+use crate::query::fault::Parsed;
 use crate::query::filter::Filter;
 use crate::query::needed::Needed;
 use crate::query::parse::{Parser, quote_if_needed};
 use crate::query::run::{Context, Stage};
-use crate::query::value::regexp::compile;
+use crate::query::value::regexp::{self, compile};
 use std::fmt;
 
 /// The pipe.
@@ -36,7 +36,7 @@ impl ReplaceRegexp {
         parser.expect("(")?;
         let at = parser.at();
         let expression = parser.word("a regular expression")?;
-        compile(&expression).map_err(|reason| Fault::new(at.0, format!("wrong regular expression: {reason}")))?;
+        parser.regexp(&expression, false, at)?;
         parser.expect(",")?;
         let replacement = parser.word("the replacement")?;
         parser.expect(")")?;
@@ -61,11 +61,14 @@ impl Step for ReplaceRegexp {
     }
 
     fn stage<'c>(&self, context: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
+        let mut held = context.memory.hold("a regular expression");
+        held.add(regexp::MEMORY_BYTES)?;
         let regex = compile(&self.expression).map_err(Error::invalid)?;
         let replacement = self.replacement.clone();
         let limit = if self.limit == 0 { usize::MAX } else { usize::try_from(self.limit).unwrap_or(usize::MAX) };
         let memory = context.memory.clone();
         in_place(&self.field, self.condition.as_ref(), context, move |text| {
+            let _as_long = &held;
             let (mut out, mut from) = (String::new(), 0);
             for found in regex.captures_iter(text).take(if text.is_empty() { 0 } else { limit }) {
                 let Some(whole) = found.get(0) else { continue };

@@ -6,7 +6,7 @@ use super::show_names;
 use super::topk::{Ordering, TopRows};
 use super::{Partial, Step};
 use crate::error::Result;
-use crate::query::block::{Block, BlockBuilder};
+use crate::query::block::{Block, BlockBuilder, Column};
 use crate::query::budget::{Held, Stop};
 use crate::query::fault::Parsed;
 use crate::query::needed::Needed;
@@ -38,7 +38,7 @@ pub(super) fn parse_by(parser: &mut Parser<'_>) -> Parsed<Vec<(String, bool)>> {
     if !said && !parser.is("(") {
         return Ok(Vec::new());
     }
-    parser.in_parens(|parser| {
+    parser.few_in_parens(|parser| {
         let name = parser.field_name()?;
         let falling = parser.takes("desc");
         if !falling {
@@ -182,6 +182,9 @@ impl Step for Sort {
     }
 }
 
+/// A block, a row of it, and what it is compared by.
+type Row<'b> = (&'b Block, usize, Vec<Ranked<String>>);
+
 struct Sorter {
     pipe: Sort,
     blocks: Vec<Block>,
@@ -192,7 +195,13 @@ struct Sorter {
 impl Stage for Sorter {
     fn push(&mut self, block: Block, _: &mut dyn Sink) -> Result<Flow> {
         let keys = self.pipe.by.len().max(1);
-        self.held.add(block.bytes() + block.rows() * (keys * size_of::<Ranked<String>>() + size_of::<usize>()))?;
+        // What rows are compared by is made of them once more, and all of a row where no field is named.
+        let keys_bytes: usize = match self.pipe.by.as_slice() {
+            [] => 2 * block.bytes(),
+            by => by.iter().filter_map(|(name, _)| block.find(name)).map(Column::bytes).sum(),
+        };
+        let row_bytes = keys * (size_of::<Ranked<String>>() + 16) + size_of::<Row<'_>>() + 2 * size_of::<usize>();
+        self.held.add(block.bytes() + keys_bytes + block.rows() * row_bytes)?;
         self.blocks.push(block);
         Ok(Flow::More)
     }
@@ -201,8 +210,13 @@ impl Stage for Sorter {
         let ordering = Ordering::of(&self.pipe);
         let blocks = std::mem::take(&mut self.blocks);
         let places = blocks.iter().flat_map(|block| (0..block.rows()).map(move |row| (block, row)));
-        let rows: Vec<(&Block, usize, Vec<Ranked<String>>)> =
-            places.map(|(block, row)| (block, row, ordering.keys(block, row))).collect();
+        let mut rows: Vec<Row<'_>> = Vec::with_capacity(blocks.iter().map(Block::rows).sum());
+        for (block, row) in places {
+            if row == 0 {
+                self.stop.check()?;
+            }
+            rows.push((block, row, ordering.keys(block, row)));
+        }
         let mut order: Vec<usize> = (0..rows.len()).collect();
         let mut stopped = false;
         let mut compared = 0u32;

@@ -94,7 +94,7 @@ impl Stats {
         let mut by = Vec::new();
         let said = parser.takes("by");
         if said || parser.is("(") {
-            by = parser.in_parens(By::parse)?;
+            by = parser.few_in_parens(By::parse)?;
         }
         let mut functions: Vec<Named> = Vec::new();
         loop {

@@ -9,7 +9,7 @@ use super::tuples::Tuples;
 use crate::error::Result;
 use crate::query::bits::Bits;
 use crate::query::block::{Block, BlockBuilder};
-use crate::query::budget::Held;
+use crate::query::budget::{Held, Stop};
 use crate::query::run::{Context, Flow, Sink, Stage};
 use crate::query::stats::State;
 use crate::query::value::bucket::Buckets;
@@ -29,6 +29,7 @@ pub(crate) struct Grouper {
     places: FxHashMap<Box<str>, usize>,
     groups: Vec<Group>,
     held: Held,
+    stop: Stop,
 }
 
 impl Grouper {
@@ -44,6 +45,7 @@ impl Grouper {
             places: FxHashMap::default(),
             groups: Vec::new(),
             held: context.memory.hold("stats"),
+            stop: context.stop.clone(),
             pipe: pipe.clone(),
         };
         if pipe.by.is_empty() {
@@ -77,7 +79,7 @@ impl Grouper {
             return Ok(*place);
         }
         let states: Vec<State> = self.pipe.functions.iter().map(|named| named.function.state()).collect();
-        let bytes = 3 * key.len() + values.len() * size_of::<String>() + states.len() * size_of::<State>();
+        let bytes = 3 * key.len() + values.len() * size_of::<String>() + states.iter().map(State::bytes).sum::<usize>();
         self.held.add(bytes + size_of::<Group>() + 48)?;
         let place = self.groups.len();
         self.places.insert(key.into(), place);
@@ -187,6 +189,7 @@ impl Stage for Grouper {
         let conditions = Arc::clone(&self.conditions);
         let (places, only) = self.places(&block)?;
         for (i, condition) in conditions.iter().enumerate() {
+            self.stop.check()?;
             if places.is_none() && condition.is_none() {
                 self.add_all(i, only, &block)?;
                 continue;
@@ -202,7 +205,10 @@ impl Stage for Grouper {
 
     fn finish(&mut self, next: &mut dyn Sink) -> Result<()> {
         let mut out = BlockBuilder::default();
-        for mut group in std::mem::take(&mut self.groups) {
+        for (number, mut group) in std::mem::take(&mut self.groups).into_iter().enumerate() {
+            if number.is_multiple_of(64) {
+                self.stop.check()?;
+            }
             for (by, value) in self.pipe.by.iter().zip(&group.values) {
                 out.set(&by.field, value);
             }

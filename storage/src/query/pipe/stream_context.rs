@@ -203,26 +203,28 @@ fn stream_query(id: &str, from: i64, to: i64) -> Query {
 
 /// Puts a row to the times that it is around.
 fn place(pipe: &StreamContext, held: &mut Held, times: &[i64], around: &mut [Around], row: Row) -> Result<()> {
-    let bytes: usize = row.fields.iter().map(|(name, value)| name.len() + value.len() + 48).sum();
-    held.add(bytes)?;
+    let bytes = bytes_of(&row);
     let at = times.partition_point(|time| *time < row.time);
     if times.get(at) == Some(&row.time) {
+        held.add(bytes)?;
         if let Some(around) = around.get_mut(at) {
             around.at.push(row);
         }
         return Ok(());
     }
     if let Some(next) = around.get_mut(at).filter(|_| pipe.before > 0) {
+        held.add(bytes)?;
         next.before.push(row.clone());
-        if next.before.len() >= 2 * pipe.before + 16 {
+        if next.before.len() >= pipe.before.saturating_mul(2).saturating_add(16) {
             next.before.sort_unstable_by(|a, b| b.cmp(a));
             held.give_back(drop_beyond(&mut next.before, pipe.before));
         }
     }
     let previous = at.checked_sub(1).and_then(|before| around.get_mut(before));
     if let Some(previous) = previous.filter(|_| pipe.after > 0) {
+        held.add(bytes)?;
         previous.after.push(row);
-        if previous.after.len() >= 2 * pipe.after + 16 {
+        if previous.after.len() >= pipe.after.saturating_mul(2).saturating_add(16) {
             previous.after.sort_unstable();
             held.give_back(drop_beyond(&mut previous.after, pipe.after));
         }
@@ -230,9 +232,13 @@ fn place(pipe: &StreamContext, held: &mut Held, times: &[i64], around: &mut [Aro
     Ok(())
 }
 
+fn bytes_of(row: &Row) -> usize {
+    size_of::<Row>() + row.fields.iter().map(|(name, value)| name.len() + value.len() + 48).sum::<usize>()
+}
+
 fn drop_beyond(rows: &mut Vec<Row>, kept: usize) -> usize {
     let dropped = rows.get(kept..).unwrap_or_default();
-    let bytes = dropped.iter().flat_map(|row| &row.fields).map(|(name, value)| name.len() + value.len() + 48).sum();
+    let bytes = dropped.iter().map(bytes_of).sum();
     rows.truncate(kept);
     bytes
 }

@@ -5,6 +5,7 @@
 use super::condition::Condition;
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::block::{Block, BlockBuilder};
+use crate::query::budget::{Held, Memory, Stop};
 use crate::query::fault::Parsed;
 use crate::query::filter::Filter;
 use crate::query::needed::{Needed, fits_any};
@@ -141,12 +142,27 @@ impl fmt::Display for Unpacking {
 /// Makes fields of a text.
 type Unpack<'c> = Box<dyn FnMut(&str) -> Vec<(String, String)> + Send + 'c>;
 
+/// What a byte of a text may come to while its parts are told apart, at most.
+const PART_BYTES: usize = 24;
+/// Texts up to which that is not counted.
+const SHORT: usize = 64 << 10;
+
+/// Holds what the parts of a text may take while they are told apart.
+pub(super) fn hold_parts(memory: &Memory, text: &str, what: &'static str) -> Result<Held> {
+    let mut held = memory.hold(what);
+    if text.len() > SHORT {
+        held.add(text.len().saturating_mul(PART_BYTES))?;
+    }
+    Ok(held)
+}
+
 /// Adds the fields that one field unpacks to.
 pub(super) struct Unpacker<'c> {
     pub(super) from: String,
     pub(super) condition: Condition,
     pub(super) prefix: String,
     pub(super) keep: Keep,
+    pub(super) bounds: (Stop, Memory),
     pub(super) unpack: Unpack<'c>,
 }
 
@@ -162,6 +178,7 @@ impl<'c> Unpacker<'c> {
             condition: Condition::prepare(unpacking.condition.as_ref(), context)?,
             prefix: unpacking.prefix.clone(),
             keep: unpacking.keep,
+            bounds: (context.stop.clone(), context.memory.clone()),
             // What is none of its kind has no fields, not even wanted ones.
             unpack: Box::new(move |text| fields(text).map(|found| options.wanted(found)).unwrap_or_default()),
         }))
@@ -182,6 +199,8 @@ impl Stage for Unpacker<'_> {
             if rows.has(row) {
                 let value = column.value(row);
                 if last.as_ref().is_none_or(|(known, _)| known != value) {
+                    self.bounds.0.check()?;
+                    let _held = hold_parts(&self.bounds.1, value, "a value that is unpacked")?;
                     let mut fields = (self.unpack)(value);
                     if !self.prefix.is_empty() {
                         fields.iter_mut().for_each(|(name, _)| name.insert_str(0, &self.prefix));
@@ -221,8 +240,10 @@ impl<'b> RowWriter<'b> {
             self.out.set_slot(*slot, column.value(row));
         }
         for (name, value) in added {
-            let old = self.source.column(name).value(row);
-            self.out.set(name, self.keep.choose(old, value));
+            // The columns of the source come first, in their order.
+            let slot = self.out.slot(name);
+            let old = self.source.columns().get(slot).map_or("", |column| column.value(row));
+            self.out.set_slot(slot, self.keep.choose(old, value));
         }
         self.out.end_row();
         if self.out.is_too_wide() {

@@ -71,6 +71,7 @@ impl Step for UnpackSyslog {
             condition: Condition::prepare(self.condition.as_ref(), context)?,
             prefix: self.prefix.clone(),
             keep: if self.keep_original { Keep::Original } else { Keep::New },
+            bounds: (context.stop.clone(), context.memory.clone()),
             unpack: Box::new(move |text| parse_syslog(text, era)),
         }))
     }

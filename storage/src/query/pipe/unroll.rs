@@ -4,10 +4,10 @@
 //! * A row gives as many rows as its longest array has items, and one if there is none.
 use super::Step;
 use super::condition::{Condition, add_needed, show};
-use super::unpack::{Keep, RowWriter};
+use super::unpack::{Keep, RowWriter, hold_parts};
 use crate::error::Result;
 use crate::query::block::Block;
-use crate::query::budget::Stop;
+use crate::query::budget::{Memory, Stop};
 use crate::query::fault::{Fault, Parsed};
 use crate::query::filter::Filter;
 use crate::query::needed::Needed;
@@ -53,7 +53,12 @@ impl Step for Unroll {
 
     fn stage<'c>(&self, context: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
         let condition = Condition::prepare(self.condition.as_ref(), context)?;
-        Ok(Box::new(Unroller { condition, fields: self.fields.clone(), stop: context.stop.clone() }))
+        Ok(Box::new(Unroller {
+            condition,
+            fields: self.fields.clone(),
+            stop: context.stop.clone(),
+            memory: context.memory.clone(),
+        }))
     }
 }
 
@@ -61,6 +66,7 @@ struct Unroller {
     condition: Condition,
     fields: Vec<String>,
     stop: Stop,
+    memory: Memory,
 }
 
 impl Stage for Unroller {
@@ -75,6 +81,9 @@ impl Stage for Unroller {
                 }
                 continue;
             }
+            let hold =
+                |field: &String| hold_parts(&self.memory, block.column(field).value(row), "an array that is unrolled");
+            let _held = self.fields.iter().map(hold).collect::<Result<Vec<_>>>()?;
             let arrays = self.fields.iter().map(|field| array_items(block.column(field).value(row)).into_iter());
             let mut arrays: Vec<std::vec::IntoIter<String>> = arrays.collect();
             let count = arrays.iter().map(ExactSizeIterator::len).max().unwrap_or(0).max(1);

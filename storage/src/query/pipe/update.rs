@@ -21,7 +21,7 @@ pub(super) fn in_place<'c>(
     context: &Context<'c>,
     mut change: impl FnMut(&str) -> Result<String> + Send + 'c,
 ) -> Result<Box<dyn Stage + 'c>> {
-    let memory = context.memory.clone();
+    let (memory, stop) = (context.memory.clone(), context.stop.clone());
     let condition = Condition::prepare(condition, context)?;
     let field = field.to_string();
     Ok(Box::new(PerBlock(move |mut block: Block| {
@@ -39,6 +39,7 @@ pub(super) fn in_place<'c>(
                         continue;
                     }
                     if last.0 != value {
+                        stop.check()?;
                         last = (value.to_string(), change(value)?);
                     }
                     texts.push(&last.1);

@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::query::bits::Bits;
 use crate::scan::columns::{Sieve, View};
 use crate::scan::{Found, Search, Snapshot};
-use crate::segment::Counters;
+use crate::segment::{Counters, Held};
 use columns::{block_of, counted};
 pub use explain::ScanPlan;
 use faces::MADE;
@@ -106,7 +106,8 @@ impl<'s> Stored<'s> {
         let sieve = |view: &View<'_>| self.sift(plan, view);
         let sieve: Option<&Sieve<'_>> = if plan.pushed.is_exact() { None } else { Some(&sieve) };
         let found = self.snapshot.newest(&plan.search, sieve, self.counters)?;
-        let (blocks, places) = self.blocks_of(request, &found)?;
+        let held = self.counters.held();
+        let (blocks, places) = self.blocks_of(request, &found, &held)?;
         let mut out = BlockBuilder::default();
         for (block, row) in places {
             if let Some(block) = blocks.get(block) {
@@ -121,7 +122,7 @@ impl<'s> Stored<'s> {
     }
 
     /// The columns of rows here and there, a block for each part, and where in them each of the rows is.
-    fn blocks_of(&self, request: &Request<'_>, found: &[Found]) -> Result<(Vec<Block>, Vec<Place>)> {
+    fn blocks_of(&self, request: &Request<'_>, found: &[Found], held: &Held<'_>) -> Result<(Vec<Block>, Vec<Place>)> {
         let mut by_place = BTreeMap::new();
         for (at, (.., place, row)) in found.iter().enumerate() {
             by_place.entry(*place).or_insert_with(Vec::new).push((*row, at));
@@ -141,9 +142,18 @@ impl<'s> Stored<'s> {
                 block = block_of(view, request.needed, self.made)?;
                 Ok(())
             })?;
+            held.add(block.bytes())?;
             blocks.push(block);
         }
         Ok((blocks, places))
+    }
+
+    /// Columns of a view, counted as memory until the second value is dropped.
+    fn held_block(&self, view: &View<'_>, wanted: &Needed) -> Result<(Block, Held<'_>)> {
+        let block = block_of(view, wanted, self.made)?;
+        let held = self.counters.held();
+        held.add(block.bytes())?;
+        Ok((block, held))
     }
 
     /// How many rows pass, where nothing else is asked for.
@@ -181,9 +191,9 @@ impl Source for Stored<'_> {
         let mut flow = Flow::More;
         let make = |view: &View<'_>| {
             request.stop.check()?;
-            block_of(view, request.needed, self.made)
+            self.held_block(view, request.needed)
         };
-        self.snapshot.stream(&plan.search, sieve, BLOCK_ROWS, self.counters, &make, &mut |block| {
+        self.snapshot.stream(&plan.search, sieve, BLOCK_ROWS, self.counters, &make, &mut |(block, _held)| {
             request.stop.check()?;
             flow = sink.take(block)?;
             Ok(match flow {
@@ -219,12 +229,13 @@ impl Source for Stored<'_> {
                     if let Some(blocks) = counted(view, request.needed, self.made)? {
                         return blocks.into_iter().try_for_each(|block| worker.take(block).map(drop));
                     }
-                    worker.take(block_of(view, request.needed, self.made)?)?;
+                    let (block, _held) = self.held_block(view, request.needed)?;
+                    worker.take(block)?;
                     return Ok(());
                 }
                 let mut wanted = request.needed.clone();
                 wanted.add_all(plan.pushed.fields());
-                let block = block_of(view, &wanted, self.made)?;
+                let (block, _held) = self.held_block(view, &wanted)?;
                 let mut keep = Bits::new(block.rows(), true);
                 plan.pushed.apply(&block, &mut keep);
                 worker.take(block.filtered(&keep)).map(drop)

@@ -29,6 +29,9 @@ use sum::Sum;
 use uniq::Uniq;
 use values::List;
 
+/// How often a text that goes into a result is there when the result is made: by itself, in it, and in its row.
+const COPIES: usize = 3;
+
 /// A function.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Function {
@@ -248,6 +251,11 @@ pub(crate) enum State {
 }
 
 impl State {
+    /// What it takes before it has seen anything, about.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + if let Self::Quantile(_) = self { size_of::<Quantile>() } else { 0 }
+    }
+
     /// Takes a row.
     pub(crate) fn add(&mut self, function: &Function, input: &Input<'_>, row: usize, held: &mut Held) -> Result<()> {
         if let Some(value) = input.only_ints().and_then(|ints| ints.get(row))

@@ -66,7 +66,10 @@ impl Quantile {
             *hits += 1;
             return Ok(());
         }
+        let bytes = self.bounds_bytes();
         self.bound(Ranked::new(value.to_string()));
+        held.add(self.bounds_bytes())?;
+        held.give_back(bytes);
         if !self.samples.is_empty() {
             return self.draw(value, held);
         }
@@ -204,6 +207,10 @@ impl Quantile {
         if self.max.as_ref().is_none_or(|max| max.less(&value)) {
             self.max = Some(value);
         }
+    }
+
+    fn bounds_bytes(&self) -> usize {
+        [&self.min, &self.max].into_iter().flatten().map(|bound| bound.text.len()).sum()
     }
 
     fn next_random(&mut self) -> u64 {

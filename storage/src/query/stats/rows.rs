@@ -1,5 +1,5 @@
 //! `row_any`, `row_min` and `row_max`: a row, as JSON.
-use super::Input;
+use super::{COPIES, Input};
 use crate::error::Result;
 use crate::query::budget::Held;
 use crate::query::value::json::show_object;
@@ -21,7 +21,7 @@ impl AnyRow {
             let mut fields: Vec<(&str, &str)> = input.columns.iter().map(|c| (c.name(), c.value(at))).collect();
             fields.sort_unstable();
             let row = show_object(fields);
-            held.add(row.len())?;
+            held.add(COPIES * row.len())?;
             self.row = Some(row);
         }
         Ok(())

@@ -1,5 +1,5 @@
 //! `count_uniq`, `count_uniq_hash` and `uniq_values`: different values that are not empty.
-use super::Input;
+use super::{COPIES, Input};
 use crate::batch::canonical_int;
 use crate::error::Result;
 use crate::query::budget::Held;
@@ -145,7 +145,7 @@ impl Uniq {
         if value.is_empty() || is_full(self.len(), limit) || self.texts.contains(value) {
             return Ok(());
         }
-        held.add(value.len() + MEMBER_BYTES)?;
+        held.add(COPIES * value.len() + MEMBER_BYTES)?;
         self.texts.insert(value.into());
         Ok(())
     }

@@ -1,5 +1,5 @@
 //! `values` and `json_values`: all values, or all rows as JSON.
-use super::Input;
+use super::{COPIES, Input};
 use crate::error::Result;
 use crate::query::budget::Held;
 use crate::query::value::json::{show_array, show_object};
@@ -17,7 +17,7 @@ impl List {
 
     pub(super) fn add(&mut self, text: &str, held: &mut Held) -> Result<()> {
         if self.limit == 0 || (self.texts.len() as u64) < self.limit {
-            held.add(text.len() + size_of::<String>())?;
+            held.add(COPIES * text.len() + 2 * size_of::<String>())?;
             self.texts.push(text.into());
         }
         Ok(())

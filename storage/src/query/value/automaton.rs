@@ -17,7 +17,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::{Mutex, PoisonError};
 
 /// What the states of an expression may take.
-const STATES_BYTES_MAX: usize = 1 << 20;
+const STATES_BYTES_MAX: usize = 512 << 10;
 /// What the compiled expression may take.
 const NFA_BYTES_MAX: usize = 256 << 10;
 /// States that are followed side by side.

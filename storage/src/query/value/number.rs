@@ -85,7 +85,7 @@ const SIZES: [(&str, f64); 17] = [
 ];
 
 /// A number of bytes: parts with `K`, `KB`, `Ki`, `KiB` and so on; a whole number may stand last without one.
-pub(crate) fn size(text: &str) -> Option<i64> {
+pub fn size(text: &str) -> Option<i64> {
     let mut rest = text.strip_prefix('-').unwrap_or(text);
     if rest.is_empty() {
         return None;

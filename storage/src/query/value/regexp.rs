@@ -7,11 +7,17 @@
 //! * Length, nesting and compiled size are bounded: no expression costs more than [`COMPILED_BYTES_MAX`].
 pub(crate) use regex::Regex;
 use regex::RegexBuilder;
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::{Class, Hir, HirKind};
 
 /// An expression as written.
 const REGEXP_BYTES_MAX: usize = 64 << 10;
-/// A compiled expression, and its caches.
+/// A compiled expression.
 const COMPILED_BYTES_MAX: usize = 4 << 20;
+/// What an expression may take while it runs, on each thread.
+const CACHE_BYTES_MAX: usize = 512 << 10;
+/// What an expression is counted for as memory: its states, and what it takes while it runs.
+pub(crate) const MEMORY_BYTES: usize = 1 << 20;
 /// The largest count in `{n,m}`, as in RE2.
 const REPEAT_MAX: u32 = 1_000;
 /// Groups within groups.
@@ -27,10 +33,35 @@ pub(crate) fn compile_whole(expression: &str) -> Result<Regex, String> {
     build(&format!("^(?s:{})$", translate(expression)?))
 }
 
+/// About how many states an expression compiles to.
+pub(crate) fn states(expression: &str) -> Result<usize, String> {
+    let pattern = translate(expression)?;
+    // What is wrong is told by whoever compiles it.
+    let hir = ParserBuilder::new().nest_limit(NESTING_MAX).build().parse(&pattern);
+    Ok(hir.map_or(0, |hir| states_of(&hir)))
+}
+
+fn states_of(hir: &Hir) -> usize {
+    let all = |parts: &[Hir]| parts.iter().fold(parts.len(), |sum, part| sum.saturating_add(states_of(part)));
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => 1,
+        HirKind::Literal(literal) => literal.0.len(),
+        HirKind::Class(Class::Bytes(class)) => class.ranges().len(),
+        // A range of characters is some sequences of bytes.
+        HirKind::Class(Class::Unicode(class)) => class.ranges().len().saturating_mul(3),
+        HirKind::Repetition(repetition) => {
+            let times = repetition.max.unwrap_or(repetition.min).max(1) as usize;
+            states_of(&repetition.sub).saturating_add(1).saturating_mul(times)
+        }
+        HirKind::Capture(capture) => states_of(&capture.sub).saturating_add(2),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => all(parts),
+    }
+}
+
 fn build(pattern: &str) -> Result<Regex, String> {
     RegexBuilder::new(pattern)
         .size_limit(COMPILED_BYTES_MAX)
-        .dfa_size_limit(COMPILED_BYTES_MAX)
+        .dfa_size_limit(CACHE_BYTES_MAX)
         .nest_limit(NESTING_MAX)
         .build()
         .map_err(|error| match error {
@@ -234,6 +265,8 @@ mod tests {
             assert!(compile(wrong).is_err(), "{wrong}");
         }
         assert!(compile("((a{1,999}){99}){99}").unwrap_err().contains("MiB"));
+        assert_eq!((states("abc"), states("(a{1,999}){9}").map(|n| n / 1_000)), (Ok(3), Ok(18)));
+        assert!(states("((a{1,999}){99}){99}").is_ok_and(|n| n > 1 << 20) && states("(").is_ok());
         assert!(compile(&"(".repeat(10_000)).is_err());
         assert!(compile(&"a".repeat(REGEXP_BYTES_MAX + 1)).is_err());
     }

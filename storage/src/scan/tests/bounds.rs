@@ -90,7 +90,7 @@ fn a_search_that_would_hold_too_much_says_so() {
     // Rows that are kept.
     let e = engine.search_with(&everything, &of(500_000)).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Budget);
-    assert!(e.to_string().contains("500000 bytes") && e.to_string().contains("scan_bytes_max"), "{e}");
+    assert!(e.to_string().contains("500000 bytes") && e.to_string().contains("query.max_memory"), "{e}");
     assert_eq!(engine.search_with(&everything, &of(50_000_000)).unwrap().0.len(), 2_400);
     let few = Search { limit: 10, ..Search::default() };
     assert_eq!(engine.search_with(&few, &of(500_000)).unwrap().0.len(), 10);
