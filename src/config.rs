@@ -3,6 +3,10 @@
 //! Invariants
 //! * The only reader of `LOGYARD_*` variables.
 //! * A server that lets everybody in listens on loopback addresses only.
+mod query;
+
+pub(crate) use query::{QueryBounds, QueryFlags, query_memory};
+
 use logyard_storage::engine::Form;
 use logyard_storage::options::{DiskBudget, WhenFull};
 use std::ffi::OsString;
@@ -24,6 +28,7 @@ pub(crate) struct Flags {
     pub(crate) data: Option<PathBuf>,
     pub(crate) listen: Option<String>,
     pub(crate) no_auth: bool,
+    pub(crate) query: QueryFlags,
 }
 
 /// Who may come in.
@@ -46,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) disk_budget: DiskBudget,
     /// What happens when that is used up.
     pub(crate) when_full: WhenFull,
+    /// The bounds of queries.
+    pub(crate) query: QueryBounds,
 }
 
 /// The data directory.
@@ -98,13 +105,16 @@ fn read<T>(name: &str, text: Option<String>, read: fn(&str) -> Option<T>, what: 
     read(&text).map(Some).ok_or_else(|| format!("{name} is `{text}`, and has to be {what}"))
 }
 
+/// What the environment has, where it is not empty.
+fn text(env: impl Fn(&str) -> Option<OsString>, name: &str) -> Result<Option<String>, String> {
+    let value = env(name).filter(|value| !value.is_empty());
+    value.map(OsString::into_string).transpose().map_err(|_| format!("{name} is not UTF-8"))
+}
+
 impl Config {
     /// Puts the sources together; the error is for the user.
     pub(crate) fn new(flags: Flags, env: impl Fn(&str) -> Option<OsString>) -> Result<Self, String> {
-        let text = |name: &str| -> Result<Option<String>, String> {
-            let value = env(name).filter(|value| !value.is_empty());
-            value.map(OsString::into_string).transpose().map_err(|_| format!("{name} is not UTF-8"))
-        };
+        let text = |name: &str| text(&env, name);
         let listen = match flags.listen {
             Some(listen) => listen,
             None => text(LISTEN)?.unwrap_or_else(|| "127.0.0.1:7514".into()),
@@ -127,7 +137,8 @@ impl Config {
         let budget = "a part of the file system (`90%`) or a size (`20GB`)";
         let disk_budget = read(DISK_BUDGET, text(DISK_BUDGET)?, disk_budget, budget)?.unwrap_or(DISK_BUDGET_DEFAULT);
         let when_full = read(WHEN_FULL, text(WHEN_FULL)?, when_full, "refuse or drop_oldest")?.unwrap_or_default();
-        Ok(Self { data: data(flags.data, env), listen: addresses, access, disk_budget, when_full })
+        let query = QueryBounds::new(flags.query, text)?;
+        Ok(Self { data: data(flags.data, env), listen: addresses, access, disk_budget, when_full, query })
     }
 }
 
@@ -149,7 +160,7 @@ mod tests {
         let set = config(Flags::default(), &env).unwrap();
         assert_eq!((set.data, set.listen), ("d".into(), vec!["0.0.0.0:1".parse().unwrap()]));
         assert!(set.access == Access::Key("k".into()));
-        let flags = Flags { data: Some("e".into()), listen: Some("[::1]:2".into()), no_auth: false };
+        let flags = Flags { data: Some("e".into()), listen: Some("[::1]:2".into()), ..Flags::default() };
         let both = config(flags, &env).unwrap();
         assert_eq!((both.data, both.listen), ("e".into(), vec!["[::1]:2".parse().unwrap()]));
     }
@@ -181,7 +192,7 @@ mod tests {
 
     #[test]
     fn an_open_server_stays_at_home() {
-        let open = |listen: &str| config(Flags { no_auth: true, listen: Some(listen.into()), data: None }, &[]);
+        let open = |listen: &str| config(Flags { no_auth: true, listen: Some(listen.into()), ..Flags::default() }, &[]);
         assert!(open("127.0.0.1:0").is_ok_and(|c| c.access == Access::Open));
         assert!(open("[::1]:0").is_ok());
         assert!(open("0.0.0.0:0").is_err_and(|e| e.contains("loopback")));

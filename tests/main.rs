@@ -13,6 +13,8 @@ mod auth;
 mod commands;
 // Killed servers and what they have acknowledged.
 mod crash;
+// Queries that mean harm, and what bounds them.
+mod hostile;
 // The ways in: one log, batches, JSON lines.
 mod ingest;
 // Killed engines and what they have acknowledged.

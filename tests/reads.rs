@@ -118,6 +118,24 @@ fn logsql_is_answered_in_lines_within_its_time_and_limit() {
         assert_eq!(answer.status, 400, "{wrong}: {}", answer.text);
         assert!(answer.json()["error"].as_str().unwrap().contains(says), "{wrong}: {}", answer.text);
     }
+    let wrong = server.get("/select/logsql/query?query=a+(b").json();
+    assert_eq!(wrong["position"], 4);
+    assert!(wrong["reason"].as_str().unwrap().contains("')'"), "{wrong}");
     let late = server.get("/select/logsql/query?query=*&timeout=0s");
     assert_eq!(late.status, 503, "{}", late.text);
+}
+
+#[test]
+fn a_query_over_http_says_how_it_is_answered() {
+    let server = filled();
+    server.post("/api/v1/admin/seal", "");
+    let answer = server.get("/select/logsql/query?query=logged+%7C+fields+level&explain=1");
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/plain; charset=utf-8")));
+    for part in
+        ["query      logged | fields level", "has the phrase \"logged\"", "1 of 1 segments", "2 rows are the answer"]
+    {
+        assert!(answer.text.contains(part), "{part} is not in:\n{}", answer.text);
+    }
+    assert_eq!(server.get("/select/logsql/query?query=logged&explain=0").text.lines().count(), 2);
+    assert_eq!(server.get("/select/logsql/query?query=logged+%7C&explain=1").status, 400);
 }

@@ -65,6 +65,21 @@ struct ServeArgs {
     /// Let everybody in; on a loopback address only
     #[arg(long)]
     no_auth: bool,
+    /// Memory that a query may take [env: LOGYARD_QUERY_MAX_MEMORY] [default: 128MiB]
+    #[arg(long, value_name = "BYTES")]
+    query_max_memory: Option<String>,
+    /// Memory that all queries may take that run together [env: LOGYARD_QUERY_MAX_TOTAL_MEMORY] [default: 512MiB]
+    #[arg(long, value_name = "BYTES")]
+    query_max_total_memory: Option<String>,
+    /// How long a query may take [env: LOGYARD_QUERY_MAX_DURATION] [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    query_max_duration: Option<String>,
+    /// Queries that run at once; others wait [env: LOGYARD_QUERY_MAX_CONCURRENT] [default: 16]
+    #[arg(long, value_name = "N")]
+    query_max_concurrent: Option<String>,
+    /// How long they wait before they are refused [env: LOGYARD_QUERY_MAX_WAIT] [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    query_max_wait: Option<String>,
 }
 
 const QUERY_EXAMPLES: &str = "Examples:

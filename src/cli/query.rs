@@ -3,16 +3,13 @@
 //! Invariant: what goes to standard output is rows, one JSON object a line; everything else goes to standard error.
 use super::{Failure, QueryArgs};
 use crate::config;
-use logyard_storage::engine::{Answered, Form, Loose, LooseRows};
+use logyard_storage::engine::{Form, Loose, LooseRows};
 use logyard_storage::error::Error;
 use logyard_storage::query::{Block, Clock, Context, Flow, Memory, Query, Stop, parse, run as run_query};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// What the rows that wait in pipes may take.
-const MEMORY_BYTES_MAX: usize = 1 << 30;
 
 /// Runs or checks a query.
 pub(super) fn run(args: &QueryArgs) -> Result<(), Failure> {
@@ -25,6 +22,7 @@ pub(super) fn run(args: &QueryArgs) -> Result<(), Failure> {
 
 fn answer(query: &Query, from: &Path, explain: bool) -> Result<(), Failure> {
     let form = config::form(|name| std::env::var_os(name)).map_err(Failure::Usage)?;
+    let memory = config::query_memory(|name| std::env::var_os(name)).map_err(Failure::Usage)?;
     let rows = if from == Path::new("-") {
         read(io::stdin().lock(), "standard input", form)?
     } else {
@@ -34,7 +32,7 @@ fn answer(query: &Query, from: &Path, explain: bool) -> Result<(), Failure> {
     let rows = if explain { rows.explaining() } else { rows };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let clock = Clock { now: i64::try_from(now.as_nanos()).unwrap_or(i64::MAX), zone: 0 };
-    let context = Context::new(&rows, clock, Memory::new(MEMORY_BYTES_MAX), Stop::default());
+    let context = Context::new(&rows, clock, Memory::new(memory), Stop::default());
     let mut out = BufWriter::new(io::stdout().lock());
     let mut closed = false;
     let mut given = 0;
@@ -53,33 +51,13 @@ fn answer(query: &Query, from: &Path, explain: bool) -> Result<(), Failure> {
     });
     answered?;
     if explain {
-        out.write_all(explained(query, given, &rows.explained()).as_bytes()).map_err(cannot_write)?;
+        let told = rows.explained().explained(&query.to_string(), given);
+        out.write_all(told.as_bytes()).map_err(cannot_write)?;
     }
     match out.flush() {
         Err(e) if !closed && e.kind() != io::ErrorKind::BrokenPipe => Err(cannot_write(e).into()),
         _ => Ok(()),
     }
-}
-
-/// How a query was answered, for people.
-fn explained(query: &Query, given: usize, answered: &Answered) -> String {
-    let mut out = format!("query      {query}\n");
-    for plan in &answered.plans {
-        out.push_str(&format!("{plan}\n"));
-    }
-    let stats = &answered.stats;
-    out + &format!(
-        "did read   {} of {} blocks and batches row by row, {} texts; {} rows are the answer\n           \
-         {} bytes of heads, {} of times and places, {} of codes, {} of values\n",
-        stats.blocks_read,
-        stats.blocks_considered,
-        stats.texts_rebuilt,
-        given,
-        stats.head_bytes,
-        stats.row_bytes,
-        stats.code_bytes,
-        stats.value_bytes
-    )
 }
 
 fn cannot_write(e: io::Error) -> Error {

@@ -1,7 +1,10 @@
 //! `logyard serve`: opens the engine, serves until told to stop, closes it again.
 use super::{Failure, ServeArgs};
-use crate::config::{Access, Config, Flags};
-use crate::server::{BodyMemory, Builders, Door, KeyHash, Server, listen, load_or_make, router, serve, tell_retention};
+use crate::config::{Access, Config, Flags, QueryFlags};
+use crate::server::{
+    BODIES_BYTES_MAX, BodyMemory, Builders, Door, KeyHash, Queries, Server, listen, load_or_make, router, serve,
+    tell_retention,
+};
 use logyard_storage::engine::{Engine, Options};
 use logyard_storage::env::RealEnv;
 use logyard_storage::layout::ADMIN_KEY;
@@ -14,12 +17,21 @@ const LOOK: Duration = Duration::from_secs(60);
 
 /// Runs the server.
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
-    let flags = Flags { data: args.data, listen: args.listen, no_auth: args.no_auth };
+    let query = QueryFlags {
+        max_memory: args.query_max_memory,
+        max_total_memory: args.query_max_total_memory,
+        max_duration: args.query_max_duration,
+        max_concurrent: args.query_max_concurrent,
+        max_wait: args.query_max_wait,
+    };
+    let flags = Flags { data: args.data, listen: args.listen, no_auth: args.no_auth, query };
     let config = Config::new(flags, |name| std::env::var_os(name)).map_err(Failure::Usage)?;
     let env = Arc::new(RealEnv::new());
     let options = Options {
         disk_budget: Some(config.disk_budget),
         when_full: config.when_full,
+        query_bytes_max: config.query.memory,
+        queries_bytes_max: config.query.total_memory,
         ..Options::new(config.data.clone())
     };
     let engine = Engine::open(Arc::<RealEnv>::clone(&env), options)?;
@@ -28,7 +40,8 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         engine: Arc::clone(&engine),
         env,
         door,
-        bodies: BodyMemory::new(),
+        bodies: BodyMemory::new(BODIES_BYTES_MAX),
+        queries: Queries::new(&config.query),
         builders: Builders::default(),
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use logyard_storage::limits::MIB;
 use std::time::Duration;
 
-/// A body that is held in memory as a whole.
+/// A body with rows that is held in memory as a whole.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * MIB;
 /// A client that sends nothing for so long is given up.
 const IDLE_MAX: Duration = Duration::from_secs(60);
@@ -23,33 +23,38 @@ pub(crate) fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-/// The whole body.
-pub(crate) async fn read_whole(headers: &HeaderMap, body: Body, mut room: Room) -> Result<Whole, ApiError> {
+/// The whole body, of so many bytes at most.
+pub(crate) async fn read_whole(
+    headers: &HeaderMap,
+    body: Body,
+    most: usize,
+    mut room: Room,
+) -> Result<Whole, ApiError> {
     check_encoding(headers)?;
     let too_large = || {
-        let error = format!("the body is larger than {} MiB", BODY_BYTES_MAX / MIB);
+        let error = format!("the body is larger than {} MiB", most / MIB);
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error)
     };
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|len| len > BODY_BYTES_MAX as u64) {
+    if declared.is_some_and(|len| len > most as u64) {
         return Err(too_large());
     }
     let mut pieces = Pieces(body);
     let mut bytes = Vec::with_capacity(declared.map_or(0, |len| usize::try_from(len).unwrap_or(0)).min(MIB));
     while let Some(piece) = pieces.next().await? {
-        if bytes.len() + piece.len() > BODY_BYTES_MAX {
+        if bytes.len() + piece.len() > most {
             return Err(too_large());
         }
         room.grow_to(bytes.len() + piece.len())?;
         bytes.extend_from_slice(&piece);
     }
-    Ok(Whole { bytes, _room: room })
+    Ok(Whole { bytes, room })
 }
 
 /// A body in memory, and its room there.
 pub(crate) struct Whole {
     pub(crate) bytes: Vec<u8>,
-    _room: Room,
+    pub(crate) room: Room,
 }
 
 /// A body piece by piece.

@@ -19,13 +19,15 @@ mod request_id;
 mod room;
 mod row;
 mod select;
+mod turns;
 
 pub(crate) use admin_key::{KeyHash, load_or_make};
 pub(crate) use auth::Door;
 pub(crate) use builders::Builders;
 pub(crate) use listen::{listen, serve};
 pub(crate) use own::tell_retention;
-pub(crate) use room::BodyMemory;
+pub(crate) use room::{BODIES_BYTES_MAX, BodyMemory};
+pub(crate) use turns::Queries;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -46,6 +48,7 @@ pub(crate) struct Server {
     pub(crate) door: Door,
     pub(crate) bodies: BodyMemory,
     pub(crate) builders: Builders,
+    pub(crate) queries: Queries,
 }
 
 /// Every route.

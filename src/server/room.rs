@@ -1,13 +1,15 @@
-//! Memory that the bodies of all requests share.
+//! Memory that the bodies of all requests of a kind share.
 //!
-//! Invariant: what is held of bodies is at most `BYTES_MAX`, small ones aside; who comes too late is told to come again.
+//! Invariant: what is held of bodies is at most as much as there is, small ones aside; who comes too late is told to come
+//! again.
 use super::error::ApiError;
 use axum::http::StatusCode;
 use logyard_storage::limits::{KIB, MIB};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-const BYTES_MAX: usize = 512 * MIB;
+/// Memory for the bodies that bring rows.
+pub(crate) const BODIES_BYTES_MAX: usize = 512 * MIB;
 /// What is counted; the first of each body is free.
 const UNIT: usize = 64 * KIB;
 
@@ -15,9 +17,9 @@ const UNIT: usize = 64 * KIB;
 pub(crate) struct BodyMemory(Arc<Semaphore>);
 
 impl BodyMemory {
-    /// All of it free.
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(BYTES_MAX / UNIT)))
+    /// So many bytes, all of them free.
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes / UNIT)))
     }
 
     /// Room for one body, nothing at first.
@@ -57,7 +59,8 @@ mod tests {
 
     #[test]
     fn who_comes_too_late_comes_again() {
-        let memory = BodyMemory::new();
+        const BYTES_MAX: usize = 4 * MIB;
+        let memory = BodyMemory::new(BYTES_MAX);
         let (mut first, mut second) = (memory.room(), memory.room());
         first.grow_to(BYTES_MAX / 2).unwrap();
         first.grow_to(BYTES_MAX).unwrap();
