@@ -8,6 +8,12 @@ pub mod codec;
 pub mod engine;
 pub mod env;
 pub mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing {
+    //! What the fuzz targets in `fuzz/` call.
+    pub use crate::query::fuzzing::*;
+    pub use crate::segment::fuzzing::*;
+}
 mod hot;
 pub mod layout;
 pub mod limits;
@@ -22,7 +28,5 @@ pub mod record;
 pub mod retention;
 pub mod scan;
 mod segment;
-#[cfg(feature = "fuzzing")]
-pub use segment::fuzzing;
 pub mod text;
 pub mod wal;

@@ -13,6 +13,8 @@ pub mod block;
 pub mod budget;
 pub mod fault;
 pub mod filter;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 pub mod memory_source;
 pub mod needed;
 mod parse;

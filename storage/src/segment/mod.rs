@@ -10,7 +10,7 @@ mod effects;
 mod footer;
 mod forms;
 #[cfg(feature = "fuzzing")]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod groups;
 mod head;
 mod index;
