@@ -114,7 +114,7 @@ mod tests {
     fn queries_have_bounds() {
         let none = bounds(QueryFlags::default(), &[]).unwrap();
         assert_eq!(none, QueryBounds::default());
-        let env = [(MAX_MEMORY, "1GiB"), (MAX_DURATION, "5m"), (MAX_CONCURRENT, "3"), (MAX_WAIT, "0")];
+        let env = [(MAX_MEMORY, "1GiB"), (MAX_DURATION, "5m"), (MAX_CONCURRENT, "3"), (MAX_WAIT, "0s")];
         let set = bounds(QueryFlags::default(), &env).unwrap();
         assert_eq!((set.memory, set.duration, set.concurrent), (1 << 30, Duration::from_secs(300), 3));
         assert_eq!((set.total_memory, set.wait), (none.total_memory, Duration::ZERO));

@@ -146,7 +146,7 @@ pub trait Env: Send + Sync {
     fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
     /// Whether there is a file or directory.
     fn exists(&self, path: &Path) -> io::Result<bool>;
-    /// Takes the lock file, without waiting; `WouldBlock` where another holds it.
+    /// Takes the lock file, at once or nearly so; `WouldBlock` where another holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DirLock>>;
     /// Space of the file system under `path`.
     fn space(&self, path: &Path) -> io::Result<Space>;

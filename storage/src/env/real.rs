@@ -7,7 +7,12 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How long a lock is tried for. One who was just killed may hold it until the system has cleared up behind him, and a
+/// process that another thread is starting, until it is another program.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The operating system's files, clock and randomness.
 pub struct RealEnv {
@@ -128,11 +133,17 @@ impl Env for RealEnv {
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DirLock>> {
         let file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        file.try_lock().map_err(|e| match e {
-            fs::TryLockError::Error(e) => e,
-            fs::TryLockError::WouldBlock => io::ErrorKind::WouldBlock.into(),
-        })?;
-        Ok(Box::new(RealLock { _file: file }))
+        let started = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Box::new(RealLock { _file: file })),
+                Err(fs::TryLockError::Error(e)) => return Err(e),
+                Err(fs::TryLockError::WouldBlock) if started.elapsed() >= LOCK_PATIENCE => {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Err(fs::TryLockError::WouldBlock) => thread::sleep(LOCK_PATIENCE / 50),
+            }
+        }
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {
