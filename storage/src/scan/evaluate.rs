@@ -67,14 +67,15 @@ fn few(part: &Part<'_>, lanes: &[PartLane<'_>], filter: &Filter, rows: &[usize])
                 let (values, places) = values_of(rows, presence.as_deref(), lane.count());
                 let mut places = places.into_iter();
                 add(&part.counters().texts_rebuilt, if lane.kind().is_text() { values.len() as u64 } else { 0 });
-                part.texts(*lane, Some(&values), &mut |_, text| {
+                let mut settle = |_: usize, text: &[u8]| {
                     let Some(row) = places.next().and_then(|place| rows.get(place)) else { return };
                     if test.matches(std::str::from_utf8(text).unwrap_or_default()) {
                         set.insert(*row);
                     } else {
                         set.remove(*row);
                     }
-                })?;
+                };
+                part.passing(|| part.texts(*lane, Some(&values), &mut settle))?;
             }
         }
     }
@@ -145,7 +146,8 @@ fn walk(
         Filter::Field(name, test) => {
             part.counters().budget.go_on()?;
             *number += 1;
-            field(part, lanes, name, test, *number - 1, verdicts)?
+            let number = *number - 1;
+            part.passing(|| field(part, lanes, name, test, number, verdicts))?
         }
     })
 }

@@ -111,6 +111,14 @@ impl<'a> Part<'a> {
         Self::Sealed(SealedPart { segment, index, block, shapes, counters, held: counters.held() })
     }
 
+    /// Does something with it of whose reads nothing is held once it is done.
+    pub(crate) fn passing<T>(&self, work: impl FnOnce() -> T) -> T {
+        match self {
+            Self::Hot(_) => work(),
+            Self::Sealed(sealed) => sealed.held.passing(work),
+        }
+    }
+
     pub(crate) fn rows(&self) -> usize {
         match self {
             Self::Hot(hot) => hot.batch.batch.rows(),

@@ -104,6 +104,16 @@ impl Held<'_> {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.budget.hold(bytes)
     }
+
+    /// Does something of which nothing is held once it is done, by one thread at a time.
+    pub(crate) fn passing<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = self.bytes.load(Ordering::Relaxed);
+        let done = work();
+        let more = self.bytes.load(Ordering::Relaxed).saturating_sub(before);
+        self.bytes.fetch_sub(more, Ordering::Relaxed);
+        self.budget.release(more);
+        done
+    }
 }
 
 impl Drop for Held<'_> {

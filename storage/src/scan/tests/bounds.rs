@@ -100,4 +100,9 @@ fn a_search_that_would_hold_too_much_says_so() {
     assert_eq!(e.kind(), ErrorKind::Budget);
     let counted = engine.count(&look).unwrap();
     assert_eq!(engine.count_with(&look, &of(200_000)).unwrap().0, counted);
+    // What one test has read is not held while the next one reads.
+    let many = Search { filter: Filter::Or(vec![look.filter.clone(); 300]), ..look };
+    let (rows, stats) = engine.count_with(&many, &of(1_000_000)).unwrap();
+    assert_eq!(rows, counted);
+    assert!(stats.code_bytes + stats.value_bytes > 1_000_000, "{stats:?}");
 }
