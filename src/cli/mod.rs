@@ -65,7 +65,7 @@ struct ServeArgs {
     /// Let everybody in; on a loopback address only
     #[arg(long)]
     no_auth: bool,
-    /// Memory that a query may take [env: LOGYARD_QUERY_MAX_MEMORY] [default: 128MiB]
+    /// Memory that a query may take [env: LOGYARD_QUERY_MAX_MEMORY] [default: 256MiB]
     #[arg(long, value_name = "BYTES")]
     query_max_memory: Option<String>,
     /// Memory that all queries may take that run together [env: LOGYARD_QUERY_MAX_TOTAL_MEMORY] [default: 512MiB]

@@ -44,7 +44,7 @@ impl Default for QueryBounds {
     /// For a machine of 1 GiB.
     fn default() -> Self {
         Self {
-            memory: 128 * MIB,
+            memory: 256 * MIB,
             total_memory: 512 * MIB,
             duration: Duration::from_secs(30),
             concurrent: 16,

@@ -84,7 +84,7 @@ impl Options {
             default_ttl_days: Some(30),
             read_cache_bytes: 48 * MIB,
             straight_scan_bytes: 256 * KIB,
-            query_bytes_max: 128 * MIB,
+            query_bytes_max: 256 * MIB,
             queries_bytes_max: 512 * MIB,
             scan_threads: None,
             disk_budget: None,
