@@ -5,12 +5,13 @@ use super::row::push_row;
 use super::{Server, blocking, own};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use logyard_storage::engine::Search;
+use logyard_storage::query::Clock;
+use logyard_storage::query::plain::{plain, sought};
 use logyard_storage::record::{Record, RecordId};
 use logyard_storage::scan::filter::{Filter, Test};
-use logyard_storage::text::words::{Word, words};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -19,31 +20,73 @@ const LIMIT_MAX: usize = 1_000;
 const OFFSET_MAX: usize = 1_000_000;
 const MILLI: i64 = 1_000_000;
 
+/// How `q` was read, as LogsQL.
+const READ_AS: HeaderName = HeaderName::from_static("x-logyard-query");
+
 /// `GET /api/v1/logs/search`
 pub(super) async fn search(State(server): State<Arc<Server>>, params: Params) -> Result<Response, ApiError> {
     let limit = params.count("limit", LIMIT, LIMIT_MAX)?;
-    let service = params.get("service").map(str::to_owned);
-    let search = Search {
-        exclude_services: if service.is_some() { Vec::new() } else { vec![own::SERVICE.into()] },
-        services: service.into_iter().collect(),
+    let text = params.get("q").unwrap_or_default().to_owned();
+    let asked = Search {
+        services: params.get("service").map(str::to_owned).into_iter().collect(),
         from: params.millis("start_time")?.map(|t| t.saturating_mul(MILLI)),
         until: params.millis("end_time")?.map(|t| t.saturating_mul(MILLI).saturating_add(MILLI - 1)),
-        filter: filter(params.get("level"), params.get("q").unwrap_or_default()),
+        filter: level(params.get("level")),
         // One more says whether there are more.
         limit: limit + 1,
         offset: params.count("offset", 0, OFFSET_MAX)?,
+        ..Search::default()
     };
-    let mut records = blocking(move || server.engine.search(&search)).await??;
+    let (mut records, read_as) = blocking(move || find(&server, asked, &text)).await??;
     let has_more = records.len() > limit;
     records.truncate(limit);
-    Ok(json_response(StatusCode::OK, page(&records, has_more)))
+    let mut response = json_response(StatusCode::OK, page(&records, has_more));
+    // What cannot stand in a header is not said.
+    if let Some(read_as) = read_as.and_then(|read_as| HeaderValue::try_from(read_as).ok()) {
+        response.headers_mut().insert(READ_AS, read_as);
+    }
+    Ok(response)
 }
 
-/// The level as it is stored, and every word of `q` somewhere in the message, in any case.
-fn filter(level: Option<&str>, q: &str) -> Filter {
-    let level = level.map(|level| Filter::Field("level".into(), Test::exact(level)));
-    let word = |word: Word| Filter::Field("_msg".into(), Test::phrase(q.get(word.span).unwrap_or_default(), true));
-    Filter::And(level.into_iter().chain(words(q).map(word)).collect())
+/// The level as it is stored.
+fn level(level: Option<&str>) -> Filter {
+    level.map_or(Filter::All, |level| Filter::Field("level".into(), Test::exact(level)))
+}
+
+/// The records of a search that a text is for too, and how the text was read.
+fn find(server: &Server, mut search: Search, text: &str) -> Result<(Vec<Record>, Option<String>), ApiError> {
+    let mut read_as = None;
+    if !text.is_empty() {
+        plain(text)?;
+        let sought = sought(text, Clock { now: server.env.now(), zone: 0 })?;
+        if !narrow(&mut search, sought.services, sought.times) {
+            return Ok((Vec::new(), Some(sought.read_as)));
+        }
+        search.filter = Filter::And(vec![search.filter, sought.filter]);
+        read_as = Some(sought.read_as);
+    }
+    if search.services.is_empty() {
+        search.exclude_services.push(own::SERVICE.into());
+    }
+    Ok((server.engine.search(&search)?, read_as))
+}
+
+/// Leaves the services and times that are asked for twice; false where there are none.
+fn narrow(search: &mut Search, services: Option<Vec<String>>, (first, last): (i64, i64)) -> bool {
+    if let Some(mut services) = services {
+        services.retain(|service| search.services.is_empty() || search.services.contains(service));
+        if services.is_empty() {
+            return false;
+        }
+        search.services = services;
+    }
+    if first > i64::MIN {
+        search.from = Some(search.from.map_or(first, |from| from.max(first)));
+    }
+    if last < i64::MAX {
+        search.until = Some(search.until.map_or(last, |until| until.min(last)));
+    }
+    true
 }
 
 fn page(records: &[Record], has_more: bool) -> String {

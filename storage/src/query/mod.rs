@@ -19,6 +19,7 @@ pub mod memory_source;
 pub mod needed;
 mod parse;
 pub mod pipe;
+pub mod plain;
 pub mod run;
 pub mod stats;
 pub mod tree;

@@ -10,6 +10,7 @@ pub(crate) mod contains;
 pub(crate) mod day;
 pub(crate) mod exact;
 pub(crate) mod fields;
+pub(crate) mod fuzzy;
 pub(crate) mod ipv4;
 mod parse;
 pub(crate) mod phrase;
@@ -29,6 +30,7 @@ use super::fault::At;
 use super::parse::{quote_field, quote_if_needed};
 pub use day::{DayRange, WeekRange};
 pub use fields::{FieldPair, Relation};
+pub use fuzzy::Fuzzy;
 pub use ipv4::Ipv4Range;
 pub use range::NumberRange;
 use std::fmt;
@@ -99,6 +101,8 @@ pub enum Test {
     ContainsAny(Values),
     /// The text has these words and phrases, one after another.
     Sequence(Vec<String>),
+    /// The text has a word that is nearly this one.
+    Fuzzy(Fuzzy),
     /// A regular expression matches somewhere in the text.
     Regexp(String),
     /// The text is a number in a range.
@@ -236,6 +240,7 @@ impl fmt::Display for Test {
                 let shown: Vec<String> = texts.iter().map(|text| quote_if_needed(text)).collect();
                 write!(f, "seq({})", shown.join(","))
             }
+            Self::Fuzzy(fuzzy) => fuzzy.fmt(f),
             Self::Regexp(text) => write!(f, "~{}", quote_if_needed(text)),
             Self::Number(range) => range.fmt(f),
             Self::Text(range) => range.fmt(f),

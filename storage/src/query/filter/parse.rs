@@ -1,5 +1,5 @@
 //! Filters from tokens: how they combine, and which kind one is.
-use super::{FieldTest, Filter, Test, exact, fields, ipv4, phrase, range, regexp, sequence, stream, stream_id};
+use super::{FieldTest, Filter, Test, exact, fields, fuzzy, ipv4, phrase, range, regexp, sequence, stream, stream_id};
 use super::{text_range, time, value_type, values};
 use crate::query::fault::{At, Fault, Parsed};
 use crate::query::parse::{NAME_BYTES_MAX, Parser, begins_pipe, canonical};
@@ -143,6 +143,7 @@ fn named(parser: &mut Parser<'_>, scope: Scope<'_>, raw: &str) -> Parsed<Filter>
         "in" => values::parse(parser, scope, Test::In),
         "eq_field" | "le_field" | "lt_field" => fields::parse(parser, scope),
         "exact" => maybe_prefix(parser, scope, Test::Exact, Test::ExactPrefix),
+        "fuzzy" => fuzzy::parse(parser, scope),
         "i" => maybe_prefix(parser, scope, Test::AnyCasePhrase, Test::AnyCasePrefix),
         "ipv4_range" => ipv4::parse(parser, scope),
         "len_range" => text_range::parse_length(parser, scope),

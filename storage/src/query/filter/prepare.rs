@@ -9,7 +9,8 @@ use super::phrase::Needle;
 use super::sequence::{in_order, needles};
 use super::stream::Streams;
 use super::{
-    DayRange, FieldTest, Filter, Ipv4Range, LabelTest, LengthRange, NumberRange, Test, TextRange, Values, WeekRange,
+    DayRange, FieldTest, Filter, Fuzzy, Ipv4Range, LabelTest, LengthRange, NumberRange, Test, TextRange, Values,
+    WeekRange,
 };
 use crate::error::{Error, Result};
 use crate::query::bits::Bits;
@@ -100,6 +101,7 @@ pub(crate) enum Check {
     All(Phrases),
     Any(Phrases),
     Sequence(Vec<Needle>),
+    Fuzzy(Fuzzy),
     Regexp(Regex),
     Number(NumberRange),
     Text(TextRange),
@@ -123,6 +125,7 @@ impl Check {
             Self::All(phrases) => phrases.all_in(value),
             Self::Any(phrases) => phrases.any_in(value),
             Self::Sequence(needles) => in_order(needles, value),
+            Self::Fuzzy(fuzzy) => fuzzy.is_in(value),
             Self::Regexp(regex) => regex.is_match(value),
             Self::Number(range) => range.has(arithmetic(value)),
             Self::Text(range) => range.has(value),
@@ -138,7 +141,7 @@ impl Check {
     /// Whether a single text can take long.
     fn takes_long(&self) -> bool {
         match self {
-            Self::Regexp(_) | Self::Sequence(_) | Self::Stream(_) => true,
+            Self::Fuzzy(_) | Self::Regexp(_) | Self::Sequence(_) | Self::Stream(_) => true,
             Self::All(phrases) | Self::Any(phrases) => phrases.needles().len() > PATIENCE as usize,
             _ => false,
         }
@@ -199,6 +202,7 @@ impl Check {
                 held.add(phrases.len().saturating_mul(PHRASE_BYTES))?;
                 Self::Sequence(needles(phrases))
             }
+            Test::Fuzzy(fuzzy) => Self::Fuzzy(fuzzy.clone()),
             Test::Regexp(text) => {
                 held.add(regexp::MEMORY_BYTES)?;
                 Self::Regexp(compile(text).map_err(Error::invalid)?)

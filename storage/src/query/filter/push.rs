@@ -211,6 +211,7 @@ impl Question for FieldCheck {
         match (&self.automaton, &self.check) {
             (Some(automaton), _) => automaton.verdict(shape),
             (_, Check::Begins(text)) => begins(text, shape),
+            (_, Check::Fuzzy(fuzzy)) => fuzzy.verdict(shape),
             _ => Verdict::Look,
         }
     }

@@ -11,7 +11,7 @@ use crate::scan::columns::View;
 use rustc_hash::FxHashMap;
 
 /// All of them. The last is made of `level`, and given only to who names it.
-pub(super) const MADE: [&str; 5] = ["_time", "_stream_id", "_stream", "_id", SEVERITY];
+pub(in crate::query) const MADE: [&str; 5] = ["_time", "_stream_id", "_stream", "_id", SEVERITY];
 
 const SEVERITY: &str = "_severity";
 

@@ -21,7 +21,7 @@ use crate::scan::{Found, Search, Snapshot};
 use crate::segment::{Counters, Held};
 use columns::{block_of, counted};
 pub use explain::ScanPlan;
-use faces::MADE;
+pub(super) use faces::MADE;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
