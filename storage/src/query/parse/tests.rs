@@ -167,6 +167,7 @@ fn pipe() -> impl Strategy<Value = String> {
         "unpack_json if (F) from A fields (B, c*) result_prefix p keep_original_fields",
         "unpack_logfmt from A result_prefix B skip_empty_results",
         "unpack_syslog from A offset 5h30m result_prefix B",
+        "unpack_json from A fields (*, B)",
         "unpack_words from A as B drop_duplicates",
         "unroll if (F) (A, B)",
     ];

@@ -132,7 +132,8 @@ pub(super) fn show_prefix(prefix: &str) -> String {
 impl fmt::Display for Unpacking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", super::condition::show(self.condition.as_ref()), show_from(&self.from))?;
-        if !self.patterns.iter().any(|pattern| pattern == "*") {
+        // A field that is named beside all is set where there is none.
+        if self.patterns != ["*"] {
             write!(f, " fields ({})", super::show_names(&self.patterns))?;
         }
         write!(f, "{}{}", show_prefix(&self.prefix), self.keep)
