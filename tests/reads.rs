@@ -44,6 +44,8 @@ fn a_search_narrows_by_everything_it_is_given() {
     assert_eq!(messages(&server, "q=service_name:%3Da%20logged&service=b"), [""; 0]);
     let read = server.get("/api/v1/logs/search?q=refuzed~1");
     assert_eq!(read.header("x-logyard-query"), Some("fuzzy(refuzed,1)"));
+    assert_eq!(messages(&server, "q=in%20or%20bob&order=relevance"), [carol, bob, alice]);
+    assert_eq!(server.get("/api/v1/logs/search?order=sideways").status, 400);
     let wrong = server.get("/api/v1/logs/search?q=user%20%7C%20stats%20count()");
     assert_eq!((wrong.status, wrong.json()["position"].as_u64()), (400, Some(5)));
     assert_eq!(messages(&server, "service=a&q=logged&level=INFO&start_time=1763690000002"), [carol]);

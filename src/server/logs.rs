@@ -2,7 +2,7 @@
 use super::error::{ApiError, json_response};
 use super::params::Params;
 use super::row::push_row;
-use super::{Server, blocking, own};
+use super::{Server, blocking, own, ranked};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -37,7 +37,8 @@ pub(super) async fn search(State(server): State<Arc<Server>>, params: Params) ->
         offset: params.count("offset", 0, OFFSET_MAX)?,
         ..Search::default()
     };
-    let (mut records, read_as) = blocking(move || find(&server, asked, &text)).await??;
+    let order = Order::of(&params, asked.offset + asked.limit)?;
+    let (mut records, read_as) = blocking(move || find(&server, asked, &text, order)).await??;
     let has_more = records.len() > limit;
     records.truncate(limit);
     let mut response = json_response(StatusCode::OK, page(&records, has_more));
@@ -48,13 +49,40 @@ pub(super) async fn search(State(server): State<Arc<Server>>, params: Params) ->
     Ok(response)
 }
 
+/// In which order records are given.
+#[derive(Clone, Copy)]
+enum Order {
+    Newest,
+    Relevance,
+}
+
+impl Order {
+    /// The order that is asked for, for so many records at most.
+    fn of(params: &Params, reach: usize) -> Result<Self, ApiError> {
+        match params.get("order") {
+            None | Some("newest" | "desc") => Ok(Self::Newest),
+            Some("relevance") if reach <= ranked::REACH_MAX => Ok(Self::Relevance),
+            Some("relevance") => {
+                let most = ranked::REACH_MAX;
+                Err(ApiError::bad(format!("only the first {most} records can be had in the order of relevance")))
+            }
+            Some(other) => Err(ApiError::bad(format!("order must be newest or relevance, not `{other}`"))),
+        }
+    }
+}
+
 /// The level as it is stored.
 fn level(level: Option<&str>) -> Filter {
     level.map_or(Filter::All, |level| Filter::Field("level".into(), Test::exact(level)))
 }
 
 /// The records of a search that a text is for too, and how the text was read.
-fn find(server: &Server, mut search: Search, text: &str) -> Result<(Vec<Record>, Option<String>), ApiError> {
+fn find(
+    server: &Server,
+    mut search: Search,
+    text: &str,
+    order: Order,
+) -> Result<(Vec<Record>, Option<String>), ApiError> {
     let mut read_as = None;
     if !text.is_empty() {
         plain(text)?;
@@ -68,7 +96,11 @@ fn find(server: &Server, mut search: Search, text: &str) -> Result<(Vec<Record>,
     if search.services.is_empty() {
         search.exclude_services.push(own::SERVICE.into());
     }
-    Ok((server.engine.search(&search)?, read_as))
+    let records = match order {
+        Order::Newest => server.engine.search(&search)?,
+        Order::Relevance => ranked::search(&server.engine, &search)?,
+    };
+    Ok((records, read_as))
 }
 
 /// Leaves the services and times that are asked for twice; false where there are none.

@@ -15,6 +15,7 @@ mod logs;
 mod ops;
 mod own;
 mod params;
+mod ranked;
 mod request_id;
 mod room;
 mod row;
