@@ -85,8 +85,7 @@ fn find(
 ) -> Result<(Vec<Record>, Option<String>), ApiError> {
     let mut read_as = None;
     if !text.is_empty() {
-        plain(text)?;
-        let sought = sought(text, Clock { now: server.env.now(), zone: 0 })?;
+        let sought = sought(&plain(text)?, Clock { now: server.env.now(), zone: 0 })?;
         if !narrow(&mut search, sought.services, sought.times) {
             return Ok((Vec::new(), Some(sought.read_as)));
         }

@@ -4,8 +4,9 @@
 //! * A record says in its message what happened, and in its metadata the figures.
 //! * Where it cannot be stored, the operator has still been told.
 use super::complain;
-use logyard_storage::batch::BatchBuilder;
+use logyard_storage::batch::{Batch, BatchBuilder};
 use logyard_storage::engine::{Ack, Append, Engine, Removed, RetentionReport};
+use logyard_storage::error::Result;
 use std::io::Write;
 
 /// The service of what Logyard writes itself, shown by the API's own reads only to who asks for it.
@@ -27,7 +28,7 @@ pub(crate) fn tell_retention(engine: &Engine) {
 }
 
 /// A record for each pass, and one for each service of it.
-fn retention_batch(reports: &[RetentionReport]) -> logyard_storage::error::Result<logyard_storage::batch::Batch> {
+fn retention_batch(reports: &[RetentionReport]) -> Result<Batch> {
     let mut rows = BatchBuilder::new();
     for report in reports {
         for ((service, removed), line) in report.services.iter().zip(report.lines()) {

@@ -62,15 +62,14 @@ fn message(test: Test) -> FieldTest {
     FieldTest { at: Default::default(), field: "_msg".into(), test }
 }
 
-/// A text as a scan looks for it.
-pub fn sought(text: &str, clock: Clock) -> Result<Sought> {
-    let filter = plain(text)?;
-    if has_subquery(&filter) {
+/// A filter as a scan looks for it.
+pub fn sought(filter: &Filter, clock: Clock) -> Result<Sought> {
+    if has_subquery(filter) {
         return Err(Error::invalid("a search has no queries in it; ask /select/logsql/query"));
     }
     let (rows, memory) = (Rows::default(), Memory::new(MEMORY_BYTES));
     let context = Context::new(&rows, clock, memory, Stop::default());
-    let matcher = Matcher::prepare(&filter, &context)?;
+    let matcher = Matcher::prepare(filter, &context)?;
     let pushed = matcher.pushed(&MADE);
     if !pushed.is_exact() {
         let what = "a search compares no fields with each other, and no ids or streams; ask /select/logsql/query";
@@ -242,14 +241,17 @@ mod tests {
         assert!(plain(&"a ".repeat(QUERY_BYTES_MAX)).is_err());
         let clock = Clock { now: 0, zone: 0 };
         for text in ["a:in(b | fields a)", "_id:x", "a:eq_field(b)"] {
-            assert!(sought(text, clock).unwrap_err().to_string().contains("/select/logsql/query"), "{text}");
+            assert!(
+                sought(&plain(text).unwrap(), clock).unwrap_err().to_string().contains("/select/logsql/query"),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn times_and_services_narrow_what_is_read() {
         let clock = Clock { now: 1_000_000_000_000, zone: 0 };
-        let found = sought("_time:1m service_name:=shop error", clock).unwrap();
+        let found = sought(&plain("_time:1m service_name:=shop error").unwrap(), clock).unwrap();
         assert_eq!(found.services, Some(vec!["shop".to_owned()]));
         assert!(found.times.0 > i64::MIN && found.times.1 <= clock.now, "{:?}", found.times);
         assert_eq!(found.read_as, "_time:1m service_name:=shop i(error)");

@@ -1,20 +1,26 @@
 //! Damaged blocks and indexes, the scrubber, and what indexes take of the cache.
 use super::{DAY, kind, open, put, segment_files, shown, span};
 use crate::batch::{BatchBuilder, Stream};
-use crate::engine::{Ack, Append, Search};
+use crate::engine::{Ack, Append, Engine, Search};
 use crate::env::sim::SimEnv;
 use crate::scan::filter::{Filter, Test};
 use std::sync::Arc;
 
-#[test]
-fn a_damaged_block_is_named_and_the_rest_is_served() {
-    let env = SimEnv::new(14);
+/// A store with fifty rows on each of two days, sealed day by day.
+fn two_days(seed: u64) -> (SimEnv, Arc<Engine>) {
+    let env = SimEnv::new(seed);
     let engine = open(&env);
     put(&engine, &env, "web", 0..50);
     engine.seal().unwrap();
     env.advance(DAY);
     put(&engine, &env, "web", 50..100);
     engine.seal().unwrap();
+    (env, engine)
+}
+
+#[test]
+fn a_damaged_block_is_named_and_the_rest_is_served() {
+    let (env, engine) = two_days(14);
     let clean = engine.scrub().unwrap();
     assert_eq!((clean.segments, clean.finished, clean.damaged.len()), (2, true, 0));
     let files = segment_files(&env);
@@ -44,13 +50,7 @@ fn a_damaged_block_is_named_and_the_rest_is_served() {
 
 #[test]
 fn a_query_that_meets_damage_serves_the_rest() {
-    let env = SimEnv::new(15);
-    let engine = open(&env);
-    put(&engine, &env, "web", 0..50);
-    engine.seal().unwrap();
-    env.advance(DAY);
-    put(&engine, &env, "web", 50..100);
-    engine.seal().unwrap();
+    let (env, engine) = two_days(15);
     drop(engine);
     env.flip_bit(&segment_files(&env)[0], 20, 1).unwrap();
     let engine = open(&env);
