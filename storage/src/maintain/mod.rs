@@ -42,7 +42,7 @@ use crate::hot::{Generation, GenerationView};
 use crate::layout::Layout;
 use crate::planted;
 use crate::retention::RetentionClass;
-use crate::scan::{HotPart, Part, RowSet};
+use crate::scan::{Crew, HotPart, Part, RowSet};
 use crate::segment::{Counters, Footer, ReadCache, SealedEffect, SealedEffects, Segment};
 use seal::{Place, Sealed};
 use std::cell::RefCell;
@@ -192,7 +192,7 @@ impl Shared {
 /// Looks at a block of a segment.
 fn with_block<T>(segment: &Segment, index: usize, then: impl FnOnce(&Part<'_>) -> Result<T>) -> Result<T> {
     let (block, shapes, counters) = (segment.block(index)?, segment.shapes()?, Counters::default());
-    then(&Part::sealed(segment, index, &block, &shapes, &counters))
+    then(&Part::sealed(segment, index, &block, &shapes, &counters, &Crew::new(Some(1))))
 }
 
 /// Writes rows that belong to no engine as segments, numbered from `first_id` on.

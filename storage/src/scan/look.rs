@@ -146,12 +146,16 @@ fn whole_texts(
     let words: Vec<Needle<'_>> = test.words().into_iter().take(8).collect();
     let has = |word: &str| words.iter().rev().fold(0, |bits, needle| bits << 1 | u8::from(needle.is_in(word)));
     let wanted = words.iter().fold(0u8, |bits, _| bits << 1 | 1);
-    let sieve = if words.is_empty() { None } else { texts.sieve(wanted, has) };
+    let may = |letters: Letters| {
+        let may = |needle: &Needle<'_>| letters.have(Letters::of(needle.text().as_bytes()), needle.any_case());
+        words.iter().rev().fold(0, |bits, needle| bits << 1 | u8::from(may(needle)))
+    };
+    let mut sieve = if words.is_empty() { None } else { texts.sieve(wanted, has, may) };
     // A text that has a word with the whole needle in it needs no other look.
     let is_all = test.needle().is_some_and(|needle| needle.is_in_one_word());
     for (from, to) in ranges {
-        if let Some(sieve) = &sieve {
-            for rank in texts.sift(sieve, from, to, has)? {
+        if let Some(sieve) = &mut sieve {
+            for rank in texts.sift(sieve, wanted, (from, to), has)? {
                 if is_all || passes_whole(&mut texts, rank as usize, test, part)? {
                     ranks.push(rank);
                 }

@@ -217,7 +217,7 @@ impl Snapshot {
                     let held = counters.held();
                     let source = counters.meter(segment.source(), Kind::Heads, &held);
                     let (block, shapes) = (segment.block_by(b, &source)?, segment.shapes_by(&source)?);
-                    then(&Part::sealed(segment, b, &block, &shapes, counters)).map(Some)
+                    then(&Part::sealed(segment, b, &block, &shapes, counters, &self.crew)).map(Some)
                 };
                 match read() {
                     // One block that cannot be read does not keep the others from being shown.

@@ -9,7 +9,11 @@
 //! * Ends are closed only where the needle has a word character there.
 use super::filter::Verdict;
 use crate::text::words::{fold, is_word, words};
+use memchr::memmem;
 use std::borrow::Cow;
+
+/// Text that is long enough for a finder to be worth it; below, `memmem::find` makes none either.
+const FINDER_BYTES_MIN: usize = 64;
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug)]
@@ -101,12 +105,20 @@ impl<'a> Needle<'a> {
     /// Whether a folded text has it. `opens` and `closes` say whether a word may begin and end at the text's ends.
     pub(crate) fn find(&self, text: &str, opens: bool, closes: bool) -> bool {
         let n = self.text.len();
-        if !self.closed_start && !self.closed_end || n == 0 {
-            return memchr::memmem::find(text.as_bytes(), self.text.as_bytes()).is_some();
+        if n > text.len() {
+            return false;
         }
-        let finder = memchr::memmem::Finder::new(self.text);
+        if !self.closed_start && !self.closed_end || n == 0 {
+            return memmem::find(text.as_bytes(), self.text.as_bytes()).is_some();
+        }
+        // Many texts are words, which are searched before a finder is made.
+        let finder = (text.len() >= FINDER_BYTES_MIN).then(|| memmem::Finder::new(self.text));
+        let find = |rest: &[u8]| match &finder {
+            Some(finder) => finder.find(rest),
+            None => memmem::find(rest, self.text.as_bytes()),
+        };
         let mut from = 0;
-        while let Some(found) = text.as_bytes().get(from..).and_then(|rest| finder.find(rest)) {
+        while let Some(found) = text.as_bytes().get(from..).and_then(find) {
             let start = from + found;
             if self.may_start(text, start, opens) && self.may_end(text, start + n, closes) {
                 return true;

@@ -3,6 +3,7 @@
 //! Invariants
 //! * A sealed block and the batches it was made from give the same rows and values.
 //! * Nothing of a block is read before it is asked for.
+use super::crew::Crew;
 use super::texts::{hot_texts, listed_texts, sealed_texts};
 use crate::batch::{LaneKind, LaneView};
 use crate::error::Result;
@@ -34,6 +35,8 @@ pub(crate) struct SealedPart<'a> {
     pub(crate) block: &'a Block,
     pub(crate) shapes: &'a ShapeTable,
     pub(crate) counters: &'a Counters,
+    /// Who can help with it.
+    pub(crate) crew: &'a Crew,
     /// What is held for it.
     held: Held<'a>,
 }
@@ -107,8 +110,9 @@ impl<'a> Part<'a> {
         block: &'a Block,
         shapes: &'a ShapeTable,
         counters: &'a Counters,
+        crew: &'a Crew,
     ) -> Self {
-        Self::Sealed(SealedPart { segment, index, block, shapes, counters, held: counters.held() })
+        Self::Sealed(SealedPart { segment, index, block, shapes, counters, crew, held: counters.held() })
     }
 
     /// Does something with it of whose reads nothing is held once it is done.

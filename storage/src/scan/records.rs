@@ -2,10 +2,12 @@
 //!
 //! Invariants
 //! * Of a few rows, only the pages that their values lie in are read.
-use super::part::Part;
+//! * Fields come in the order of the lanes, whoever has read them.
+use super::crew::Flow;
+use super::part::{Part, PartLane};
 use super::rows::RowSet;
 use crate::error::Result;
-use crate::record::{Record, Value};
+use crate::record::{FieldPath, Record, Value};
 
 /// The rows of a set as records, ascending by row.
 pub(crate) fn materialise(part: &Part<'_>, set: &RowSet) -> Result<Vec<Record>> {
@@ -22,21 +24,57 @@ pub(super) fn put_together(part: &Part<'_>, rows: &[usize], times: &[i64], seqs:
         Record { seq, epoch: part.epoch(), time, arrival, fields: Vec::new() }
     };
     let mut records: Vec<Record> = seqs.iter().copied().zip(times.iter().copied()).map(record).collect();
-    for lane in part.lanes() {
-        let presence = part.presence(lane)?;
-        // The wanted values, and the record of each.
-        let (values, places) = values_of(rows, presence.as_deref(), lane.count());
-        let kind = lane.kind().value_kind();
-        let mut places = places.into_iter();
-        let wanted = (values.len() < lane.count()).then_some(values.as_slice());
-        part.texts(lane, wanted, &mut |_, text| {
-            if let Some(record) = places.next().and_then(|place| records.get_mut(place)) {
-                let text = String::from_utf8_lossy(text).into_owned();
-                record.fields.push((lane.field().clone(), Value { kind, text }));
+    let lanes = part.lanes();
+    match part {
+        Part::Sealed(sealed) if lanes.len() >= LANES_SHARED_MIN && rows.len() <= ROWS_SHARED_MAX => {
+            let read = |read: &mut Vec<(usize, Values)>, number: usize| {
+                let Some(lane) = lanes.get(number) else { return Ok(Flow::Break(())) };
+                read.push((number, read_lane(part, *lane, rows)?));
+                Ok(Flow::Continue(()))
+            };
+            let mut read: Vec<_> = sealed.crew.work(lanes.len(), 0, &Vec::new, &read)?.into_iter().flatten().collect();
+            read.sort_unstable_by_key(|(number, _)| *number);
+            read.into_iter().for_each(|(_, values)| hand_out(values, &mut records));
+        }
+        _ => {
+            for lane in lanes {
+                hand_out(read_lane(part, lane, rows)?, &mut records);
             }
-        })?;
+        }
     }
     Ok(records)
+}
+
+/// Lanes from which threads share the reading of a few rows: each has pages of its own, of which a row needs one or two.
+const LANES_SHARED_MIN: usize = 24;
+/// Rows up to which they do, so that the values of all lanes are few.
+const ROWS_SHARED_MAX: usize = 1_024;
+
+/// Values of a lane, each with the place of its record.
+type Values = Vec<(usize, (FieldPath, Value))>;
+
+fn read_lane(part: &Part<'_>, lane: PartLane<'_>, rows: &[usize]) -> Result<Values> {
+    let presence = part.presence(lane)?;
+    // The wanted values, and the record of each.
+    let (values, places) = values_of(rows, presence.as_deref(), lane.count());
+    let kind = lane.kind().value_kind();
+    let (mut read, mut places) = (Vec::with_capacity(values.len()), places.into_iter());
+    let wanted = (values.len() < lane.count()).then_some(values.as_slice());
+    part.texts(lane, wanted, &mut |_, text| {
+        if let Some(place) = places.next() {
+            let text = String::from_utf8_lossy(text).into_owned();
+            read.push((place, (lane.field().clone(), Value { kind, text })));
+        }
+    })?;
+    Ok(read)
+}
+
+fn hand_out(values: Values, records: &mut [Record]) {
+    for (place, field) in values {
+        if let Some(record) = records.get_mut(place) {
+            record.fields.push(field);
+        }
+    }
 }
 
 /// Which values of a lane the given rows have, and which of the rows has each. Rows ascend, and so do both lists.

@@ -204,7 +204,7 @@ impl Block {
     /// The texts of a text lane that are kept whole, `count` of them, to be read one by one.
     pub(crate) fn whole_texts<'a>(
         &'a self,
-        lane: &BlockLane,
+        lane: &'a BlockLane,
         count: usize,
         source: &'a dyn Source,
     ) -> Result<WholeTexts<'a>> {

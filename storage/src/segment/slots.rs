@@ -65,6 +65,10 @@ impl Letters {
         Self(bits)
     }
 
+    pub(super) fn bits(self) -> u32 {
+        self.0
+    }
+
     /// Those of both.
     pub(super) fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)

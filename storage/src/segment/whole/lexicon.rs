@@ -23,7 +23,7 @@ use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
 
 /// Ends a token in a stream of text, and stands for a spelled one among codes.
-const END: u8 = 255;
+pub(super) const END: u8 = 255;
 /// Listed tokens: more have no codes of two bytes.
 const LISTED_MAX: usize = 255 * 256;
 /// How often a token occurs at least that is worth a place in the list.
@@ -85,7 +85,7 @@ pub(super) fn encode(texts: &[&str]) -> Coded {
     });
     let head = head.map(|text| learned.learn(text)).count();
     let mut coded = Coded::default();
-    learned.choose(&mut coded.listed);
+    learned.choose(OCCURRENCES_MIN, &mut coded.listed);
     let mut from = 0;
     for to in &learned.ends {
         coded.text(|coded| {
@@ -100,8 +100,7 @@ pub(super) fn encode(texts: &[&str]) -> Coded {
     for text in texts.get(head..).unwrap_or_default() {
         coded.text(|coded| {
             tokens(text, |token| {
-                let known = learned.numbers.get(token).and_then(|number| learned.tokens.get(*number as usize));
-                coded.token(token, known.map_or(Code::Spelled, |known| known.code));
+                coded.token(token, learned.code(token));
             });
         });
     }
@@ -109,7 +108,7 @@ pub(super) fn encode(texts: &[&str]) -> Coded {
 }
 
 impl Coded {
-    fn text(&mut self, put: impl FnOnce(&mut Self)) {
+    pub(super) fn text(&mut self, put: impl FnOnce(&mut Self)) {
         let (codes, spelled) = (self.codes.len(), self.spelled.len());
         put(self);
         self.code_lengths.push(self.codes.len() - codes);
@@ -118,29 +117,37 @@ impl Coded {
 
     #[inline]
     fn token(&mut self, text: &str, code: Code) {
-        match code {
-            Code::Spelled => {
-                self.codes.push(END);
-                self.spelled.extend_from_slice(text.as_bytes());
-                self.spelled.push(END);
-            }
-            Code::One(byte) => self.codes.push(byte),
-            Code::Two(bytes) => self.codes.extend_from_slice(&bytes),
+        self.codes.extend_from_slice(code.bytes());
+        if code.is_spelled() {
+            self.spelled.extend_from_slice(text.as_bytes());
+            self.spelled.push(END);
         }
     }
 }
 
 #[derive(Clone, Copy)]
-enum Code {
+pub(super) enum Code {
     Spelled,
-    One(u8),
+    One([u8; 1]),
     Two([u8; 2]),
 }
 
 impl Code {
+    pub(super) fn is_spelled(self) -> bool {
+        matches!(self, Self::Spelled)
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Spelled => &[END],
+            Self::One(byte) => byte,
+            Self::Two(bytes) => bytes,
+        }
+    }
+
     fn of(number: usize, singles: usize) -> Self {
         match number.checked_sub(singles) {
-            None => Self::One(number as u8),
+            None => Self::One([number as u8]),
             Some(rest) => Self::Two([(singles + rest / 256) as u8, (rest % 256) as u8]),
         }
     }
@@ -154,7 +161,7 @@ struct Token<'a> {
 
 /// The tokens of texts, and how often each occurs.
 #[derive(Default)]
-struct Learned<'a> {
+pub(super) struct Learned<'a> {
     numbers: FxHashMap<&'a str, u32>,
     tokens: Vec<Token<'a>>,
     /// The tokens of all texts, and where each text's end.
@@ -164,21 +171,30 @@ struct Learned<'a> {
 
 impl<'a> Learned<'a> {
     fn learn(&mut self, text: &'a str) {
-        tokens(text, |token| {
-            let next = self.tokens.len() as u32;
-            let number = *self.numbers.entry(token).or_insert(next);
-            self.order.push(number);
-            match self.tokens.get_mut(number as usize) {
-                Some(token) => token.count += 1,
-                None => self.tokens.push(Token { text: token, count: 1, code: Code::Spelled }),
-            }
-        });
+        tokens(text, |token| self.count(token));
         self.ends.push(self.order.len());
     }
 
-    /// Gives codes to the tokens that occur most, and lists them.
-    fn choose(&mut self, listed: &mut Vec<u8>) {
-        let often = |token: &&mut Token<'_>| token.count >= OCCURRENCES_MIN && token.text.len() <= LISTED_BYTES_MAX;
+    /// Counts a token.
+    pub(super) fn count(&mut self, token: &'a str) {
+        let next = self.tokens.len() as u32;
+        let number = *self.numbers.entry(token).or_insert(next);
+        self.order.push(number);
+        match self.tokens.get_mut(number as usize) {
+            Some(token) => token.count += 1,
+            None => self.tokens.push(Token { text: token, count: 1, code: Code::Spelled }),
+        }
+    }
+
+    /// The code that was chosen for a token.
+    pub(super) fn code(&self, token: &str) -> Code {
+        let known = self.numbers.get(token).and_then(|number| self.tokens.get(*number as usize));
+        known.map_or(Code::Spelled, |known| known.code)
+    }
+
+    /// Gives codes to the tokens that occur most, `least` times and more, and lists them.
+    pub(super) fn choose(&mut self, least: u32, listed: &mut Vec<u8>) {
+        let often = |token: &&mut Token<'_>| token.count >= least && token.text.len() <= LISTED_BYTES_MAX;
         let mut chosen: Vec<&mut Token<'a>> = self.tokens.iter_mut().filter(often).collect();
         chosen.sort_by_key(|token| Reverse(token.count));
         chosen.truncate(LISTED_MAX);
@@ -245,22 +261,24 @@ impl Lexicon {
         self.text.get(start..end)
     }
 
-    /// For each first byte of codes all bits that tokens with such a code have in `listed`.
-    pub(super) fn firsts(&self, listed: &[u8]) -> [u8; 256] {
-        let mut firsts = [0; 256];
-        for (number, bits) in listed.iter().enumerate() {
+    /// What `has` says of each listed token, and of all whose codes begin with a byte.
+    pub(super) fn sieve(&self, has: impl Fn(&str) -> u8) -> Sieve {
+        let listed: Vec<u8> = (0..self.len()).map(|number| self.get(number).map_or(0, &has)).collect();
+        let mut sieve = Sieve { possible: 0, listed, firsts: [0; 256], inner: None };
+        for (number, bits) in sieve.listed.iter().enumerate() {
             let first = number.checked_sub(self.singles).map_or(number, |rest| self.singles + rest / 256);
-            if let Some(all) = firsts.get_mut(first) {
+            if let Some(all) = sieve.firsts.get_mut(first) {
                 *all |= bits;
             }
+            sieve.possible |= bits;
         }
-        firsts
+        sieve
     }
 
-    /// What a sieve wants that no listed token of a text has.
+    /// What of `left` no listed token of a text has.
     #[inline]
-    pub(super) fn lacking(&self, sieve: &Sieve, codes: &[u8]) -> u8 {
-        let (mut left, mut at) = (sieve.wanted, 0);
+    pub(super) fn lacking(&self, sieve: &Sieve, mut left: u8, codes: &[u8]) -> u8 {
+        let mut at = 0;
         while let Some(first) = codes.get(at) {
             let lead = usize::from(*first).checked_sub(self.singles).filter(|_| *first != END);
             let of_first = sieve.firsts.get(usize::from(*first)).copied().unwrap_or(0);
@@ -283,6 +301,20 @@ impl Lexicon {
         left
     }
 
+    /// The number of the token whose code begins with this byte and goes on with those.
+    fn number(&self, first: u8, codes: &mut std::slice::Iter<'_, u8>) -> Option<usize> {
+        let number = usize::from(first);
+        match number.checked_sub(self.singles) {
+            Some(lead) => Some(self.singles + lead * 256 + usize::from(*codes.next()?)),
+            None => Some(number),
+        }
+    }
+
+    /// The token whose code begins with this byte and goes on with those.
+    pub(super) fn next(&self, first: u8, codes: &mut std::slice::Iter<'_, u8>) -> Option<&str> {
+        self.number(first, codes).and_then(|number| self.get(number))
+    }
+
     /// Appends a text.
     pub(super) fn decode(&self, codes: &[u8], spelled: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let (mut codes, mut spelled, mut after_word) = (codes.iter(), self::spelled(spelled), false);
@@ -291,10 +323,7 @@ impl Lexicon {
                 let text = spelled.next().ok_or_else(damaged)??;
                 (text, is_word(text))
             } else {
-                let mut number = usize::from(*first);
-                if let Some(lead) = number.checked_sub(self.singles) {
-                    number = self.singles + lead * 256 + usize::from(*codes.next().ok_or_else(damaged)?);
-                }
+                let number = self.number(*first, &mut codes).ok_or_else(damaged)?;
                 let text = self.get(number).ok_or_else(damaged)?;
                 (text, self.words.get(number).copied().unwrap_or(false))
             };

@@ -36,6 +36,41 @@ impl Stored {
         Self::new(texts.len(), |pages, head| encode(&texts).unwrap().put(bytes, pages, head))
     }
 
+    /// As lines, nothing where too few of them come again.
+    fn lined(texts: &[impl AsRef<[u8]>]) -> Option<Self> {
+        let bytes = texts.iter().map(|text| text.as_ref().len()).sum();
+        let strings: Vec<&str> = texts.iter().map(|text| std::str::from_utf8(text.as_ref()).unwrap()).collect();
+        let lined = lines::encode(&strings)?;
+        Some(Self::new(texts.len(), |pages, head| put_lined(&lined, bytes, pages, head)))
+    }
+
+    fn is_lined(&self) -> bool {
+        matches!(self.head, WholeHead::Lined { .. })
+    }
+
+    /// Compares what a sieve lets pass with what is in the texts.
+    fn check_sieve(&self, texts: &[String], wanted: &[String]) {
+        let has = |word: &str| wanted.iter().rev().fold(0, |bits, part| bits << 1 | u8::from(word.contains(part)));
+        let may = |letters: Letters| {
+            wanted
+                .iter()
+                .rev()
+                .fold(0, |bits, part| bits << 1 | u8::from(letters.have(Letters::of(part.as_bytes()), false)))
+        };
+        let all = (1u8 << wanted.len()) - 1;
+        let mut open = self.open();
+        let Some(mut sieve) = open.sieve(all, has, may) else {
+            return assert!(matches!(self.head, WholeHead::Plain { .. }));
+        };
+        let expected = |text: &String| wanted.iter().all(|part| text.contains(part));
+        let expected: Vec<u32> =
+            (0u32..).zip(texts).filter(|(_, text)| expected(text)).map(|(index, _)| index).collect();
+        let some = texts.len() / 3..texts.len() / 2;
+        let of_some: Vec<u32> = expected.iter().copied().filter(|index| some.contains(&(*index as usize))).collect();
+        assert_eq!(open.sift(&mut sieve, all, (some.start, some.end), has).unwrap(), of_some);
+        assert_eq!(open.sift(&mut sieve, all, (0, texts.len()), has).unwrap(), expected);
+    }
+
     fn is_coded(&self) -> bool {
         matches!(self.head, WholeHead::Coded { .. })
     }
@@ -119,16 +154,34 @@ proptest! {
         texts in prop::collection::vec(prop::collection::vec(piece(), 0..12).prop_map(|pieces| pieces.concat()), 0..40),
         wanted in prop::collection::vec("[a-c]{1,2}|é|[0-9]", 1..4),
     ) {
-        let has = |word: &str| wanted.iter().rev().fold(0, |bits, part| bits << 1 | u8::from(word.contains(part)));
-        let all = (1u8 << wanted.len()) - 1;
-        let stored = Stored::coded(&texts);
-        let mut open = stored.open();
-        let sieve = open.sieve(all, has).unwrap();
-        let found = open.sift(&sieve, 0, texts.len(), has).unwrap();
-        let expected = |text: &String| wanted.iter().all(|part| text.contains(part));
-        let expected: Vec<u32> =
-            (0u32..).zip(&texts).filter(|(_, text)| expected(text)).map(|(index, _)| index).collect();
-        prop_assert_eq!(found, expected);
+        Stored::coded(&texts).check_sieve(&texts, &wanted);
+    }
+
+    #[test]
+    fn lines_come_back_and_say_what_texts_say(
+        lines in prop::collection::vec(prop::collection::vec(piece(), 0..6).prop_map(|pieces| pieces.concat()), 1..6),
+        texts in prop::collection::vec(
+            prop::collection::vec((any::<prop::sample::Index>(), prop_oneof![Just("\n"), Just("\n"), Just("\n\n"), Just("")]), 0..9),
+            0..60,
+        ),
+        numbers in prop::collection::vec(0u32..200, 40),
+        more in prop::collection::vec(prop::collection::vec(piece(), 0..6).prop_map(|pieces| pieces.concat()), 0..3),
+        wanted in prop::collection::vec("[a-c]{1,2}|é|[0-9]{1,2}|[a-c][0-9]", 1..4),
+    ) {
+        let mut numbers = numbers.iter().cycle();
+        let mut text = |parts: &Vec<(prop::sample::Index, &str)>| -> String {
+            let part = |(line, end): &(prop::sample::Index, &str)| {
+                format!("{} {}x{}{end}", lines[line.index(lines.len())], numbers.next().unwrap(), numbers.next().unwrap())
+            };
+            parts.iter().map(part).collect()
+        };
+        let mut texts: Vec<String> = texts.iter().map(&mut text).collect();
+        texts.extend(more);
+        Stored::chosen(&texts).check(&texts);
+        if let Some(stored) = Stored::lined(&texts) {
+            stored.check(&texts);
+            stored.check_sieve(&texts, &wanted);
+        }
     }
 
     #[test]
@@ -159,8 +212,8 @@ proptest! {
         if let Ok(head) = WholeHead::read(&mut Reader::new(&head))
             && let Ok(mut texts) = head.open(3, &pages, &file)
         {
-            if let Some(sieve) = texts.sieve(1, |word| u8::from(word.contains('b'))) {
-                let _ignored = texts.sift(&sieve, 0, 9, |word| u8::from(word.contains('b')));
+            if let Some(mut sieve) = texts.sieve(1, |word| u8::from(word.contains('b')), |_| 1) {
+                let _ignored = texts.sift(&mut sieve, 1, (0, 9), |word| u8::from(word.contains('b')));
             }
             if let Ok((starts, bytes)) = texts.all() {
                 prop_assert!(std::str::from_utf8(&bytes).is_ok());
@@ -178,7 +231,7 @@ fn a_full_block_of_more_words_than_are_listed_comes_back() {
     stored.check(&texts);
     let lexicon_len = match stored.open().form {
         Form::Coded(coded) => coded.lexicon.len(),
-        Form::Plain(_) => 0,
+        Form::Plain(_) | Form::Lined(_) => 0,
     };
     assert!(lexicon_len > 20_000, "{lexicon_len}");
     let few: Vec<String> = (0..65_536).map(|_| chance.text(2, 255)).collect();
@@ -212,13 +265,57 @@ fn codes_are_chosen_where_words_come_again() {
     let stored = Stored::chosen(&free);
     assert!(stored.is_coded());
     stored.check(&free);
-    let mut call = |_| format!("\n\tat org.{}.{}(line {})", chance.word(40), chance.word(900), chance.below(2_000));
+    let mut call = |_| format!("\n\tat org.{}.{}(line {})", chance.word(9), chance.word(90), chance.below(2_000));
     let traces: Vec<String> = (0..600)
         .map(|i| format!("java.lang.Error: {i}{}", (0..10 + i % 9).map(&mut call).collect::<String>()))
         .collect();
-    let stored = Stored::chosen(&traces);
-    assert!(stored.is_coded());
-    stored.check(&traces);
+    let (stored, lined) = (Stored::coded(&traces), Stored::chosen(&traces));
+    assert!(lined.is_lined() && lined.bytes.len() < stored.bytes.len(), "{} {}", lined.bytes.len(), stored.bytes.len());
+    lined.check(&traces);
+    for wanted in ["Error", "ava", "lin", "17", "no such word"] {
+        lined.check_sieve(&traces, &[wanted.to_owned()]);
+    }
+    // A line that no other is like is kept beside the codes of all others.
+    let with_another = traces.iter().map(|trace| format!("{trace}\n{}", chance.text(3, 1 << 20))).collect::<Vec<_>>();
+    let stored = Stored::chosen(&with_another);
+    assert!(stored.is_lined());
+    stored.check(&with_another);
+    let word = with_another[77].rsplit(' ').next().unwrap().to_owned();
+    stored.check_sieve(&with_another, &[word]);
+}
+
+#[test]
+fn lines_of_anything_are_refused_or_read() {
+    let texts: Vec<String> = (0..40).map(|i| format!("call {i}\n\tat b{i}.run\nlast {} of it", i % 3)).collect();
+    let stored = Stored::lined(&texts).unwrap();
+    let mut chance = Chance(6);
+    for at in 0..stored.bytes.len() * 8 {
+        // Pages carry a checksum, so what is damaged here is what the streams say, past it.
+        let lined = lines::encode(&texts.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+        let mut lined = lined;
+        let flip = |bytes: &mut Vec<u8>, chance: &mut Chance| {
+            if !bytes.is_empty() {
+                let at = chance.below(bytes.len() as u64) as usize;
+                bytes[at] ^= 1 << chance.below(8);
+            }
+        };
+        match at % 4 {
+            0 => flip(&mut lined.lines.codes, &mut chance),
+            1 => flip(&mut lined.lines.listed, &mut chance),
+            2 => lined.holes[chance.below(40) as usize].push_str(" 7"),
+            _ => lined.kept[chance.below(40) as usize].push('x'),
+        }
+        let bytes = texts.iter().map(String::len).sum();
+        let wrong = Stored::new(texts.len(), |pages, head| put_lined(&lined, bytes, pages, head));
+        let Ok(mut open) = wrong.head.open(wrong.count, &wrong.pages, &wrong.bytes) else { continue };
+        if let Some(mut sieve) = open.sieve(1, |word| u8::from(word.contains('b')), |_| 1) {
+            let _ignored = open.sift(&mut sieve, 1, (0, 40), |word| u8::from(word.contains('b')));
+        }
+        if let Ok((starts, all)) = open.all() {
+            assert!(at % 4 < 2, "words or lines that belong nowhere were passed over");
+            assert_eq!(starts.last().copied(), Some(all.len() as u32));
+        }
+    }
 }
 
 #[test]
