@@ -34,6 +34,8 @@ pub const SEGMENT_SHAPE_BYTES_MAX: usize = 4 * MIB;
 pub const BLOCK_ROWS_MAX: usize = 65_536;
 /// Raw bytes of one page: the least that is read and decompressed for a value.
 pub const PAGE_BYTES_MAX: usize = 64 * KIB;
+/// The same of pages that are never compressed, which small ones cost nothing but a checksum.
+pub const DENSE_PAGE_BYTES_MAX: usize = 8 * KIB;
 /// Rows of one segment.
 pub const SEGMENT_ROWS_MAX: usize = 4_000_000;
 /// A segment's footer.

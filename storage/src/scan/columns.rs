@@ -5,7 +5,7 @@
 //! Numbers of shapes and streams mean something within one [`View::table`] only.
 //!
 //! Invariants
-//! * Nothing of a column is read before it is asked for, and nothing of it is kept.
+//! * Nothing of a column is read before it is asked for.
 //! * Values lie in the order of the rows; what a column gives is what the records of these rows have.
 use super::crew::Flow;
 use super::part::{FEW, Part, PartLane};
@@ -21,7 +21,8 @@ use crate::text::shape::WHOLE;
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-/// Parts whose rows are found before the first of them is handed on.
+/// Parts whose rows are found before the first of them is handed on: of the first ones, and then at most.
+const AHEAD_FIRST: usize = 8;
 const AHEAD_MAX: usize = 32;
 
 /// Of the rows that are handed on at once, the part up to which they are read as soon as they are found.
@@ -37,6 +38,8 @@ enum Ahead<T> {
 pub struct View<'a> {
     part: &'a Part<'a>,
     rows: Rows,
+    /// The event times of some rows, which their ids are made of as well.
+    times: OnceCell<Vec<i64>>,
     table: Table,
 }
 
@@ -161,7 +164,7 @@ impl<'a> View<'a> {
         };
         let rows =
             if rows.len() == part.rows() { Rows::All(rows.len(), OnceCell::from(rows)) } else { Rows::Some(rows) };
-        Self { part, rows, table }
+        Self { part, rows, times: OnceCell::new(), table }
     }
 
     /// Of the rows of a set.
@@ -215,7 +218,14 @@ impl<'a> View<'a> {
 
     /// The event time of each row.
     pub fn times(&self) -> Result<Vec<i64>> {
-        if self.is_whole() { self.part.times() } else { self.part.few_times(self.rows()) }
+        if self.is_whole() {
+            return self.part.times();
+        }
+        if let Some(times) = self.times.get() {
+            return Ok(times.clone());
+        }
+        let times = self.part.few_times(self.rows())?;
+        Ok(self.times.get_or_init(|| times).clone())
     }
 
     /// The sequence number of each row.
@@ -462,10 +472,10 @@ impl Snapshot {
     ) -> Result<()> {
         let (tables, spots) = (Tables::new(self, &search.filter, counters), self.spots(search, counters)?);
         add(&counters.blocks_considered, spots.len() as u64);
-        let (mut from, mut ahead) = (0, 2);
+        let (mut from, mut ahead) = (0, AHEAD_FIRST);
         while from < spots.len() {
             let window = spots.get(from..spots.len().min(from + ahead)).unwrap_or_default();
-            (from, ahead) = (from + window.len(), (ahead * 2).min(AHEAD_MAX));
+            (from, ahead) = (from + window.len(), (ahead * 4).min(AHEAD_MAX));
             let look = |found: &mut Vec<(usize, Ahead<T>)>, number: usize| {
                 let Some(spot) = window.get(number) else { return Ok(Flow::Break(())) };
                 let looked = self.with_part(spot.place, counters, |part| {
@@ -593,10 +603,12 @@ impl<'a> Part<'a> {
 
     /// The codes of some values of a sealed lane, by the lane's own numbers.
     fn codes_of(&self, lane: PartLane<'a>, wanted: Option<&[usize]>) -> Result<Vec<u32>> {
-        let (Self::Sealed(sealed), PartLane::Sealed { lane: own, .. }) = (self, lane) else { return Ok(Vec::new()) };
-        let Some(wanted) = wanted else { return self.codes(lane) };
+        let (Self::Sealed(sealed), PartLane::Sealed { number, lane: own, .. }) = (self, lane) else {
+            return Ok(Vec::new());
+        };
+        let Some(wanted) = wanted else { return sealed.codes_once(number, own) };
         if wanted.len() < FEW {
-            return sealed.block.few_codes(own, wanted, &sealed.source(Kind::Codes));
+            return sealed.few_codes(number, own, wanted);
         }
         let codes = self.codes(lane)?;
         Ok(wanted.iter().map(|value| codes.get(*value).copied().unwrap_or(0)).collect())

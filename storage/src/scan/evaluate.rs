@@ -251,6 +251,9 @@ impl Passing {
             Self::Values(set) => set,
             Self::Shapes(says, _) => {
                 let codes = part.codes(lane)?;
+                if let Some(set) = of_few_shapes(&says, &codes, lane.count()) {
+                    return Ok(set);
+                }
                 // What most shapes say fits into few cache lines, their ranks do not.
                 let verdict = |says: &Says| match says {
                     Says::No => Verdict::No,
@@ -280,6 +283,41 @@ impl Passing {
             }
         })
     }
+}
+
+/// Shapes up to which their values are looked for one shape after another.
+const FEW_SHAPES: usize = 4;
+/// Values whose shapes are counted at once: most of them have none that passes.
+const CHUNK: usize = 64;
+
+/// The values that pass, where only some of a few shapes do.
+fn of_few_shapes(says: &[Says], codes: &[u32], count: usize) -> Option<RowSet> {
+    let passing = (0u32..).zip(says).filter(|(_, says)| **says != Says::No);
+    let some: Option<Vec<(u32, &[u32])>> = passing
+        .take(FEW_SHAPES + 1)
+        .map(|(shape, says)| match says {
+            Says::Some(ranks) => Some((shape, ranks.as_slice())),
+            _ => None,
+        })
+        .collect();
+    let some = some.filter(|some| some.len() <= FEW_SHAPES)?;
+    let mut set = RowSet::none(count);
+    for (shape, ranks) in some {
+        let (mut left, mut rank) = (ranks.iter().copied().peekable(), 0);
+        for (chunk, codes) in codes.chunks(CHUNK).enumerate() {
+            let end = rank + codes.iter().map(|code| u32::from(*code == shape)).sum::<u32>();
+            if left.peek().is_some_and(|next| *next < end) {
+                for (at, _) in codes.iter().enumerate().filter(|(_, code)| **code == shape) {
+                    if left.next_if_eq(&rank).is_some() {
+                        set.insert(chunk * CHUNK + at);
+                    }
+                    rank += 1;
+                }
+            }
+            rank = end;
+        }
+    }
+    Some(set)
 }
 
 fn settle(part: &Part<'_>, lane: PartLane<'_>, test: &Test, number: usize, verdicts: &Verdicts<'_>) -> Result<Passing> {

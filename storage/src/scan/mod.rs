@@ -10,6 +10,7 @@ mod crew;
 mod evaluate;
 pub mod filter;
 mod hidden;
+mod kept;
 mod look;
 mod needle;
 mod part;

@@ -4,6 +4,7 @@
 //! * A sealed block and the batches it was made from give the same rows and values.
 //! * Nothing of a block is read before it is asked for.
 use super::crew::Crew;
+use super::kept::Kept;
 use super::texts::{hot_texts, listed_texts, sealed_texts};
 use crate::batch::{LaneKind, LaneView};
 use crate::error::Result;
@@ -11,6 +12,7 @@ use crate::hot::HotBatch;
 use crate::record::FieldPath;
 use crate::segment::{Arrivals, Block, BlockLane, Counters, Directory, Held, Kind, Metered, Segment, Shapes};
 use crate::text::table::ShapeTable;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Rows that lie together.
@@ -37,6 +39,7 @@ pub(crate) struct SealedPart<'a> {
     pub(crate) counters: &'a Counters,
     /// Who can help with it.
     pub(crate) crew: &'a Crew,
+    kept: Kept<'a>,
     /// What is held for it.
     held: Held<'a>,
 }
@@ -44,12 +47,34 @@ pub(crate) struct SealedPart<'a> {
 impl<'a> SealedPart<'a> {
     /// Where bytes are read from, counted.
     pub(crate) fn source(&self, kind: Kind) -> Metered<'_> {
-        self.counters.meter(self.segment.source(), kind, &self.held)
+        self.counters.meter(self.segment.source(), kind, &self.held).keeping(&self.kept.pages)
     }
 
     /// The shapes of a lane, and how often each occurs.
     pub(crate) fn list<'l>(&self, lane: &'l BlockLane) -> Result<&'l Shapes> {
         self.block.shapes(lane)
+    }
+
+    /// The shape of each value of a text lane, or the place of each value's text in the list.
+    pub(super) fn codes(&self, number: usize, lane: &BlockLane) -> Result<Rc<Vec<u32>>> {
+        self.kept.codes(number, || self.block.codes(lane, &self.source(Kind::Codes)))
+    }
+
+    /// The same, which is not kept for another time.
+    pub(super) fn codes_once(&self, number: usize, lane: &BlockLane) -> Result<Vec<u32>> {
+        match self.kept.find(number) {
+            Some(codes) => Ok(codes.to_vec()),
+            None => self.block.codes(lane, &self.source(Kind::Codes)),
+        }
+    }
+
+    /// The same of some values.
+    pub(super) fn few_codes(&self, number: usize, lane: &BlockLane, wanted: &[usize]) -> Result<Vec<u32>> {
+        if self.kept.find(number).is_none() && (lane.is_listed() || self.block.has_codes_apart(lane)) {
+            return self.block.few_codes(lane, wanted, &self.source(Kind::Codes));
+        }
+        let codes = self.codes(number, lane)?;
+        Ok(wanted.iter().filter_map(|value| codes.get(*value).copied()).collect())
     }
 }
 
@@ -112,7 +137,8 @@ impl<'a> Part<'a> {
         counters: &'a Counters,
         crew: &'a Crew,
     ) -> Self {
-        Self::Sealed(SealedPart { segment, index, block, shapes, counters, crew, held: counters.held() })
+        let (kept, held) = (Kept::new(counters.held(), counters.held()), counters.held());
+        Self::Sealed(SealedPart { segment, index, block, shapes, counters, crew, kept, held })
     }
 
     /// Does something with it of whose reads nothing is held once it is done.
@@ -289,12 +315,10 @@ impl<'a> Part<'a> {
     }
 
     /// The shape of each value of a sealed text lane, by the lane's own numbers.
-    pub(crate) fn codes(&self, lane: PartLane<'a>) -> Result<Vec<u32>> {
+    pub(crate) fn codes(&self, lane: PartLane<'a>) -> Result<Rc<Vec<u32>>> {
         match (self, lane) {
-            (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) => {
-                sealed.block.codes(lane, &sealed.source(Kind::Codes))
-            }
-            _ => Ok(Vec::new()),
+            (Self::Sealed(sealed), PartLane::Sealed { number, lane, .. }) => sealed.codes(number, lane),
+            _ => Ok(Rc::default()),
         }
     }
 
@@ -313,8 +337,8 @@ impl<'a> Part<'a> {
                 hot_texts(hot, view, wanted, found);
                 Ok(())
             }
-            (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) if lane.is_listed() => {
-                listed_texts(sealed, lane, wanted, found)
+            (Self::Sealed(sealed), PartLane::Sealed { number, lane, .. }) if lane.is_listed() => {
+                listed_texts(sealed, number, lane, wanted, found)
             }
             (Self::Sealed(sealed), PartLane::Sealed { number, lane, .. }) if lane.is_text() => {
                 sealed_texts(sealed, number, lane, wanted, found)

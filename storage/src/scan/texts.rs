@@ -90,7 +90,7 @@ pub(super) fn sealed_texts(
     let list = sealed.list(lane)?;
     let directory = sealed.directory(number, lane)?;
     let whole = list.listed.iter().position(|shape| *shape == WHOLE).map(|local| local as u32);
-    let placed = place(sealed, lane, &directory, whole, wanted)?;
+    let placed = place(sealed, (number, lane), &directory, whole, wanted)?;
     let mut ranges = ranges(&placed, list.listed.len());
     let source = sealed.source(Kind::Values);
     let mut words = sealed.block.words(lane, &directory, &source)?;
@@ -132,7 +132,7 @@ pub(super) fn sealed_texts(
 }
 
 /// Values between two that are wanted up to which those are read as well.
-const NEAR: usize = 1_024;
+const NEAR: usize = 64;
 
 /// The wanted values of a shape as ranges of ranks, those together that are near each other.
 #[derive(Clone, Default)]
@@ -175,12 +175,11 @@ fn ranges(placed: &[Placed], shapes: usize) -> Vec<Ranges> {
 /// Where the wanted values, or all, have their variables. Shape numbers are read only as far as they are needed.
 fn place(
     sealed: &SealedPart<'_>,
-    lane: &BlockLane,
+    (number, lane): (usize, &BlockLane),
     directory: &Directory,
     whole: Option<u32>,
     wanted: Option<&[usize]>,
 ) -> Result<Vec<Placed>> {
-    let source = sealed.source(Kind::Codes);
     let all;
     let values = match wanted {
         Some(wanted) => wanted,
@@ -193,7 +192,7 @@ fn place(
         return Ok(values.iter().map(|value| Placed { value: *value, local: 0, rank: *value }).collect());
     }
     if values.len() < FEW {
-        let codes = sealed.block.few_codes(lane, values, &source)?;
+        let codes = sealed.few_codes(number, lane, values)?;
         let is_the_same = |slot: &Slot<'_>| matches!(slot, Slot::Constant(_));
         let needs_no_rank = |local: &u32| whole != Some(*local) && directory.slots(*local).iter().all(is_the_same);
         if codes.iter().all(needs_no_rank) {
@@ -201,7 +200,7 @@ fn place(
             return Ok(placed.collect());
         }
     }
-    let codes = sealed.block.codes(lane, &source)?;
+    let codes = sealed.codes(number, lane)?;
     let mut seen = vec![0usize; directory.shapes()];
     let (mut at, mut placed) = (0, Vec::with_capacity(values.len()));
     for value in values {
@@ -243,7 +242,7 @@ pub(super) fn numbered_texts(
             *own = Some(slot);
         }
     }
-    let placed = place(sealed, lane, &directory, None, wanted)?;
+    let placed = place(sealed, (number, lane), &directory, None, wanted)?;
     let source = sealed.source(Kind::Values);
     let mut words = sealed.block.words(lane, &directory, &source)?;
     let mut of_shapes = Vec::with_capacity(slots.len());
@@ -313,6 +312,7 @@ impl Known {
 /// Calls `found` with the text of each value of a lane that lists its texts, or of those that are wanted.
 pub(super) fn listed_texts(
     sealed: &SealedPart<'_>,
+    number: usize,
     lane: &BlockLane,
     wanted: Option<&[usize]>,
     found: &mut dyn FnMut(usize, &[u8]),
@@ -322,18 +322,17 @@ pub(super) fn listed_texts(
         let text = listed.texts.get(code as usize);
         found(value, text.map_or(&[], |text| text));
     };
-    let source = sealed.source(Kind::Codes);
     if let Some(few) = wanted.filter(|wanted| wanted.len() < FEW) {
-        let codes = sealed.block.few_codes(lane, few, &source)?;
+        let codes = sealed.few_codes(number, lane, few)?;
         few.iter().zip(codes).for_each(|(value, code)| give(*value, code));
         return Ok(());
     }
-    let codes = sealed.block.codes(lane, &source)?;
+    let codes = sealed.codes(number, lane)?;
     match wanted {
         Some(wanted) => {
             wanted.iter().for_each(|value| give(*value, codes.get(*value).copied().unwrap_or(u32::MAX)));
         }
-        None => (0..lane.count).zip(codes).for_each(|(value, code)| give(value, code)),
+        None => (0..lane.count).zip(codes.iter()).for_each(|(value, code)| give(value, *code)),
     }
     Ok(())
 }

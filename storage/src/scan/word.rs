@@ -9,7 +9,7 @@ use super::filter::Verdict;
 use super::look::Says;
 use super::needle::{Class, Digits, Needle, Place, What};
 use crate::error::Result;
-use crate::segment::{Letters, Run, Slot, SlotValues, Words};
+use crate::segment::{Letters, Run, Slot, SlotValues, TextRun, Words};
 use memchr::memmem::Finder;
 use std::cell::OnceCell;
 
@@ -90,10 +90,10 @@ impl<'n> Wanted<'n> {
             Slot::PoolDigits { width, .. } => may(self.is_digits && fits(*width)),
             Slot::Numbers(run) => may(self.is_digits && self.may_be(run)),
             Slot::Hex { width, .. } => may(self.is_hex && fits(*width)),
-            Slot::PoolText { letters, .. } => may(letters.have(self.letters, self.any_case)),
-            Slot::Text(run) => {
-                let has_room = self.any_case || run.width().is_none_or(fits);
-                may(has_room && run.letters.have(self.letters, self.any_case))
+            Slot::PoolText { letters, sizes, .. } | Slot::Text(TextRun { letters, sizes, .. }) => {
+                let has_room =
+                    self.text.len() <= sizes.longest && (!self.is_whole() || self.text.len() >= sizes.shortest);
+                may((self.any_case || has_room) && letters.have(self.letters, self.any_case))
             }
             Slot::Skeleton { pieces, runs } if self.is_whole() && !self.any_case => {
                 may(along(self.text, pieces, runs).is_some())

@@ -178,6 +178,11 @@ impl Block {
         }
     }
 
+    /// Whether some codes of a text lane can be read without all others.
+    pub(crate) fn has_codes_apart(&self, lane: &BlockLane) -> bool {
+        self.text_head(lane).is_ok_and(TextHead::has_codes_apart)
+    }
+
     /// The shapes, or places in the list, of some values of a text lane.
     pub(crate) fn few_codes(&self, lane: &BlockLane, wanted: &[usize], source: &dyn Source) -> Result<Vec<u32>> {
         match &lane.values {

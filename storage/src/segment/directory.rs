@@ -28,7 +28,7 @@ pub(crate) enum Slot<'a> {
     /// Index of the first value in the pool of this many digits.
     PoolDigits { width: usize, first: usize },
     /// Index of the first value in the text pool.
-    PoolText { letters: Letters, first: usize },
+    PoolText { letters: Letters, sizes: Sizes, first: usize },
     /// Texts on their own.
     Text(TextRun),
     /// Packed numbers.
@@ -43,6 +43,7 @@ pub(crate) enum Slot<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TextRun {
     pub(crate) letters: Letters,
+    pub(crate) sizes: Sizes,
     /// Bytes of each text; 0 where they differ.
     pub(super) width: usize,
     /// Where their lengths lie, where they differ.
@@ -51,11 +52,11 @@ pub(crate) struct TextRun {
     pub(super) count: usize,
 }
 
-impl TextRun {
-    /// Bytes of each text, where all have as many.
-    pub(crate) fn width(&self) -> Option<usize> {
-        (self.width > 0).then_some(self.width)
-    }
+/// Bytes of the shortest text of a slot and of the longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    pub(crate) shortest: usize,
+    pub(crate) longest: usize,
 }
 
 /// Numbers of a slot that stands alone: where they lie in the packed bytes and what they are counted from.
@@ -107,10 +108,10 @@ impl Cursor {
                 Slot::PoolDigits { width, first }
             }
             POOL_TEXT => {
-                let letters = read_letters(r)?;
+                let (letters, sizes) = (read_letters(r)?, read_sizes(r)?);
                 let first = self.pooled;
                 self.pooled += count;
-                Slot::PoolText { letters, first }
+                Slot::PoolText { letters, sizes, first }
             }
             TEXT => Slot::Text(self.text(r, count)?),
             CONSTANT => Slot::Constant(r.bytes()?),
@@ -142,15 +143,22 @@ impl Cursor {
     }
 
     fn text(&mut self, r: &mut Reader<'_>, count: usize) -> Result<TextRun> {
-        let letters = read_letters(r)?;
-        let width = read_size(r)?;
+        let (letters, sizes) = (read_letters(r)?, read_sizes(r)?);
+        let width = if sizes.shortest == sizes.longest { sizes.shortest } else { 0 };
         let (lengths, bytes) = match width {
             0 => (read_size(r)?, read_size(r)?),
             _ => (0, count.checked_mul(width).ok_or_else(damaged)?),
         };
         let ends = (self.lengths.checked_add(lengths), self.text.checked_add(bytes));
         let (Some(lengths_end), Some(text_end)) = ends else { return Err(damaged()) };
-        let run = TextRun { letters, width, lengths: (self.lengths, lengths_end), bytes: (self.text, text_end), count };
+        let run = TextRun {
+            letters,
+            sizes,
+            width,
+            lengths: (self.lengths, lengths_end),
+            bytes: (self.text, text_end),
+            count,
+        };
         (self.lengths, self.text) = (lengths_end, text_end);
         Ok(run)
     }
@@ -183,6 +191,12 @@ fn read_width(r: &mut Reader<'_>) -> Result<usize> {
 
 fn read_size(r: &mut Reader<'_>) -> Result<usize> {
     u32::try_from(r.varint()?).map(|size| size as usize).map_err(|_| damaged())
+}
+
+fn read_sizes(r: &mut Reader<'_>) -> Result<Sizes> {
+    let shortest = read_size(r)?;
+    let longest = shortest.checked_add(read_size(r)?).ok_or_else(damaged)?;
+    Ok(Sizes { shortest, longest })
 }
 
 fn read_letters(r: &mut Reader<'_>) -> Result<Letters> {

@@ -6,9 +6,12 @@
 use super::bits::Packed;
 use super::directory::{Directory, Run, Slot, TextRun};
 use super::pages::{Bytes, PageCache, Pages, Source, Stream};
+use super::planes::{PlaneTables, Planes};
 use super::slots::digits_bits;
 use super::whole::{starts, starts_of};
 use crate::error::{Error, Result};
+use rustc_hash::FxHashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Where the values of all slots of a lane lie.
@@ -38,6 +41,9 @@ pub(crate) struct Words<'a> {
     starts: Option<Arc<Vec<u32>>>,
     /// The same of the run of texts that was asked for last, and where its lengths lie.
     lone: Option<LoneStarts>,
+    /// How the digits are decoded of the slot that is read in several ranges, by where they lie; and how many numbers of it
+    /// are read in all.
+    tables: Option<(FxHashMap<usize, Rc<PlaneTables>>, usize)>,
 }
 
 impl<'a> Words<'a> {
@@ -59,12 +65,17 @@ impl<'a> Words<'a> {
         if streams.packed.len != totals.packed || pools != totals.digits || lone != (totals.lengths, totals.text) {
             return Err(damaged());
         }
-        Ok(Self { streams, pages: PageCache::new(pages, source), pooled: totals.pooled, starts: None, lone: None })
+        let pages = PageCache::new(pages, source);
+        Ok(Self { streams, pages, pooled: totals.pooled, starts: None, lone: None, tables: None })
     }
 
     /// Reads the values of a slot that lie in some ranges.
     pub(crate) fn load_each<'d>(&mut self, slot: &Slot<'d>, ranges: &[(usize, usize)]) -> Result<Vec<SlotValues<'d>>> {
-        ranges.iter().map(|(from, to)| self.load(slot, *from, *to)).collect()
+        let all = ranges.iter().map(|(from, to)| to.saturating_sub(*from)).sum();
+        self.tables = (ranges.len() > 1).then(|| (FxHashMap::default(), all));
+        let loaded = ranges.iter().map(|(from, to)| self.load(slot, *from, *to)).collect();
+        self.tables = None;
+        loaded
     }
 
     /// From which to which of the values `from..to` of a slot there may be words of so many bytes, as far as their lengths
@@ -126,7 +137,14 @@ impl<'a> Words<'a> {
         let (at, first, end) = planes.place(&marks, from, to);
         let start = at / 8;
         let bytes = self.pages.bytes(packed, codes + start, codes + end.max(start))?;
-        let numbers = planes.decode(&bytes, at % 8, from.saturating_sub(first), to.saturating_sub(from));
+        let (skip, n) = (from.saturating_sub(first), to.saturating_sub(from));
+        let tables = match &mut self.tables {
+            Some((known, all)) => {
+                Rc::clone(known.entry(run.at).or_insert_with(|| Rc::new(PlaneTables::of(&planes, *all))))
+            }
+            None => Rc::new(PlaneTables::of(&planes, skip + n)),
+        };
+        let numbers = Planes::decode(&tables, &bytes, at % 8, skip, n);
         Ok(Numbers { width: run.width, low: 0, packed: Err(numbers) })
     }
 

@@ -6,6 +6,7 @@ use super::control::Budget;
 use super::pages::Source;
 use crate::error::Result;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a search did, for tests, `explain` and graphs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,7 +85,7 @@ impl Counters {
 
     /// The source, counted as reads of a kind, and what is read as held until `held` is dropped.
     pub(crate) fn meter<'a>(&'a self, source: &'a dyn Source, kind: Kind, held: &'a Held<'a>) -> Metered<'a> {
-        Metered { source, counters: self, kind, held }
+        Metered { source, counters: self, kind, held, kept: None }
     }
 
     /// Counts what is held from now on, for as long as this is there.
@@ -128,6 +129,44 @@ pub(crate) struct Metered<'a> {
     counters: &'a Counters,
     kind: Kind,
     held: &'a Held<'a>,
+    kept: Option<&'a KeptPages<'a>>,
+}
+
+impl<'a> Metered<'a> {
+    /// The same, which keeps decompressed pages there and gives them again.
+    pub(crate) fn keeping(self, pages: &'a KeptPages<'a>) -> Self {
+        Self { kept: Some(pages), ..self }
+    }
+}
+
+/// Pages of one block that are kept.
+const PAGES_MAX: usize = 16;
+
+/// Decompressed pages of a block, by where they begin, for as long as it is looked at.
+pub(crate) struct KeptPages<'a> {
+    pages: Mutex<Vec<(u64, Arc<Vec<u8>>)>>,
+    held: Held<'a>,
+}
+
+impl<'a> KeptPages<'a> {
+    /// They count as held by this.
+    pub(crate) fn new(held: Held<'a>) -> Self {
+        Self { pages: Mutex::default(), held }
+    }
+
+    fn find(&self, offset: u64) -> Option<Arc<Vec<u8>>> {
+        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        pages.iter().find(|(at, _)| *at == offset).map(|(_, page)| Arc::clone(page))
+    }
+
+    fn put(&self, offset: u64, page: &Arc<Vec<u8>>) -> Result<()> {
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        if pages.len() < PAGES_MAX {
+            self.held.add(page.len())?;
+            pages.push((offset, Arc::clone(page)));
+        }
+        Ok(())
+    }
 }
 
 impl Source for Metered<'_> {
@@ -140,5 +179,48 @@ impl Source for Metered<'_> {
 
     fn hold(&self, bytes: usize) -> Result<()> {
         self.held.add(bytes)
+    }
+
+    fn kept(&self, offset: u64) -> Option<Arc<Vec<u8>>> {
+        self.kept.and_then(|kept| kept.find(offset))
+    }
+
+    fn keep(&self, offset: u64, page: &Arc<Vec<u8>>) -> Result<()> {
+        self.kept.map_or(Ok(()), |kept| kept.put(offset, page))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Reader;
+    use crate::segment::pages::{PageCache, PageWriter, Pages, Space};
+
+    #[test]
+    fn a_compressed_page_is_read_once_where_pages_are_kept() {
+        let (mut writer, mut head) = (PageWriter::default(), Vec::new());
+        let raw: Vec<u8> = (0..3_000_000u32).map(|i| (i / 1_000) as u8).collect();
+        let stream = writer.put(Space::Codes, &raw);
+        let bytes = writer.finish(&mut head);
+        let pages = Pages::read(&mut Reader::new(&head), 0).unwrap();
+        let read = |kept: Option<&KeptPages<'_>>, to: usize| {
+            let counters = Counters::default();
+            let held = counters.held();
+            let source = counters.meter(&bytes, Kind::Values, &held);
+            let source = kept.into_iter().fold(source, Metered::keeping);
+            let all = pages.stream(&source, stream).unwrap();
+            assert_eq!(all, raw);
+            let once = counters.stats().value_bytes;
+            assert_eq!(PageCache::new(&pages, &source).bytes(stream, 0, to).unwrap()[..], raw[..to]);
+            (once, counters.stats().value_bytes)
+        };
+        let counters = Counters::default();
+        let kept = KeptPages::new(counters.held());
+        let (once, twice) = read(None, raw.len());
+        assert_eq!(twice, 2 * once);
+        assert_eq!(read(Some(&kept), 1_000_000), (once, once));
+        // No more than so many are kept.
+        let (first, second) = read(Some(&kept), raw.len());
+        assert!(first < once && first > 0 && second == 2 * first);
     }
 }

@@ -1,7 +1,8 @@
 //! A block's bytes as pages: the least that is read, checked and decompressed for a value.
 //!
 //! A writer puts streams of bytes into spaces. A space is one run of raw bytes that is cut into pages of at most
-//! [`PAGE_BYTES_MAX`]; small streams share a page. A stream is known by its space and its range there.
+//! [`PAGE_BYTES_MAX`], or [`DENSE_PAGE_BYTES_MAX`] where they are never compressed; small streams share a page. A stream is
+//! known by its space and its range there.
 //!
 //! Directory, in the block's head: `| pages | per page: space u8, codec u8, stored, raw, crc32 |`.
 //!
@@ -10,7 +11,7 @@
 //! * A page is compressed only where that saves a tenth.
 use crate::codec::{Reader, put_varint};
 use crate::error::{Error, Result};
-use crate::limits::PAGE_BYTES_MAX;
+use crate::limits::{DENSE_PAGE_BYTES_MAX, PAGE_BYTES_MAX};
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -34,6 +35,14 @@ impl Space {
             Self::Dense => 0,
             Self::Codes => 1,
             Self::Text => 3,
+        }
+    }
+
+    /// Raw bytes of a page.
+    fn page_bytes(self) -> usize {
+        match self {
+            Self::Dense => DENSE_PAGE_BYTES_MAX,
+            Self::Codes | Self::Text => PAGE_BYTES_MAX,
         }
     }
 }
@@ -134,16 +143,17 @@ impl PageWriter {
         let start = self.ends.get(space as usize).copied().unwrap_or(0);
         let stream = Stream { space, start, len: bytes.len() };
         // A large stream begins a page of its own, so that reading it reads little else.
-        if bytes.len() > PAGE_BYTES_MAX / 2 {
+        let page_bytes = space.page_bytes();
+        if bytes.len() > page_bytes / 2 {
             self.flush(space);
         }
         let mut rest = bytes;
         while !rest.is_empty() {
             let Some(open) = self.open.get_mut(space as usize) else { break };
-            let (now, later) = rest.split_at(rest.len().min(PAGE_BYTES_MAX - open.len()));
+            let (now, later) = rest.split_at(rest.len().min(page_bytes - open.len()));
             open.extend_from_slice(now);
             rest = later;
-            if open.len() == PAGE_BYTES_MAX {
+            if open.len() == page_bytes {
                 self.flush(space);
             }
         }
@@ -191,6 +201,18 @@ pub(crate) trait Source: Send + Sync {
     /// Asks for memory before it is taken for what is read.
     fn hold(&self, bytes: usize) -> Result<()> {
         let _unbounded = bytes;
+        Ok(())
+    }
+
+    /// The raw bytes of the compressed page that begins here, where they were kept.
+    fn kept(&self, offset: u64) -> Option<Arc<Vec<u8>>> {
+        let _none = offset;
+        None
+    }
+
+    /// Keeps the raw bytes of a compressed page for another time, or does not.
+    fn keep(&self, offset: u64, page: &Arc<Vec<u8>>) -> Result<()> {
+        let _forgotten = (offset, page);
         Ok(())
     }
 }
@@ -273,16 +295,64 @@ impl Pages {
         let held = self.holding(stream.space, stream.start, end)?;
         let mut out = Vec::with_capacity(stream.len.min(1 << 22));
         let mut stored = Vec::new();
-        for page in held.iter().filter_map(|number| self.pages.get(*number as usize)) {
-            let raw = page.load(source, &mut stored)?;
-            let from = stream.start.saturating_sub(page.raw_start);
-            let to = (end - page.raw_start).min(page.raw);
-            out.extend_from_slice(raw.as_deref().unwrap_or(&stored).get(from..to).unwrap_or_default());
+        for run in self.runs(held) {
+            let Some(first) = run.first().and_then(|number| self.pages.get(*number as usize)) else { break };
+            let raw = if first.compressed {
+                Some(first.raw(source, &mut stored)?)
+            } else {
+                self.read_run(run, source, &mut stored)?;
+                None
+            };
+            let raw = raw.as_deref().unwrap_or(&stored);
+            let from = stream.start.saturating_sub(first.raw_start);
+            let to = (end - first.raw_start).min(raw.len());
+            out.extend_from_slice(raw.get(from..to).unwrap_or_default());
         }
         if out.len() != stream.len {
             return Err(Error::corrupt("a stream lies outside its pages"));
         }
         Ok(out)
+    }
+
+    /// Pages of a space, those together that are read at once: some that lie behind each other as they are, of which no more
+    /// is read than the largest page has.
+    fn runs<'n>(&self, numbers: &'n [u32]) -> impl Iterator<Item = &'n [u32]> {
+        let mut rest = numbers;
+        std::iter::from_fn(move || {
+            let (mut n, mut bytes) = (0, 0);
+            for (i, number) in rest.iter().enumerate() {
+                let Some(page) = self.pages.get(*number as usize) else { break };
+                bytes += page.stored;
+                let is_next = i == 0 || rest.get(i - 1).is_some_and(|before| before + 1 == *number);
+                if i > 0 && (page.compressed || !is_next || bytes > PAGE_BYTES_MAX) {
+                    break;
+                }
+                n = i + 1;
+                if page.compressed {
+                    break;
+                }
+            }
+            let (run, behind) = rest.split_at_checked(n).filter(|(run, _)| !run.is_empty())?;
+            rest = behind;
+            Some(run)
+        })
+    }
+
+    /// Reads and checks pages that lie behind each other as they are.
+    fn read_run(&self, run: &[u32], source: &dyn Source, stored: &mut Vec<u8>) -> Result<()> {
+        let pages = || run.iter().filter_map(|number| self.pages.get(*number as usize));
+        let (Some(first), bytes) = (pages().next(), pages().map(|page| page.stored).sum()) else { return Ok(()) };
+        source.hold(bytes)?;
+        stored.clear();
+        stored.resize(bytes, 0);
+        source.read(first.offset, stored)?;
+        let mut rest = stored.as_slice();
+        for page in pages() {
+            let (own, behind) = rest.split_at_checked(page.stored).unwrap_or_default();
+            page.check(own)?;
+            rest = behind;
+        }
+        Ok(())
     }
 
     /// A stream of which only those pages will be read that are asked for.
@@ -405,7 +475,9 @@ impl<'a> PageCache<'a> {
             return Ok(Bytes { owner: self.page(*one)?, from: from - start, to: to - start });
         }
         let mut out = Vec::with_capacity(to - from);
-        for number in held.iter().filter(|_| from < to) {
+        let held = if from < to { held } else { &[] };
+        self.load(held)?;
+        for number in held {
             let start = self.pages.pages.get(*number as usize).map_or(0, |page| page.raw_start);
             let page = self.page(*number)?;
             let (from, to) = (from.saturating_sub(start), (to - start).min(page.len()));
@@ -414,15 +486,31 @@ impl<'a> PageCache<'a> {
         Ok(Bytes { from: 0, to: out.len(), owner: Arc::new(out) })
     }
 
+    /// Reads those of some pages that were not read yet, as many at once as lie together.
+    fn load(&mut self, numbers: &[u32]) -> Result<()> {
+        let mut stored = Vec::new();
+        for missing in numbers.split(|number| self.read.contains_key(number)).map(<[u32]>::to_vec).collect::<Vec<_>>() {
+            for run in self.pages.runs(&missing).filter(|run| run.len() > 1) {
+                self.pages.read_run(run, self.source, &mut stored)?;
+                let mut rest = stored.as_slice();
+                for number in run {
+                    let len = self.pages.pages.get(*number as usize).map_or(0, |page| page.stored);
+                    let (own, behind) = rest.split_at_checked(len).unwrap_or_default();
+                    self.read.insert(*number, Arc::new(own.to_vec()));
+                    rest = behind;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn page(&mut self, number: u32) -> Result<Arc<Vec<u8>>> {
         if let Some(page) = self.read.get(&number) {
             return Ok(Arc::clone(page));
         }
         let entry = self.pages.pages.get(number as usize);
         let entry = entry.ok_or_else(|| Error::corrupt("a page that its block does not have"))?;
-        let mut stored = Vec::new();
-        let raw = entry.load(self.source, &mut stored)?.unwrap_or(stored);
-        let page = Arc::new(raw);
+        let page = entry.raw(self.source, &mut Vec::new())?;
         self.read.insert(number, Arc::clone(&page));
         Ok(page)
     }
@@ -434,10 +522,29 @@ impl PageEntry {
         stored.clear();
         stored.resize(self.stored, 0);
         source.read(self.offset, stored)?;
+        self.check(stored)
+    }
+
+    fn check(&self, stored: &[u8]) -> Result<()> {
         if crc32fast::hash(stored) != self.crc {
             return Err(Error::corrupt(format!("the page at byte {} fails its checksum", self.offset)));
         }
         Ok(())
+    }
+
+    /// The raw bytes, which are kept where they had to be decompressed and the source keeps some.
+    fn raw(&self, source: &dyn Source, stored: &mut Vec<u8>) -> Result<Arc<Vec<u8>>> {
+        if let Some(kept) = source.kept(self.offset).filter(|_| self.compressed) {
+            return Ok(kept);
+        }
+        match self.load(source, stored)? {
+            Some(raw) => {
+                let raw = Arc::new(raw);
+                source.keep(self.offset, &raw)?;
+                Ok(raw)
+            }
+            None => Ok(Arc::new(std::mem::take(stored))),
+        }
     }
 
     /// The raw bytes; nothing where they are the stored ones, which are in `stored` in any case.

@@ -19,7 +19,7 @@ const LENGTH_MAX: u8 = 15;
 /// Bytes of a coded plane in the directory.
 const CODED_BYTES: usize = 6;
 /// Numbers from one mark to the next.
-const MARK_EACH: usize = 1_024;
+const MARK_EACH: usize = 256;
 const MARK_BYTES: usize = 4;
 
 /// Bytes of the marks of so many numbers.
@@ -274,8 +274,7 @@ impl<'a> Planes<'a> {
     }
 
     /// The next numbers whose codes begin at bit `at`: `skip` of them are passed over and `n` given.
-    pub(crate) fn decode(&self, bytes: &[u8], at: usize, skip: usize, n: usize) -> Vec<u64> {
-        let tables = PlaneTables::of(self, skip + n);
+    pub(crate) fn decode(tables: &PlaneTables, bytes: &[u8], at: usize, skip: usize, n: usize) -> Vec<u64> {
         let mut bits = Bits { bytes, at, word: 0, left: 0 };
         let mut numbers = Vec::with_capacity(n);
         for i in 0..skip + n {
@@ -296,7 +295,7 @@ const ENTRY_DIGITS: u32 = 24;
 
 /// What the next bits mean, for a plane or for several at once: digits and the bits that their codes take, by as many bits
 /// as their longest codes have.
-struct PlaneTables {
+pub(crate) struct PlaneTables {
     entries: Vec<u32>,
     steps: Vec<Step>,
 }
@@ -313,7 +312,7 @@ struct Step {
 
 impl PlaneTables {
     /// Tables to decode `n` numbers with: planes are put together where that is worth it.
-    fn of(planes: &Planes<'_>, n: usize) -> Self {
+    pub(crate) fn of(planes: &Planes<'_>, n: usize) -> Self {
         let mut tables = Self { entries: Vec::new(), steps: Vec::with_capacity(planes.width) };
         let at_once = if n >= 1 << AT_ONCE_BITS { AT_ONCE_BITS } else { 0 };
         // The entries of the planes that are put together, their longest codes and how many digits they have.
@@ -434,7 +433,8 @@ mod tests {
         for (from, to) in [(0, n), (n / 2, n / 2 + 1), (n / 3, n), (n - 1, n), (0, n.min(MARK_EACH)), (n / 3, n / 2)] {
             let (marks, codes) = bytes.split_at(planes.marks_len());
             let (at, first, end) = planes.place(marks, from, to);
-            let numbers = planes.decode(&codes[..end], at, from - first, to - from);
+            let numbers =
+                Planes::decode(&PlaneTables::of(&planes, to - first), &codes[..end], at, from - first, to - from);
             let texts: Vec<String> = numbers.iter().map(|number| format!("{number:0width$}")).collect();
             assert!(texts.iter().map(String::as_bytes).eq(words[from..to].iter().copied()), "{from} to {to}");
         }
@@ -487,8 +487,9 @@ mod tests {
                 if let Ok(planes) = Planes::read(&mut Reader::new(&bad), 4, words.len())
                     && planes.check().is_ok()
                 {
-                    planes.decode(&bytes, 0, 99, 1);
-                    planes.decode(&[], 7, 0, 100);
+                    let tables = PlaneTables::of(&planes, 100);
+                    Planes::decode(&tables, &bytes, 0, 99, 1);
+                    Planes::decode(&tables, &[], 7, 0, 100);
                 }
             }
         }

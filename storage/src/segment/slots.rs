@@ -6,8 +6,8 @@
 //! | class | head | values |
 //! |---|---|---|
 //! | `POOL_DIGITS` + w | | w digits each (1 to 9), in the pool of that width |
-//! | `POOL_TEXT` | letters | length and bytes, in the text pool |
-//! | `TEXT` | letters, width or 0, bytes of lengths and texts | lengths where they differ, and bytes |
+//! | `POOL_TEXT` | letters, sizes | length and bytes, in the text pool |
+//! | `TEXT` | letters, sizes, bytes of lengths and texts | lengths where they differ, and bytes |
 //! | `CONSTANT` | the word | |
 //! | `NUMBERS` | lowest, bits | numbers without leading zeros, packed |
 //! | `DIGITS` | width, run | numbers of as many digits |
@@ -15,7 +15,8 @@
 //! | `SKELETON` | pieces, width and run of each | words that differ in their digits only: `blk_#` |
 //!
 //! A run is `lowest, bits` and packed numbers, or 0, [`PLANES`] and digit planes where these take less. [`Letters`] say
-//! which letters some word has, so that what is looked for is looked for where it can be; `directory.rs` reads all this.
+//! which letters some word has, and sizes how long the shortest is and how much longer the longest, so that what is looked for
+//! is looked for where it can be; `directory.rs` reads all this.
 //!
 //! Invariants
 //! * A class keeps every byte: leading zeros, case and length.
@@ -214,22 +215,23 @@ impl SlotWriter {
         let (lengths, text) =
             if alone { (&mut self.lone_lengths, &mut self.lone_text) } else { (&mut self.lengths, &mut self.text) };
         let (lengths_start, start) = (lengths.len(), text.len());
+        let (mut shortest, mut longest) = (usize::MAX, 0);
         for word in words {
             put_varint(lengths, word.len() as u64);
             text.extend_from_slice(word);
+            (shortest, longest) = (shortest.min(word.len()), longest.max(word.len()));
         }
         let letters = Letters::of(text.get(start..).unwrap_or_default());
         self.directory.push(if alone { TEXT } else { POOL_TEXT });
         put_varint(&mut self.directory, u64::from(letters.0));
+        put_varint(&mut self.directory, shortest.min(longest) as u64);
+        put_varint(&mut self.directory, longest.saturating_sub(shortest) as u64);
         if !alone {
             return;
         }
-        let width = words.first().map_or(0, |word| word.len());
-        if width > 0 && words.iter().all(|word| word.len() == width) {
+        if shortest == longest && longest > 0 {
             lengths.truncate(lengths_start);
-            put_varint(&mut self.directory, width as u64);
         } else {
-            self.directory.push(0);
             put_varint(&mut self.directory, (lengths.len() - lengths_start) as u64);
             put_varint(&mut self.directory, (text.len() - start) as u64);
         }
@@ -339,7 +341,7 @@ fn pieces(word: &[u8]) -> Vec<&[u8]> {
 mod tests {
     use super::*;
     use crate::codec::Reader;
-    use crate::segment::directory::Directory;
+    use crate::segment::directory::{Directory, Slot, TextRun};
     use crate::segment::look::{Words, put_for_tests};
     use crate::segment::pages::{PageWriter, Pages};
     use proptest::prelude::*;
@@ -396,6 +398,20 @@ mod tests {
         assert_eq!(of(vec!["07".into(), "99".into()]), POOL_DIGITS + 2);
         assert_eq!(of(vec!["1".into(), "99".into()]), POOL_TEXT);
         assert_eq!(of(many(|i| if i == 3 { "007".into() } else { i.to_string() })), TEXT);
+    }
+
+    #[test]
+    fn sizes_say_how_long_words_are() {
+        for count in [3, 100] {
+            let mut writer = SlotWriter::default();
+            let words: Vec<String> = (0..count).map(|i| format!("x{}é", "1".repeat(i % 3))).collect();
+            writer.put(&words.iter().map(String::as_bytes).collect::<Vec<_>>());
+            let directory = Directory::read(writer.finish().directory, vec![(count as u32, 1)]).unwrap();
+            let (Slot::PoolText { sizes, .. } | Slot::Text(TextRun { sizes, .. })) = directory.slots(0)[0] else {
+                panic!("no texts")
+            };
+            assert_eq!((sizes.shortest, sizes.longest), (3, 5));
+        }
     }
 
     #[test]

@@ -233,6 +233,11 @@ impl TextHead {
         read_codes(count, self.shapes.listed.len(), self.form, self.codes, pages, source)
     }
 
+    /// Whether some of these can be read without all others.
+    pub(crate) fn has_codes_apart(&self) -> bool {
+        self.form != CodeForm::Varints
+    }
+
     /// The local shapes of some values.
     pub(crate) fn few_codes(
         &self,

@@ -101,7 +101,7 @@ fn a_search_that_would_hold_too_much_says_so() {
     let counted = engine.count(&look).unwrap();
     assert_eq!(engine.count_with(&look, &of(200_000)).unwrap().0, counted);
     // What one test has read is not held while the next one reads.
-    let many = Search { filter: Filter::Or(vec![look.filter.clone(); 300]), ..look };
+    let many = Search { filter: Filter::Or(vec![look.filter.clone(); 400]), ..look };
     let (rows, stats) = engine.count_with(&many, &of(1_000_000)).unwrap();
     assert_eq!(rows, counted);
     assert!(stats.code_bytes + stats.value_bytes > 1_000_000, "{stats:?}");

@@ -112,10 +112,26 @@ pub(crate) fn read_codes(
         }
         CodeForm::Bytes => bytes.iter().map(|b| u32::from(*b)).collect(),
         CodeForm::Varints => {
-            let r = &mut Reader::new(&bytes);
-            let code = |_| Ok(u32::try_from(r.varint()?).unwrap_or(u32::MAX));
-            let codes = (0..count).map(code).collect::<Result<_>>()?;
-            if r.remaining() != 0 {
+            let (mut codes, mut rest) = (Vec::with_capacity(count), bytes.as_slice());
+            while codes.len() < count {
+                // Nearly all are small.
+                rest = match rest {
+                    [small, behind @ ..] if *small < 0x80 => {
+                        codes.push(u32::from(*small));
+                        behind
+                    }
+                    [low, high, behind @ ..] if *high < 0x80 => {
+                        codes.push(u32::from(low & 0x7F) | u32::from(*high) << 7);
+                        behind
+                    }
+                    _ => {
+                        let r = &mut Reader::new(rest);
+                        codes.push(u32::try_from(r.varint()?).unwrap_or(u32::MAX));
+                        r.rest()
+                    }
+                };
+            }
+            if !rest.is_empty() {
                 return Err(bad());
             }
             codes

@@ -10,7 +10,7 @@ use crate::error::Result;
 
 const STEPS_EACH: usize = 128;
 /// Values from one mark to the next; whole chunks of steps.
-pub(super) const MARK_EACH: usize = 4_096;
+pub(super) const MARK_EACH: usize = 1_024;
 const _: () = assert!(MARK_EACH.is_multiple_of(STEPS_EACH));
 
 pub(super) struct Steps {
