@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// A batch with its place in the sequence.
 pub(crate) struct HotBatch {
-    pub(crate) batch: Batch,
+    pub(crate) batch: Arc<Batch>,
     pub(crate) first_seq: u64,
     pub(crate) arrival: i64,
     /// Local shape to the generation's, the whole text first.
@@ -49,6 +49,7 @@ pub(crate) struct Generation {
 }
 
 /// What a reader sees of a generation.
+#[derive(Clone)]
 pub(crate) struct GenerationView {
     pub(crate) batches: Vec<Arc<HotBatch>>,
     pub(crate) shapes: Arc<ShapeTable>,
@@ -96,6 +97,7 @@ impl Generation {
                 time_min = time_min.min(time);
                 time_max = time_max.max(time);
             }
+            let batch = Arc::new(batch);
             let hot = HotBatch { batch, first_seq, arrival, shape_map: shape_map.into(), time_min, time_max };
             inner.bytes += hot.bytes();
             inner.rows += rows;
@@ -103,6 +105,24 @@ impl Generation {
         }
         inner.end_seq = first_seq + rows as u64;
         Ok((inner.bytes + inner.shapes.bytes()).saturating_sub(before))
+    }
+
+    /// The last batch, with a table of its own shapes and no others: what is asked of these takes no longer for what the
+    /// generation has beside.
+    pub(crate) fn last_alone(&self) -> Option<GenerationView> {
+        let (hot, shapes) = {
+            let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+            (Arc::clone(inner.batches.last()?), inner.shapes.snapshot())
+        };
+        let alone = HotBatch {
+            batch: Arc::clone(&hot.batch),
+            shape_map: (0..hot.shape_map.len() as u32).collect(),
+            first_seq: hot.first_seq,
+            arrival: hot.arrival,
+            time_min: hot.time_min,
+            time_max: hot.time_max,
+        };
+        Some(GenerationView { batches: vec![Arc::new(alone)], shapes: Arc::new(shapes.of_these(&hot.shape_map)) })
     }
 
     /// What is in it now.

@@ -53,6 +53,10 @@ pub struct Options {
     pub query_bytes_max: usize,
     /// Memory that all of them may take together.
     pub queries_bytes_max: usize,
+    /// Batches that wait for live queries; one that is slower misses rows.
+    pub live_batches_max: usize,
+    /// Memory for batches that wait for live queries, however many these are.
+    pub live_bytes_max: usize,
     /// Threads that searches may use in all, each its caller's among them; as many as there are cores where nothing is
     /// said.
     pub scan_threads: Option<usize>,
@@ -86,6 +90,8 @@ impl Options {
             straight_scan_bytes: 256 * KIB,
             query_bytes_max: 256 * MIB,
             queries_bytes_max: 512 * MIB,
+            live_batches_max: 4_096,
+            live_bytes_max: 32 * MIB,
             scan_threads: None,
             disk_budget: None,
             when_full: WhenFull::default(),

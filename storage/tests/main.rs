@@ -3,6 +3,7 @@
 mod chance;
 mod faults;
 mod frozen;
+mod live;
 mod model;
 mod power;
 mod queries;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// 2024-06-10T12:00:00Z.
-const NOW: i64 = 1_718_020_800_000_000_000;
+pub(crate) const NOW: i64 = 1_718_020_800_000_000_000;
 const SECOND: i64 = 1_000_000_000;
 /// Queries that are put to one set of rows.
 const QUERIES: usize = 25;
@@ -67,7 +67,7 @@ impl Sent {
     }
 }
 
-struct Row {
+pub(crate) struct Row {
     time: i64,
     fields: Vec<(&'static str, Sent)>,
 }
@@ -90,7 +90,7 @@ fn message(rng: &mut Rng) -> String {
     chars.into_iter().collect()
 }
 
-fn row(rng: &mut Rng, at: usize) -> Row {
+pub(crate) fn row(rng: &mut Rng, at: usize) -> Row {
     let mut fields = Vec::new();
     let mut add = |name: &'static str, sent: Sent| fields.push((name, sent));
     if !rng.one_in(12) {
@@ -219,7 +219,7 @@ fn test(rng: &mut Rng, rows: &[Row], field: &str) -> String {
     }
 }
 
-fn filter(rng: &mut Rng, rows: &[Row], depth: u32) -> String {
+pub(crate) fn filter(rng: &mut Rng, rows: &[Row], depth: u32) -> String {
     match rng.below(if depth == 0 { 6 } else { 12 }) {
         6 => format!("!({})", filter(rng, rows, depth - 1)),
         7..=9 => format!("({} or {})", filter(rng, rows, depth - 1), filter(rng, rows, depth - 1)),
@@ -283,7 +283,7 @@ fn answer(query: &str, source: &dyn Source) -> Result<Vec<String>, String> {
 }
 
 /// Rows with their fields by name.
-fn canonical(block: &Block) -> Vec<String> {
+pub(crate) fn canonical(block: &Block) -> Vec<String> {
     let row = |row: usize| {
         let mut fields: Vec<String> = block.row(row).map(|(name, value)| format!("{name:?}={value:?}")).collect();
         fields.sort();
@@ -326,17 +326,7 @@ fn kept(rng: &mut Rng, rows: &[Row], seed: u64) -> Kept {
             texts.into_iter().map(|(name, text)| (name, text.into())).collect();
         let line = serde_json::Value::Object(object).to_string();
         loose.iter_mut().for_each(|(_, loose)| assert!(loose.push_json(&line).unwrap(), "{line}"));
-        builder.begin_row();
-        builder.time(row.time);
-        for (name, sent) in &row.fields {
-            match sent {
-                Sent::Text(text) => builder.string(name, text),
-                Sent::Number(text) => builder.number(name, text),
-                Sent::Bool(value) => builder.bool(name, *value),
-                Sent::Null => builder.null(name),
-            }
-        }
-        builder.commit_row();
+        push_row(&mut builder, row);
         if builder.rows() >= batch_rows || at + 1 == rows.len() || at == seal_at {
             engine.append(Append::new(builder.finish().unwrap(), Ack::Memory)).unwrap();
         }
@@ -346,6 +336,21 @@ fn kept(rng: &mut Rng, rows: &[Row], seed: u64) -> Kept {
     }
     let boxed = |(form, loose): (Form, Loose)| (form, Box::new(loose.ended().unwrap()) as Box<dyn Source>);
     Kept { plainly: plainly.ended(), loose: loose.into_iter().map(boxed).collect(), engine }
+}
+
+/// A row as it was sent.
+pub(crate) fn push_row(builder: &mut BatchBuilder, row: &Row) {
+    builder.begin_row();
+    builder.time(row.time);
+    for (name, sent) in &row.fields {
+        match sent {
+            Sent::Text(text) => builder.string(name, text),
+            Sent::Number(text) => builder.number(name, text),
+            Sent::Bool(value) => builder.bool(name, *value),
+            Sent::Null => builder.null(name),
+        }
+    }
+    builder.commit_row();
 }
 
 fn campaign(queries: usize, first_seed: u64) {

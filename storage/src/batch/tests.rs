@@ -5,6 +5,7 @@ use crate::record::{Record, ValueKind};
 use crate::scan::{HotPart, Part, RowSet, materialise};
 use crate::segment::Counters;
 use crate::text::table::ShapeInterner;
+use std::sync::Arc;
 
 /// The rows of a batch, by way of hot data.
 pub(crate) fn records(mut batch: Batch) -> Vec<Record> {
@@ -14,7 +15,14 @@ pub(crate) fn records(mut batch: Batch) -> Vec<Record> {
         shape_map.push(shapes.intern(key.unwrap()).unwrap());
     }
     batch.drop_shapes();
-    let hot = HotBatch { batch, first_seq: 10, arrival: 99, shape_map: shape_map.into(), time_min: 0, time_max: 0 };
+    let hot = HotBatch {
+        batch: Arc::new(batch),
+        first_seq: 10,
+        arrival: 99,
+        shape_map: shape_map.into(),
+        time_min: 0,
+        time_max: 0,
+    };
     let table = shapes.snapshot();
     let counters = Counters::default();
     let part = Part::Hot(HotPart { batch: &hot, shapes: &table, epoch: 1, counters: &counters });

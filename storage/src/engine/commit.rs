@@ -367,6 +367,7 @@ impl Group {
             state.generations.last().map(Arc::clone)
         };
         apply_effects(shared, &frame.effects, frame.first_seq);
+        let rows = frame.batch.as_ref().map_or(0, Batch::rows);
         let reserved: usize = frame.members.iter().map(|(w, _)| w.reserved).sum();
         let now = shared.env.monotonic();
         let published = match &generation {
@@ -377,6 +378,9 @@ impl Group {
             Ok(grown) => {
                 shared.hot_bytes.fetch_add(grown, Ordering::SeqCst);
                 shared.release(reserved);
+                if rows > 0 {
+                    shared.feed.put(frame.first_seq, rows as u64, || generation.as_ref().and_then(|g| g.last_alone()));
+                }
                 let epoch = locked(&shared.meta).epoch;
                 for (waiting, first) in frame.members {
                     let times = waiting.times.into_iter().map(|time| time.unwrap_or(arrival)).collect();

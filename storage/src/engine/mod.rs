@@ -1,6 +1,7 @@
 //! The engine: open, append, search, seal, close. Owns the parts and the order in which their locks are taken.
 //!
-//! Lock order: `publish`, then `state`, then a generation's own; `meta`, then `doubtful`; `effects` is taken alone.
+//! Lock order: `publish`, then `state`, then a generation's own; `publish`, then the feed's, then a generation's own; `meta`, then
+//! `doubtful`; `effects` is taken alone.
 //!
 //! Invariants
 //! * A row is in exactly one of: the queue, a generation, a live segment. A snapshot sees each row once.
@@ -10,6 +11,8 @@ mod check;
 mod clock;
 mod commit;
 mod config;
+mod feed;
+mod live;
 mod loose;
 mod query;
 mod recovery;
@@ -20,6 +23,8 @@ pub use check::{CheckReport, check};
 pub(crate) use clock::{Clock, ClockRow};
 pub use commit::{Ack, Append, Appended};
 pub(crate) use config::Configs;
+use feed::Feed;
+pub use live::{Given, LiveOptions, Polled, Subscription};
 pub use loose::{Form, Loose, LooseRows};
 pub use query::{Answered, QueryControl};
 pub(crate) use recovery::set_aside;
@@ -88,6 +93,8 @@ pub(crate) struct Shared {
     pub(crate) query_memory: Pool,
     /// Held while batches become visible, so that a generation ends between two frames.
     pub(crate) publish: Mutex<()>,
+    /// What became visible last, for live queries.
+    pub(crate) feed: Arc<Feed>,
     pub(crate) state: RwLock<State>,
     pub(crate) meta: Mutex<Meta>,
     pub(crate) effects: Mutex<BTreeMap<Vec<u8>, EffectRow>>,
@@ -334,6 +341,7 @@ impl Engine {
         }
         self.worker.stop();
         let writer = self.committer.stop();
+        self.shared.feed.close();
         self.shared.seal_all()?;
         let Some(writer) = writer else { return Ok(()) };
         // One number is passed over, so that effects that came after the last row are sealed too.
@@ -362,6 +370,7 @@ impl Drop for Engine {
         self.shared.closing.store(true, Ordering::SeqCst);
         self.worker.stop();
         drop(self.committer.stop());
+        self.shared.feed.close();
     }
 }
 

@@ -6,6 +6,7 @@
 //! * It ends in serving: what is damaged is set aside and named, never deleted and never a reason to stop.
 //! * It changes nothing that a second run, after a crash in the middle of the first, would read otherwise.
 use super::config::{lives, reconcile};
+use super::feed::Feed;
 use super::{CLOCK_KEY, Clock, ClockRow, LiveSegment, Shared, State, is_live};
 use crate::catalog::{Catalog, Change, Damage, EffectRow, Meta, SegmentRecord, Table};
 use crate::env::{DirLock, Env};
@@ -151,6 +152,7 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
         crew: Crew::new(options.scan_threads),
         query_memory: Pool::new(options.queries_bytes_max),
         publish: Mutex::default(),
+        feed: Arc::new(Feed::new(options.live_batches_max, options.live_bytes_max, next_seq)),
         state: RwLock::new(State { generations: hot.generations, segments }),
         meta: Mutex::new(meta),
         effects: Mutex::new(hot.effects),

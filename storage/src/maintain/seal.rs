@@ -99,10 +99,10 @@ impl Generated<'_> {
         next_id: &mut dyn FnMut() -> u64,
     ) -> Result<Vec<Sealed>> {
         let batches = || self.view.batches.iter();
-        let used = count_shapes(batches().map(|hot| (&hot.batch, &*hot.shape_map)), self.view.shapes.len());
+        let used = count_shapes(batches().map(|hot| (&*hot.batch, &*hot.shape_map)), self.view.shapes.len());
         let (selection, shapes) = select_shapes(&self.view.shapes, &used)?;
         let sources: Vec<(&Batch, Seqs, Arrivals, &[u32])> = batches()
-            .map(|hot| (&hot.batch, Seqs::From(hot.first_seq), Arrivals::One(hot.arrival), &*hot.shape_map))
+            .map(|hot| (&*hot.batch, Seqs::From(hot.first_seq), Arrivals::One(hot.arrival), &*hot.shape_map))
             .collect();
         let mut tables = Tables::default();
         let inputs: Vec<Input<'_>> = sources

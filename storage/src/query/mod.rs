@@ -2,7 +2,8 @@
 //!
 //! * [`parse`] makes a [`Query`] of text, or a [`Fault`] with its place and reason; a query shows itself in a canonical form.
 //! * [`run`] runs a query over a [`Source`] of rows, in blocks of columns, within a budget of memory.
-//! * [`filter`] has the filters as a tree for planners, and ready to run on values, blocks and rows that arrive.
+//! * [`live`] has a query ready for rows as they arrive.
+//! * [`filter`] has the filters as a tree for planners, and ready to run on values and blocks.
 //! * [`pipe`] has the pipes and [`stats`] the functions, each in a file with its words, its needs and its stage.
 //!
 //! Invariants
@@ -15,6 +16,7 @@ pub mod fault;
 pub mod filter;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+pub(crate) mod live;
 pub mod memory_source;
 pub mod needed;
 mod parse;
@@ -33,6 +35,7 @@ mod value;
 pub use block::{Block, Column, Texts};
 pub use budget::{Held, Memory, Stop};
 pub use fault::Fault;
+pub use live::Start;
 pub use memory_source::Rows;
 pub(crate) use memory_source::fields_of;
 pub use needed::Needed;
@@ -43,6 +46,11 @@ pub(crate) use source::Stored;
 pub use tree::Query;
 pub use value::duration::duration;
 pub use value::number::size;
+
+/// A time in nanoseconds since 1970 as rows show it.
+pub fn time_text(time: i64) -> String {
+    value::timestamp::show_timestamp(time)
+}
 
 /// The first and the last nanosecond of a time that is asked for beside a query: `2026-05`, `2026-05-28T10:00:00Z`, `now-5m`, or
 /// a number of seconds, or of their fractions, since 1970.

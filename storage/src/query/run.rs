@@ -14,6 +14,7 @@ use super::needed::{Needed, fits_any};
 use super::pipe::{Partial, Pipe};
 use super::tree::{Options, Query};
 use crate::error::Result;
+use std::sync::Arc;
 
 /// When and where a query runs.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +75,7 @@ pub struct Request<'r> {
 }
 
 /// Where rows come from.
-pub trait Source: Sync {
+pub trait Source: Send + Sync {
     /// Hands on the rows that pass the filter, until the sink has enough.
     fn rows(&self, request: &Request<'_>, sink: &mut dyn Sink) -> Result<Flow>;
 
@@ -92,6 +93,24 @@ pub trait Source: Sync {
     /// Whether every row has a `_time`, and the newest are given where some of them are asked for.
     fn has_times(&self) -> bool {
         false
+    }
+}
+
+impl<S: Source + ?Sized> Source for &S {
+    fn rows(&self, request: &Request<'_>, sink: &mut dyn Sink) -> Result<Flow> {
+        (**self).rows(request, sink)
+    }
+
+    fn fold<'w>(
+        &self,
+        request: &Request<'_>,
+        fresh: &(dyn Fn() -> Result<Worker<'w>> + Sync),
+    ) -> Result<Vec<Worker<'w>>> {
+        (**self).fold(request, fresh)
+    }
+
+    fn has_times(&self) -> bool {
+        (**self).has_times()
     }
 }
 
@@ -122,7 +141,7 @@ pub struct Context<'c> {
     /// What stops it.
     pub stop: Stop,
     /// Where rows come from.
-    pub source: &'c dyn Source,
+    source: Arc<dyn Source + 'c>,
     /// The first and the last nanosecond that a request asks for beside the query.
     time: (i64, i64),
     /// What the query around says.
@@ -131,7 +150,12 @@ pub struct Context<'c> {
 
 impl<'c> Context<'c> {
     /// A context for a query that stands by itself.
-    pub fn new(source: &'c dyn Source, clock: Clock, memory: Memory, stop: Stop) -> Self {
+    pub fn new(source: impl Source + 'c, clock: Clock, memory: Memory, stop: Stop) -> Self {
+        Self::over(Arc::new(source), clock, memory, stop)
+    }
+
+    /// The same over a source that is not only the query's.
+    pub(crate) fn over(source: Arc<dyn Source + 'c>, clock: Clock, memory: Memory, stop: Stop) -> Self {
         Self { clock, memory, stop, source, time: (i64::MIN, i64::MAX), options: Options::default() }
     }
 
@@ -145,6 +169,11 @@ impl<'c> Context<'c> {
     pub(crate) fn run_within(&self, query: &Query, needed: &Needed, sink: &mut dyn Sink) -> Result<()> {
         run_needed(query, self, needed, sink)
     }
+
+    /// The same for a query that says how it wants to be run.
+    pub(super) fn of(&self, query: &Query) -> Self {
+        Self { options: query.options.within(&self.options), ..self.clone() }
+    }
 }
 
 /// Runs a query; its rows go to the sink.
@@ -153,19 +182,12 @@ pub fn run(query: &Query, context: &Context<'_>, sink: &mut dyn Sink) -> Result<
 }
 
 fn run_needed(query: &Query, context: &Context<'_>, wanted: &Needed, sink: &mut dyn Sink) -> Result<()> {
-    let context = &Context { options: query.options.within(&context.options), ..context.clone() };
+    let context = &context.of(query);
     let asked = match context.options.ignore_global_time_filter {
         Some(true) => (i64::MIN, i64::MAX),
         _ => context.time,
     };
-    // Filters that come first are part of the filter.
-    let filters = query.pipes.iter().map_while(|pipe| match pipe {
-        Pipe::Where(pipe) => Some(pipe.filter.clone()),
-        _ => None,
-    });
-    let all: Vec<Filter> = [query.filter.clone()].into_iter().chain(filters).collect();
-    let behind = query.pipes.get(all.len() - 1..).unwrap_or_default();
-    let filter = Filter::and(all);
+    let (filter, behind) = selected(query);
     let matcher = Matcher::prepare(&filter, context)?.within(asked);
     let written = time_range(&query.filter, context.clock);
     let time = (written.0.max(asked.0), written.1.min(asked.1));
@@ -199,6 +221,17 @@ fn run_needed(query: &Query, context: &Context<'_>, wanted: &Needed, sink: &mut 
     finish(&mut stages, &bounds, sink)
 }
 
+/// Which rows a query selects, and the pipes behind that: filters that come first are part of the filter.
+pub(super) fn selected(query: &Query) -> (Filter, &[Pipe]) {
+    let filters = query.pipes.iter().map_while(|pipe| match pipe {
+        Pipe::Where(pipe) => Some(pipe.filter.clone()),
+        _ => None,
+    });
+    let all: Vec<Filter> = [query.filter.clone()].into_iter().chain(filters).collect();
+    let behind = query.pipes.get(all.len() - 1..).unwrap_or_default();
+    (Filter::and(all), behind)
+}
+
 fn worker<'c>(local: &[Pipe], last: &Partial, context: &Context<'c>) -> Result<Worker<'c>> {
     let stages = local.iter().map(|pipe| pipe.stage(context)).collect::<Result<_>>()?;
     Ok(Worker { stages, last: last.fork(context)?, bounds: Bounds::of(context) })
@@ -230,21 +263,21 @@ fn newest(pipes: &[Pipe], has_times: bool) -> Option<usize> {
 }
 
 /// The stages from one on, and the sink behind them.
-struct Chain<'a, 'c> {
-    stages: &'a mut [Box<dyn Stage + 'c>],
-    bounds: &'a Bounds,
-    sink: &'a mut dyn Sink,
+pub(super) struct Chain<'a, 'c> {
+    pub(super) stages: &'a mut [Box<dyn Stage + 'c>],
+    pub(super) bounds: &'a Bounds,
+    pub(super) sink: &'a mut dyn Sink,
 }
 
 /// What ends a query between its stages.
 #[derive(Clone)]
-struct Bounds {
+pub(super) struct Bounds {
     stop: Stop,
     memory: Memory,
 }
 
 impl Bounds {
-    fn of(context: &Context<'_>) -> Self {
+    pub(super) fn of(context: &Context<'_>) -> Self {
         Self { stop: context.stop.clone(), memory: context.memory.clone() }
     }
 }

@@ -233,6 +233,11 @@ impl<'a> View<'a> {
         if self.is_whole() { self.part.seqs() } else { self.part.few_seqs(self.rows()) }
     }
 
+    /// The epoch of the rows' sequence numbers.
+    pub fn epoch(&self) -> u32 {
+        self.part.epoch()
+    }
+
     /// The id of each row.
     pub fn ids(&self) -> Result<Vec<RecordId>> {
         let rows = self.times()?.into_iter().zip(self.seqs()?);

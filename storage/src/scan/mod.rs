@@ -5,6 +5,7 @@
 //! * A block that cannot be read is left out and told, and keeps no other from being shown.
 mod align;
 mod answer;
+mod arrived;
 pub mod columns;
 mod crew;
 mod evaluate;

@@ -76,7 +76,7 @@ pub struct Control {
 }
 
 /// What a scan holds, and whether it goes on.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Budget {
     cancel: Cancel,
     memory: Memory,

@@ -48,6 +48,17 @@ impl ShapeTable {
         self.keys.iter().map(|key| key.len() + 48).sum()
     }
 
+    /// A table of some of its shapes, the whole text first.
+    pub(crate) fn of_these(&self, numbers: &[u32]) -> Self {
+        let mut some = Self::default();
+        for number in numbers.iter().skip(1).map(|number| *number as usize) {
+            let (key, slots) = (self.keys.get(number), self.slots.get(number));
+            some.keys.push(key.or(self.keys.first()).map_or_else(|| Arc::from(WHOLE_KEY), Arc::clone));
+            some.slots.push(slots.copied().unwrap_or(1));
+        }
+        some
+    }
+
     /// Adds a shape without asking whether it is known.
     pub(crate) fn push(&mut self, key: &[u8]) -> Result<u32> {
         let slots = Shape::parse(key)?.slots();

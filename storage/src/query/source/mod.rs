@@ -9,6 +9,7 @@
 mod columns;
 mod explain;
 mod faces;
+mod live;
 
 use super::block::{Block, BlockBuilder};
 use super::filter::push::Pushed;
@@ -106,8 +107,13 @@ impl<'s> Stored<'s> {
         let sieve = |view: &View<'_>| self.sift(plan, view);
         let sieve: Option<&Sieve<'_>> = if plan.pushed.is_exact() { None } else { Some(&sieve) };
         let found = self.snapshot.newest(&plan.search, sieve, self.counters)?;
+        self.hand_on(request, &found, sink)
+    }
+
+    /// Rows here and there, in the order that they are given in.
+    fn hand_on(&self, request: &Request<'_>, found: &[Found], sink: &mut dyn Sink) -> Result<Flow> {
         let held = self.counters.held();
-        let (blocks, places) = self.blocks_of(request, &found, &held)?;
+        let (blocks, places) = self.blocks_of(request, found, &held)?;
         let mut out = BlockBuilder::default();
         for (block, row) in places {
             if let Some(block) = blocks.get(block) {
