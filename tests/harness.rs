@@ -19,6 +19,19 @@ pub(crate) fn logyard() -> Command {
     command
 }
 
+/// A text as part of a form.
+pub(crate) fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() * 2);
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
 /// A running server; dropping it kills it.
 pub(crate) struct Server {
     child: Child,

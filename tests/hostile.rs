@@ -2,7 +2,7 @@
 //! server stays bounded. And what bounds them: turns, memory, time, and clients that go or do not read.
 mod queries;
 
-use crate::harness::{Answer, KEY, Server};
+use crate::harness::{Answer, KEY, Server, encoded};
 use queries::{Hostile, hostile_queries};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -108,7 +108,7 @@ fn send(server: &Server, form: &[u8]) -> TcpStream {
 }
 
 fn form(query: &str) -> Vec<u8> {
-    format!("query={}", queries::encoded(query)).into_bytes()
+    format!("query={}", encoded(query)).into_bytes()
 }
 
 fn high_water_kib(server: &Server) -> Option<u64> {

@@ -25,3 +25,5 @@ mod protocol;
 mod query;
 // Search, by id, services.
 mod reads;
+// Rows as they arrive.
+mod tail;

@@ -80,6 +80,9 @@ struct ServeArgs {
     /// How long they wait before they are refused [env: LOGYARD_QUERY_MAX_WAIT] [default: 10s]
     #[arg(long, value_name = "DURATION")]
     query_max_wait: Option<String>,
+    /// Live queries that are open at once; more are refused [env: LOGYARD_QUERY_MAX_TAILS] [default: 1000]
+    #[arg(long, value_name = "N")]
+    query_max_tails: Option<String>,
 }
 
 const QUERY_EXAMPLES: &str = "Examples:

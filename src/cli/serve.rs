@@ -2,7 +2,7 @@
 use super::{Failure, ServeArgs};
 use crate::config::{Access, Config, Flags, QueryFlags};
 use crate::server::{
-    BODIES_BYTES_MAX, BodyMemory, Builders, Door, KeyHash, Queries, Server, listen, load_or_make, router, serve,
+    BODIES_BYTES_MAX, BodyMemory, Builders, Door, KeyHash, Queries, Server, Tails, listen, load_or_make, router, serve,
     tell_retention,
 };
 use logyard_storage::engine::{Engine, Options};
@@ -23,6 +23,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         max_duration: args.query_max_duration,
         max_concurrent: args.query_max_concurrent,
         max_wait: args.query_max_wait,
+        max_tails: args.query_max_tails,
     };
     let flags = Flags { data: args.data, listen: args.listen, no_auth: args.no_auth, query };
     let config = Config::new(flags, |name| std::env::var_os(name)).map_err(Failure::Usage)?;
@@ -42,6 +43,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         door,
         bodies: BodyMemory::new(BODIES_BYTES_MAX),
         queries: Queries::new(&config.query),
+        tails: Tails::new(&config.query),
         builders: Builders::default(),
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -50,7 +52,10 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         eprintln!("listening on http://{}", listener.local_addr()?);
         greet(&config);
         tokio::spawn(watch_retention(Arc::clone(&engine)));
-        serve(listener, router(server)).await
+        let tails = Arc::clone(&server);
+        tokio::spawn(async move { tails.tails.watch(&tails.engine).await });
+        let tails = Arc::clone(&server);
+        serve(listener, router(server), || tails.tails.stop()).await
     });
     tell_retention(&engine);
     // Requests that were cut may still be in the engine; closing it waits for them.

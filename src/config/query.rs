@@ -10,10 +10,13 @@ const MAX_TOTAL_MEMORY: &str = "LOGYARD_QUERY_MAX_TOTAL_MEMORY";
 const MAX_DURATION: &str = "LOGYARD_QUERY_MAX_DURATION";
 const MAX_CONCURRENT: &str = "LOGYARD_QUERY_MAX_CONCURRENT";
 const MAX_WAIT: &str = "LOGYARD_QUERY_MAX_WAIT";
+const MAX_TAILS: &str = "LOGYARD_QUERY_MAX_TAILS";
 /// What a query may take that has its process for itself, where nothing is said.
 const PIPED_MEMORY: usize = 1_024 * MIB;
 /// More queries at once than there are threads for.
 const CONCURRENT_MAX: usize = 256;
+/// Nearly as many as there are connections.
+const TAILS_MAX: usize = 8_000;
 
 /// What the command line sets of the bounds of queries.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +26,7 @@ pub(crate) struct QueryFlags {
     pub(crate) max_duration: Option<String>,
     pub(crate) max_concurrent: Option<String>,
     pub(crate) max_wait: Option<String>,
+    pub(crate) max_tails: Option<String>,
 }
 
 /// The bounds of queries.
@@ -38,6 +42,8 @@ pub(crate) struct QueryBounds {
     pub(crate) concurrent: usize,
     /// How long one waits for its turn.
     pub(crate) wait: Duration,
+    /// How many live queries may be open at once.
+    pub(crate) tails: usize,
 }
 
 impl Default for QueryBounds {
@@ -49,6 +55,7 @@ impl Default for QueryBounds {
             duration: Duration::from_secs(30),
             concurrent: 16,
             wait: Duration::from_secs(10),
+            tails: 1_000,
         }
     }
 }
@@ -79,18 +86,19 @@ impl QueryBounds {
             }
         };
         let default = Self::default();
-        let concurrent = match said(flags.max_concurrent, MAX_CONCURRENT)? {
-            None => default.concurrent,
+        let count = |flag: Option<String>, name: &str, most: usize, default: usize| match said(flag, name)? {
+            None => Ok(default),
             Some(value) => {
-                let count = value.parse().ok().filter(|count| (1..=CONCURRENT_MAX).contains(count));
-                count.ok_or_else(|| wrong(MAX_CONCURRENT, &value, &format!("a number from 1 to {CONCURRENT_MAX}")))?
+                let count = value.parse().ok().filter(|count| (1..=most).contains(count));
+                count.ok_or_else(|| wrong(name, &value, &format!("a number from 1 to {most}")))
             }
         };
         Ok(Self {
             memory: bytes(flags.max_memory, MAX_MEMORY, default.memory)?,
             total_memory: bytes(flags.max_total_memory, MAX_TOTAL_MEMORY, default.total_memory)?,
             duration: time(flags.max_duration, MAX_DURATION, default.duration)?,
-            concurrent,
+            concurrent: count(flags.max_concurrent, MAX_CONCURRENT, CONCURRENT_MAX, default.concurrent)?,
+            tails: count(flags.max_tails, MAX_TAILS, TAILS_MAX, default.tails)?,
             wait: time(flags.max_wait, MAX_WAIT, default.wait)?,
         })
     }
@@ -129,6 +137,7 @@ mod tests {
             (MAX_DURATION, "-1s"),
             (MAX_CONCURRENT, "0"),
             (MAX_CONCURRENT, "100000"),
+            (MAX_TAILS, "0"),
             (MAX_WAIT, "long"),
         ] {
             let fault = bounds(QueryFlags::default(), &[(name, value)]).err().unwrap();

@@ -32,8 +32,8 @@ pub(crate) async fn listen(addresses: &[SocketAddr]) -> io::Result<TcpListener> 
     TcpListener::bind(addresses).await
 }
 
-/// Serves until SIGINT or SIGTERM, and then until the requests under way are answered.
-pub(crate) async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
+/// Serves until SIGINT or SIGTERM, and then until the requests under way are answered; `stopping` ends those that have no end.
+pub(crate) async fn serve(listener: TcpListener, router: Router, stopping: impl FnOnce()) -> io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let connections = GracefulShutdown::new();
@@ -48,6 +48,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router) -> io::Result<(
         tokio::spawn(converse(stream, place, router.clone(), connections.watcher()));
     }
     drop(listener);
+    stopping();
     tokio::select! {
         () = connections.shutdown() => {}
         () = tokio::time::sleep(DRAIN_MAX) => super::complain(format_args!("stopping with requests still under way")),

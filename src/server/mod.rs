@@ -20,6 +20,8 @@ mod request_id;
 mod room;
 mod row;
 mod select;
+mod tail;
+mod tails;
 mod turns;
 
 pub(crate) use admin_key::{KeyHash, load_or_make};
@@ -28,6 +30,7 @@ pub(crate) use builders::Builders;
 pub(crate) use listen::{listen, serve};
 pub(crate) use own::tell_retention;
 pub(crate) use room::{BODIES_BYTES_MAX, BodyMemory};
+pub(crate) use tails::Tails;
 pub(crate) use turns::Queries;
 
 use axum::Router;
@@ -50,6 +53,7 @@ pub(crate) struct Server {
     pub(crate) bodies: BodyMemory,
     pub(crate) builders: Builders,
     pub(crate) queries: Queries,
+    pub(crate) tails: Tails,
 }
 
 /// Every route.
@@ -60,6 +64,7 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .route("/api/v1/logs/ingest/batch", post(ingest::batch))
         .route("/insert/jsonline", post(lines::insert))
         .route("/select/logsql/query", get(select::query).post(select::query))
+        .route("/select/logsql/tail", get(tail::tail).post(tail::tail))
         .route("/api/v1/logs/search", get(logs::search))
         .route("/api/v1/logs/services", get(logs::services))
         .route("/api/v1/logs/{id}", get(logs::by_id))

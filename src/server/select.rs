@@ -48,13 +48,7 @@ pub(super) async fn query(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let (mut params, mut room) = (params, server.queries.room());
-    if method == Method::POST {
-        let form = read_whole(&headers, body, FORM_BYTES_MAX, room).await?;
-        params = params.and(Params::form(&form.bytes)?);
-        room = form.room;
-    }
-    room.grow_to(params.get("query").map_or(0, str::len))?;
+    let (params, room) = read_form(&server, &method, params, &headers, body).await?;
     let explains = params.get("explain").is_some_and(|explain| explain != "0");
     let cancel = Cancel::default();
     let gone = Gone(cancel.clone());
@@ -69,8 +63,31 @@ pub(super) async fn query(
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, HeaderValue::from_static(kind))], body).into_response())
 }
 
+/// The parameters of a query string and of a form, and the room that the query takes.
+pub(super) async fn read_form(
+    server: &Server,
+    method: &Method,
+    params: Params,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Params, Room), ApiError> {
+    let (mut params, mut room) = (params, server.queries.room());
+    if method == Method::POST {
+        let form = read_whole(headers, body, FORM_BYTES_MAX, room).await?;
+        params = params.and(Params::form(&form.bytes)?);
+        room = form.room;
+    }
+    room.grow_to(params.get("query").map_or(0, str::len))?;
+    Ok((params, room))
+}
+
+/// The text of the query.
+pub(super) fn query_text(params: &Params) -> Result<&str, ApiError> {
+    params.get("query").ok_or_else(|| ApiError::bad("query is missing: say what to look for in LogsQL"))
+}
+
 /// The answer to a query that ended without a word.
-fn broke_off() -> ApiError {
+pub(super) fn broke_off() -> ApiError {
     ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error").with("message", "the query broke off")
 }
 
@@ -97,8 +114,7 @@ impl Asked {
         let duration_max = self.duration_max(server.queries.duration)?;
         out.until = Instant::now().checked_add(duration_max).unwrap_or(out.until);
         let memory = server.engine.query_memory();
-        let text = self.params.get("query");
-        let text = text.ok_or_else(|| ApiError::bad("query is missing: say what to look for in LogsQL"))?;
+        let text = query_text(&self.params)?;
         let (mut query, _held) = parse_within(text, &memory)??;
         // None where it is 0, as in VictoriaLogs.
         let limit = self.params.count("limit", 0, usize::MAX)?;

@@ -1,5 +1,7 @@
 //! Queries that mean harm, of many kinds, each larger or smaller by chance.
 
+use crate::harness::encoded;
+
 /// A query as it is sent.
 pub(super) struct Hostile {
     pub(super) kind: &'static str,
@@ -23,19 +25,6 @@ impl Chance {
     fn about(&mut self, most: usize) -> usize {
         most / 10 + self.below(most - most / 10 + 1)
     }
-}
-
-/// A text as part of a form.
-pub(super) fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() * 2);
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }
 
 /// Some queries of each kind.
