@@ -4,7 +4,7 @@
 //! * Of a few rows, only the pages that their values lie in are read.
 //! * Fields come in the order of the lanes, whoever has read them.
 use super::crew::Flow;
-use super::part::{Part, PartLane};
+use super::part::{Part, PartLane, SealedPart};
 use super::rows::RowSet;
 use crate::error::Result;
 use crate::record::{FieldPath, Record, Value};
@@ -27,12 +27,15 @@ pub(super) fn put_together(part: &Part<'_>, rows: &[usize], times: &[i64], seqs:
     let lanes = part.lanes();
     match part {
         Part::Sealed(sealed) if lanes.len() >= LANES_SHARED_MIN && rows.len() <= ROWS_SHARED_MAX => {
+            let SealedPart { segment, index, block, shapes, counters, crew, .. } = *sealed;
             let read = |read: &mut Vec<(usize, Values)>, number: usize| {
                 let Some(lane) = lanes.get(number) else { return Ok(Flow::Break(())) };
-                read.push((number, read_lane(part, *lane, rows)?));
+                // What a part keeps is kept for one thread.
+                let part = Part::sealed(segment, index, block, shapes, counters, crew);
+                read.push((number, read_lane(&part, *lane, rows)?));
                 Ok(Flow::Continue(()))
             };
-            let mut read: Vec<_> = sealed.crew.work(lanes.len(), 0, &Vec::new, &read)?.into_iter().flatten().collect();
+            let mut read: Vec<_> = crew.work(lanes.len(), 0, &Vec::new, &read)?.into_iter().flatten().collect();
             read.sort_unstable_by_key(|(number, _)| *number);
             read.into_iter().for_each(|(_, values)| hand_out(values, &mut records));
         }
