@@ -386,7 +386,7 @@ fn rows_that_come_from_several_at_once_are_given_once_in_order() {
         let mut take = |given| {
             let Given::Rows(ids, _) = given else { panic!("nothing is missed") };
             seqs.extend(ids.iter().map(|id: &RecordId| id.seq()));
-            Ok(if seqs.len() % 3 == 0 { Flow::Enough } else { Flow::More })
+            Ok(if seqs.len().is_multiple_of(3) { Flow::Enough } else { Flow::More })
         };
         while subscription.poll(&mut take).unwrap() == Polled::More {}
     };
