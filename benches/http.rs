@@ -28,6 +28,8 @@ const TIMES: usize = 15;
 /// What comes in beside: so many rows at once, so often.
 const BODY_ROWS: usize = 5_000;
 const BODY_EACH: Duration = Duration::from_millis(50);
+/// How long rows come in before the first query: some hundred thousand are not sealed then.
+const BESIDE_SINCE: Duration = Duration::from_secs(3);
 /// Different bodies, which come again and again.
 const BODIES: usize = 20;
 const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
@@ -121,6 +123,7 @@ fn beside(data: &Path, queries: &[(&str, String)]) -> (Vec<Times>, u64) {
                 sent.fetch_add(BODY_ROWS as u64, Ordering::Relaxed);
             }
         });
+        std::thread::sleep(BESIDE_SINCE);
         let times = queries.iter().map(|(_, query)| server.times(query)).collect();
         is_over.store(true, Ordering::Relaxed);
         times
