@@ -5,6 +5,7 @@
 //! * Nothing of a row is read where shapes, and how often each occurs, say enough.
 use super::answer::{Answer, Verdicts};
 use super::filter::{Filter, Question, Test, Verdict};
+use super::hot_look;
 use super::look::{self, Says};
 use super::part::{FEW, HotPart, Part, PartLane, SealedPart};
 use super::records::values_of;
@@ -333,19 +334,12 @@ fn settle(part: &Part<'_>, lane: PartLane<'_>, test: &Test, number: usize, verdi
             let (says, counts) = look::settle(sealed, number, lane, test, answer)?;
             Ok(Passing::of_shapes(says, counts))
         }
-        (Part::Hot(hot), PartLane::Hot(view, _)) => Ok(hot_text(part, hot, lane, view, test, answer)?),
+        (Part::Hot(hot), PartLane::Hot(view, _)) => Ok(hot_text(hot, view, test, answer)),
         _ => Ok(Passing::None),
     }
 }
 
-fn hot_text(
-    part: &Part<'_>,
-    hot: &HotPart<'_>,
-    lane: PartLane<'_>,
-    view: LaneView<'_>,
-    test: &Test,
-    answer: &Answer,
-) -> Result<Passing> {
+fn hot_text(hot: &HotPart<'_>, view: LaneView<'_>, test: &Test, answer: &Answer) -> Passing {
     let says: Vec<Verdict> = hot.batch.shape_map.iter().map(|shape| answer.verdict(*shape)).collect();
     let verdict = |local: u16| says.get(usize::from(local)).copied().unwrap_or(Verdict::Look);
     let mut looks = Vec::new();
@@ -358,14 +352,9 @@ fn hot_text(
         says => says == Some(Verdict::Yes),
     });
     if !looks.is_empty() {
-        add(&part.counters().texts_rebuilt, looks.len() as u64);
-        part.texts(lane, Some(&looks), &mut |value, text| {
-            if test.matches(std::str::from_utf8(text).unwrap_or_default()) {
-                set.insert(value);
-            }
-        })?;
+        hot_look::settle(hot, view, &looks, test, answer, &mut |value| set.insert(value));
     }
-    Ok(Passing::of(set, view.count))
+    Passing::of(set, view.count)
 }
 
 /// Lanes whose values are no shaped text.

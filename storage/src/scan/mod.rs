@@ -11,6 +11,7 @@ mod crew;
 mod evaluate;
 pub mod filter;
 mod hidden;
+mod hot_look;
 mod kept;
 mod look;
 mod needle;

@@ -38,10 +38,23 @@ pub(super) fn hot_texts(
     wanted: Option<&[usize]>,
     found: &mut dyn FnMut(usize, &[u8]),
 ) {
+    let mut text = Vec::new();
+    hot_words(hot, lane, wanted, &mut |value, shape, words| {
+        text.clear();
+        hot.shapes.shape(shape).rebuild(words.iter().copied(), &mut text);
+        found(value, &text);
+    });
+}
+
+/// Takes a value, its shape and its variables.
+type FoundWords<'f> = dyn FnMut(usize, u32, &[&[u8]]) + 'f;
+
+/// The same, with the shape of each value and its variables.
+pub(super) fn hot_words(hot: &HotPart<'_>, lane: LaneView<'_>, wanted: Option<&[usize]>, found: &mut FoundWords<'_>) {
     let mut wanted = Wanted::new(wanted);
     let mut lengths = Reader::new(lane.lengths);
     let mut variables = Reader::new(lane.variables);
-    let (mut words, mut text) = (Vec::new(), Vec::new());
+    let mut words = Vec::new();
     for (value, local) in lane.shapes().enumerate() {
         if wanted.is_done() {
             return;
@@ -54,9 +67,7 @@ pub(super) fn hot_texts(
             words.push(variables.take(len).unwrap_or_default());
         }
         if wanted.takes(value) {
-            text.clear();
-            hot.shapes.shape(number).rebuild(words.iter().copied(), &mut text);
-            found(value, &text);
+            found(value, number, &words);
         }
     }
 }

@@ -63,7 +63,7 @@ impl<'n> Wanted<'n> {
     }
 
     /// Whether it fits a word.
-    fn fits(&self, word: &[u8]) -> bool {
+    pub(super) fn fits(&self, word: &[u8]) -> bool {
         if self.any_case {
             return self.needle().is_in_word(word);
         }
