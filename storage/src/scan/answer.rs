@@ -150,7 +150,7 @@ fn answer(sealed: &SealedPart<'_>, test: &Test) -> Result<Answer> {
     let mut answer = Answer::new(test, shapes.len());
     let query = test.index_query();
     let has_groups = sealed.segment.footer.blocks.iter().any(|block| !block.groups.is_empty());
-    let asks_shapes = test.needle().is_some() && sealed.segment.asks_index();
+    let asks_shapes = test.is_indexed() && sealed.segment.asks_index();
     let index = match &query {
         Some(_) if has_groups || asks_shapes => Some(sealed.segment.index(&sealed.source(Kind::Heads))?),
         _ => None,

@@ -7,7 +7,7 @@
 //! * NOT of look is look.
 use super::needle::{Class, Needle, Place, What};
 use crate::batch::hex_or_uuid;
-use crate::segment::{Ends, WordQuery};
+use crate::segment::{Ends, WordQuery, WordTest};
 use crate::text::shape::{Shape, Split};
 use crate::text::words::fold_text;
 use std::fmt;
@@ -63,6 +63,11 @@ pub trait Question: Send + Sync {
     /// A text that every text has that passes; empty where there is none.
     fn needed(&self) -> &str {
         ""
+    }
+
+    /// A test of folded words without a digit, of which every text that passes has one that passes the test.
+    fn needed_word(&self) -> Option<Arc<dyn Fn(&str) -> bool + Send + Sync>> {
+        None
     }
 }
 
@@ -201,11 +206,19 @@ impl Test {
             }
             Self::Substring(part) => Some(WordQuery::new(part, Ends::Substring)),
             Self::Exact(exact) => Some(WordQuery::new(&exact.text, Ends::Closed)),
-            Self::Asked(asked) => {
-                Some(asked.0.needed()).filter(|text| !text.is_empty()).map(|text| WordQuery::new(text, Ends::Substring))
-            }
+            Self::Asked(asked) => match asked.0.needed_word() {
+                Some(test) => Some(WordQuery::passing(WordTest(test))),
+                None => Some(asked.0.needed())
+                    .filter(|text| !text.is_empty())
+                    .map(|text| WordQuery::new(text, Ends::Substring)),
+            },
             Self::Any => None,
         }
+    }
+
+    /// Whether the index of shapes knows more of it than which shapes may have some text.
+    pub(crate) fn is_indexed(&self) -> bool {
+        self.needle().is_some() || matches!(self, Self::Asked(asked) if asked.0.needed_word().is_some())
     }
 
     /// Whether a text passes.

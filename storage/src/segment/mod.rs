@@ -38,7 +38,7 @@ pub(crate) use effects::{SealedEffect, SealedEffects, unite};
 pub(crate) use footer::Footer;
 pub(crate) use forms::Spelling;
 pub(crate) use groups::group_texts;
-pub(crate) use index::{Ends, WordQuery};
+pub(crate) use index::{Ends, WordQuery, WordTest};
 pub(crate) use look::{SlotValues, Words};
 pub use meter::ScanStats;
 pub(crate) use meter::{Counters, Held, KeptPages, Kind, Metered, add};

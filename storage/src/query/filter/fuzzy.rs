@@ -14,6 +14,7 @@ use crate::text::shape::Shape;
 use crate::text::words::{fold, words};
 use std::fmt;
 use std::str::Chars;
+use std::sync::Arc;
 
 /// Letters that may be wrong; with three, short words are near to nearly everything.
 const DISTANCE_MAX: usize = 2;
@@ -53,6 +54,12 @@ impl Fuzzy {
             (self.has_digit || !word.has_digit)
                 && text.get(word.span).is_some_and(|word| is_near(&self.letters, word.chars(), self.distance))
         })
+    }
+
+    /// A test of folded words that only those pass which are near; nothing where words with digits may be.
+    pub(crate) fn needed_word(&self) -> Option<Arc<dyn Fn(&str) -> bool + Send + Sync>> {
+        let (letters, distance) = (self.letters.clone(), self.distance);
+        (!self.has_digit).then(|| Arc::new(move |word: &str| is_near(&letters, word.chars(), distance)) as Arc<_>)
     }
 
     /// What a shape says of its texts.

@@ -223,6 +223,13 @@ impl Question for FieldCheck {
             _ => "",
         }
     }
+
+    fn needed_word(&self) -> Option<Arc<dyn Fn(&str) -> bool + Send + Sync>> {
+        match &self.check {
+            Check::Fuzzy(fuzzy) => fuzzy.needed_word(),
+            _ => None,
+        }
+    }
 }
 
 /// Whether the texts of a shape begin so.

@@ -7,7 +7,8 @@ use crate::engine::{Ack, Append, Control, Engine, Options, Search};
 use crate::env::sim::SimEnv;
 use crate::record::Record;
 use crate::scan::ScanStats;
-use crate::scan::filter::{Filter, Test};
+use crate::scan::filter::{Asked, Filter, Question, Test, Verdict};
+use crate::text::shape::Shape;
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -479,6 +480,8 @@ fn words_over_plain_text_read_the_groups_that_have_them() {
     assert_eq!((stats.code_bytes, stats.value_bytes), (0, 0));
     check(&engine, "common", 6_000);
     check(&engine, "err17", 6_000);
+    let (found, stats) = count(&engine, "_msg", Test::Asked(Asked::new(Arc::new(Rhyme("edar")))));
+    assert!(found == 1_500 && stats.texts_rebuilt <= 1_500 + 2 * 1_024 && stats.groups_skipped >= 2, "{stats:?}");
     engine.compact().unwrap();
     check(&engine, "cedar", 1_500 + 2 * 1_024);
     // A damaged index is built again, without groups, and told.
@@ -494,6 +497,34 @@ fn words_over_plain_text_read_the_groups_that_have_them() {
         "{:?}",
         engine.troubles()
     );
+}
+
+/// Words without a digit that end so.
+struct Rhyme(&'static str);
+
+impl Rhyme {
+    fn ends(word: &str, ending: &str) -> bool {
+        word.ends_with(ending) && !word.bytes().any(|byte| byte.is_ascii_digit())
+    }
+}
+
+impl Question for Rhyme {
+    fn key(&self) -> &str {
+        self.0
+    }
+
+    fn matches(&self, text: &str) -> bool {
+        text.split(' ').any(|word| Self::ends(word, self.0))
+    }
+
+    fn verdict(&self, shape: Shape<'_>) -> Verdict {
+        if shape.pieces().any(|piece| self.matches(piece)) { Verdict::Yes } else { Verdict::No }
+    }
+
+    fn needed_word(&self) -> Option<Arc<dyn Fn(&str) -> bool + Send + Sync>> {
+        let ending = self.0;
+        Some(Arc::new(move |word| Self::ends(word, ending)))
+    }
 }
 
 fn segment_file(env: &SimEnv) -> PathBuf {
@@ -532,6 +563,12 @@ fn words_over_a_large_shape_table_go_through_the_index() {
     assert_eq!((found, stats.texts_rebuilt), (1, 0), "{stats:?}");
     let (found, stats) = count(&engine, "_msg", Test::exact(&texts[1_233]));
     assert_eq!((found, stats.texts_rebuilt), (1, 0), "{stats:?}");
+    for ending in ["wz", "nt", "q0"] {
+        let expected = texts.iter().filter(|text| Rhyme(ending).matches(text)).count() as u64;
+        let (found, stats) = count(&engine, "_msg", Test::Asked(Asked::new(Arc::new(Rhyme(ending)))));
+        assert_eq!(found, expected, "{ending}");
+        assert_eq!((stats.index_lookups, stats.straight_scans, stats.texts_rebuilt), (1, 0, 0), "{stats:?}");
+    }
     let (rows, stats) = engine.search_with(&of_field("_msg", Test::phrase(&word, true)), &Control::default()).unwrap();
     assert_eq!(rows.len(), 1);
     assert!(stats.texts_rebuilt == 0 && stats.blocks_read == 1, "{stats:?}");

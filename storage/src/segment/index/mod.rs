@@ -20,7 +20,7 @@ use tantivy::schema::IndexRecordOption;
 
 use self::bundle::{Bundle, BundleWriter};
 use self::part::{PartReader, PartWriter};
-pub(crate) use self::query::{Ends, WordQuery};
+pub(crate) use self::query::{Ends, WordQuery, WordTest};
 use self::tokenizer::GroupTerms;
 use crate::error::{Error, Result};
 use crate::text::shape::{Shape, WHOLE};

@@ -5,11 +5,14 @@
 //! | closed word without a digit | its term | never |
 //! | open word without a digit | terms that have it; the cut mark where its start is open | the look mark |
 //! | word with a digit | never | the look mark |
+//! | any word that passes a test, none of which has a digit | terms that pass, and the cut mark | never |
 //!
 //! Invariants
 //! * A candidate may be wrong, a missing one may not be.
 //! * No term of a shape has an ASCII digit.
+use std::fmt;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use memchr::memmem::Finder;
 use tantivy::DocSet;
@@ -55,6 +58,18 @@ struct WantedWord {
     open_end: bool,
     /// What a group has of it: the skeleton of an open piece, or of a whole word if it is one that is shared.
     skeleton: Option<String>,
+    /// It is any word that passes this.
+    test: Option<WordTest>,
+}
+
+/// Whether a word, folded, is one of those that are wanted.
+#[derive(Clone)]
+pub(crate) struct WordTest(pub(crate) Arc<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl fmt::Debug for WordTest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WordTest")
+    }
 }
 
 impl WordQuery {
@@ -67,11 +82,19 @@ impl WordQuery {
             let mut term = String::new();
             push_term(word, &mut term);
             let skeleton = if open_start || open_end { Some(bare_skeleton(word)) } else { skeleton(word) };
-            WantedWord { term, has_digit, open_start, open_end, skeleton: skeleton.filter(|_| has_digit) }
+            WantedWord { term, has_digit, open_start, open_end, skeleton: skeleton.filter(|_| has_digit), test: None }
         };
         let mut all = words(text);
         let words = all.by_ref().take(QUERY_WORDS_MAX).map(wanted).collect();
         Self { words, has_more: all.next().is_some() }
+    }
+
+    /// One word without a digit that passes a test.
+    pub(crate) fn passing(test: WordTest) -> Self {
+        let (open_start, open_end) = (false, false);
+        let word =
+            WantedWord { term: String::new(), has_digit: false, open_start, open_end, skeleton: None, test: Some(test) };
+        Self { words: vec![word], has_more: false }
     }
 }
 
@@ -101,9 +124,23 @@ impl WantedWord {
         })
     }
 
+    /// Every term that passes a test, and where words were cut.
+    fn tested(&self, part: &PartReader, WordTest(test): &WordTest) -> Result<Vec<TermInfo>> {
+        let mut found: Vec<TermInfo> = part.term(CUT)?.into_iter().collect();
+        part.walk(AFTER_MARKS, |term, info| {
+            if std::str::from_utf8(term).is_ok_and(|term| test(term)) {
+                found.push(info.clone());
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
     fn in_shapes(&self, part: &PartReader) -> Result<Sources> {
         let mut found = Sources::default();
-        if self.is_open() && !self.has_digit {
+        if let Some(test) = &self.test {
+            found.literal = self.tested(part, test)?;
+        } else if self.is_open() && !self.has_digit {
             self.scan(part, &self.term, |_, info| found.literal.push(info.clone()))?;
             if self.open_start {
                 found.literal.extend(part.term(CUT)?);
@@ -119,6 +156,11 @@ impl WantedWord {
 
     fn in_groups(&self, part: &PartReader) -> Result<Vec<TermInfo>> {
         let mut found = Vec::new();
+        if let Some(test) = &self.test {
+            found = self.tested(part, test)?;
+            found.extend(part.term(ALL)?);
+            return Ok(found);
+        }
         let piece = if self.has_digit { self.skeleton.as_deref() } else { Some(self.term.as_str()) };
         if self.is_open() {
             self.scan(part, piece.unwrap_or_default(), |_, info| found.push(info.clone()))?;
