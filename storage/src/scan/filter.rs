@@ -41,6 +41,9 @@ pub enum Test {
     Asked(Asked),
 }
 
+/// Whether a word is wanted.
+pub type TestOfWords = dyn Fn(&str) -> bool + Send + Sync;
+
 /// A question about texts that this module knows no more of than its answers.
 pub trait Question: Send + Sync {
     /// What tells it from other questions.
@@ -66,7 +69,7 @@ pub trait Question: Send + Sync {
     }
 
     /// A test of folded words without a digit, of which every text that passes has one that passes the test.
-    fn needed_word(&self) -> Option<Arc<dyn Fn(&str) -> bool + Send + Sync>> {
+    fn needed_word(&self) -> Option<Arc<TestOfWords>> {
         None
     }
 }

@@ -9,7 +9,7 @@ use super::parse::{Scope, arguments, function};
 use super::{Filter, Test};
 use crate::query::fault::{Fault, Parsed};
 use crate::query::parse::{Parser, quote_if_needed};
-use crate::scan::filter::Verdict;
+use crate::scan::filter::{TestOfWords, Verdict};
 use crate::text::shape::Shape;
 use crate::text::words::{fold, words};
 use std::fmt;
@@ -57,7 +57,7 @@ impl Fuzzy {
     }
 
     /// A test of folded words that only those pass which are near; nothing where words with digits may be.
-    pub(crate) fn needed_word(&self) -> Option<Arc<dyn Fn(&str) -> bool + Send + Sync>> {
+    pub(crate) fn needed_word(&self) -> Option<Arc<TestOfWords>> {
         let (letters, distance) = (self.letters.clone(), self.distance);
         (!self.has_digit).then(|| Arc::new(move |word: &str| is_near(&letters, word.chars(), distance)) as Arc<_>)
     }

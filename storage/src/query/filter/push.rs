@@ -8,7 +8,7 @@ use super::prepare::{Check, FieldCheck, Matcher, Part};
 use crate::query::bits::Bits;
 use crate::query::block::Block;
 use crate::query::value::automaton;
-use crate::scan::filter::{Asked, Filter as Scanned, Question, Test as ScanTest, Verdict};
+use crate::scan::filter::{Asked, Filter as Scanned, Question, Test as ScanTest, TestOfWords, Verdict};
 use crate::text::shape::Shape;
 use std::sync::Arc;
 
@@ -224,7 +224,7 @@ impl Question for FieldCheck {
         }
     }
 
-    fn needed_word(&self) -> Option<Arc<dyn Fn(&str) -> bool + Send + Sync>> {
+    fn needed_word(&self) -> Option<Arc<TestOfWords>> {
         match &self.check {
             Check::Fuzzy(fuzzy) => fuzzy.needed_word(),
             _ => None,

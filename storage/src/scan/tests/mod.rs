@@ -7,7 +7,7 @@ use crate::engine::{Ack, Append, Control, Engine, Options, Search};
 use crate::env::sim::SimEnv;
 use crate::record::Record;
 use crate::scan::ScanStats;
-use crate::scan::filter::{Asked, Filter, Question, Test, Verdict};
+use crate::scan::filter::{Asked, Filter, Question, Test, TestOfWords, Verdict};
 use crate::text::shape::Shape;
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
@@ -521,7 +521,7 @@ impl Question for Rhyme {
         if shape.pieces().any(|piece| self.matches(piece)) { Verdict::Yes } else { Verdict::No }
     }
 
-    fn needed_word(&self) -> Option<Arc<dyn Fn(&str) -> bool + Send + Sync>> {
+    fn needed_word(&self) -> Option<Arc<TestOfWords>> {
         let ending = self.0;
         Some(Arc::new(move |word| Self::ends(word, ending)))
     }

@@ -92,8 +92,14 @@ impl WordQuery {
     /// One word without a digit that passes a test.
     pub(crate) fn passing(test: WordTest) -> Self {
         let (open_start, open_end) = (false, false);
-        let word =
-            WantedWord { term: String::new(), has_digit: false, open_start, open_end, skeleton: None, test: Some(test) };
+        let word = WantedWord {
+            term: String::new(),
+            has_digit: false,
+            open_start,
+            open_end,
+            skeleton: None,
+            test: Some(test),
+        };
         Self { words: vec![word], has_more: false }
     }
 }
