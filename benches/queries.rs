@@ -1,6 +1,6 @@
 //! Searches over a sealed store: best and median of many, and processor time of all threads, warm, in process.
 //!
-//! `cargo bench --bench queries [-- FILE | ROWS | STORE | nested [QUERY]]`. Counts of substrings are compared with a scan of all
+//! `cargo bench --bench queries [-- FILE | ROWS | STORE | nested [QUERY]]`. Counts of substrings, also as LogsQL, are compared with a scan of all
 //! texts, unless one query is named, by a part of its name.
 #![allow(missing_docs, clippy::indexing_slicing, reason = "a program for people, which fails by panicking")]
 #[allow(dead_code, reason = "each program uses a part")]
@@ -8,7 +8,8 @@ mod support;
 #[allow(dead_code, reason = "each program uses a part")]
 mod workload;
 
-use logyard_storage::engine::{Engine, Search};
+use logyard_storage::engine::{Engine, QueryControl, Search};
+use logyard_storage::query::{Block, Flow, parse};
 use logyard_storage::scan::filter::{Filter, Test};
 use serde_json::json;
 use std::sync::Arc;
@@ -59,7 +60,20 @@ impl Store {
         self.engine.for_each(count).expect("a scan");
         for (part, scanned) in PARTS.iter().zip(scanned) {
             assert_eq!(self.count(field("_msg", Test::Substring((*part).into()))), scanned, "{part}");
+            assert_eq!(self.asked(&format!("_msg:~\"{part}\" | stats count() n")), scanned, "{part} in LogsQL");
         }
+    }
+
+    /// The number that a LogsQL query answers with.
+    fn asked(&self, text: &str) -> u64 {
+        let query = parse(text).unwrap_or_else(|fault| panic!("{text}: {fault}"));
+        let mut answer = String::new();
+        let take = &mut |block: Block| {
+            answer = block.row_json(0);
+            Ok(Flow::More)
+        };
+        self.engine.query(&query, &QueryControl::default(), take).expect("an answer");
+        answer.chars().filter(char::is_ascii_digit).collect::<String>().parse().expect("a number")
     }
 
     fn count(&self, filter: Filter) -> u64 {
