@@ -10,8 +10,9 @@ mod support;
 #[allow(dead_code, reason = "each program uses a part")]
 mod workload;
 
-use logyard_storage::engine::{Engine, Options};
+use logyard_storage::engine::{Engine, Options, QueryControl};
 use logyard_storage::env::RealEnv;
+use logyard_storage::query::{Block, Flow, parse};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -40,16 +41,24 @@ type Times = (f64, f64);
 fn main() {
     let directory = support::directory();
     let (data, only) = (store(&directory), support::wanted());
-    let queries: Vec<(&str, String)> = {
+    let (queries, expected): (Vec<(&str, String)>, Vec<usize>) = {
         let engine = Engine::open(Arc::new(RealEnv::new()), Options::new(&data)).expect("the store");
-        let queries = asked::queries(&engine);
+        let wanted = asked::queries(&engine).into_iter().filter(|(name, _)| name.contains(&only));
+        let counted = wanted.map(|(name, query)| {
+            let rows = rows_in_process(&engine, &query);
+            ((name, query), rows)
+        });
+        let queries = counted.unzip();
         engine.close().expect("a clean end");
-        queries.into_iter().filter(|(name, _)| name.contains(&only)).collect()
+        queries
     };
     let warm: Vec<(usize, Times)> = {
         let server = Server::start(&data);
         queries.iter().map(|(_, query)| (server.ask(query).0, server.times(query))).collect()
     };
+    for (((name, _), (rows, _)), expected) in queries.iter().zip(&warm).zip(expected) {
+        assert_eq!(*rows, expected, "{name}: over HTTP and in process");
+    }
     let cold: Option<Vec<f64>> = queries.iter().map(|(_, query)| cold(&data, query)).collect();
     if cold.is_none() {
         println!("{DROP_CACHES} may not be written: no figures after a restart");
@@ -68,6 +77,18 @@ fn main() {
         let (c, d) = (round(best_beside, 2), round(median_beside, 2));
         println!("{name:<40} {rows:>7} {a:>9} {b:>9} {c:>9} {d:>9} {cold:>9}");
     }
+}
+
+/// How many rows the engine answers with.
+fn rows_in_process(engine: &Engine, text: &str) -> usize {
+    let query = parse(text).unwrap_or_else(|fault| panic!("{text}: {fault}"));
+    let mut rows = 0;
+    let take = &mut |block: Block| {
+        rows += block.rows();
+        Ok(Flow::More)
+    };
+    engine.query(&query, &QueryControl::default(), take).expect("an answer");
+    rows
 }
 
 /// A store that is ours to write into.
