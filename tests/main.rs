@@ -25,5 +25,7 @@ mod protocol;
 mod query;
 // Search, by id, services.
 mod reads;
+// LogsQL in the shapes of VictoriaLogs.
+mod select;
 // Rows as they arrive.
 mod tail;

@@ -26,6 +26,13 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, error)
     }
 
+    /// The same error with the fields that clients of Prometheus look for.
+    #[must_use]
+    pub(crate) fn for_prometheus(self) -> Self {
+        let status = self.status.as_str().to_owned();
+        self.with("status", "error").with("errorType", status)
+    }
+
     /// The same error with another field in its body.
     #[must_use]
     pub(crate) fn with(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {

@@ -63,7 +63,7 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .route("/api/v1/logs/ingest", post(ingest::one))
         .route("/api/v1/logs/ingest/batch", post(ingest::batch))
         .route("/insert/jsonline", post(lines::insert))
-        .route("/select/logsql/query", get(select::query).post(select::query))
+        .merge(select::routes())
         .route("/select/logsql/tail", get(tail::tail).post(tail::tail))
         .route("/api/v1/logs/search", get(logs::search))
         .route("/api/v1/logs/services", get(logs::services))

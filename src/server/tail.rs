@@ -10,7 +10,7 @@ use super::Server;
 use super::error::ApiError;
 use super::params::Params;
 use super::room::Room;
-use super::select::{broke_off, query_text, read_form};
+use super::select::{broke_off, parsed, read_form};
 use super::tails::Place;
 use super::turns::Turn;
 use axum::body::{Body, Bytes};
@@ -21,7 +21,7 @@ use hyper::body::Frame;
 use logyard_storage::engine::{Given, LiveOptions, Polled, Subscription};
 use logyard_storage::error::{Error, ErrorKind};
 use logyard_storage::limits::KIB;
-use logyard_storage::query::{Block, Flow, Start, duration, parse_within, time_text};
+use logyard_storage::query::{Block, Flow, Start, duration, time_text};
 use logyard_storage::record::{RecordId, push_json_string};
 use logyard_storage::scan::{Cancel, Control};
 use std::fmt::Write;
@@ -105,7 +105,7 @@ fn prepare(
     _until_done: (Turn, Room),
 ) -> Result<Subscription, ApiError> {
     let memory = server.engine.query_memory();
-    let (query, _held) = parse_within(query_text(params)?, &memory)??;
+    let (query, _held) = parsed(params, &memory)?;
     let control = Control { cancel, ..Control::default() };
     Ok(server.engine.live(&query, &LiveOptions { start, control, memory: Some(memory), zone: 0 })?)
 }

@@ -14,6 +14,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The texts of all queries that run or wait.
 const TEXTS_BYTES_MAX: usize = 64 * MIB;
+/// What is kept for all answers that are given as a whole.
+const ANSWERS_BYTES_MAX: usize = 64 * MIB;
 
 /// Turns of queries, and room for their texts.
 pub(crate) struct Queries {
@@ -21,6 +23,7 @@ pub(crate) struct Queries {
     concurrent: usize,
     wait: Duration,
     texts: BodyMemory,
+    answers: BodyMemory,
     /// How long one may take.
     pub(super) duration: Duration,
 }
@@ -36,6 +39,7 @@ impl Queries {
             concurrent: bounds.concurrent,
             wait: bounds.wait,
             texts: BodyMemory::new(TEXTS_BYTES_MAX),
+            answers: BodyMemory::new(ANSWERS_BYTES_MAX),
             duration: bounds.duration,
         }
     }
@@ -43,6 +47,11 @@ impl Queries {
     /// Room for the text of a query.
     pub(super) fn room(&self) -> Room {
         self.texts.room()
+    }
+
+    /// Room for an answer that is given as a whole.
+    pub(super) fn room_of_answer(&self) -> Room {
+        self.answers.room()
     }
 
     /// Waits for a turn.

@@ -1,0 +1,126 @@
+//! `extra_filters` and `extra_stream_filters`: what the rows of a request have to be besides what its query says.
+//!
+//! Invariant: they are for every query of a request, also for those within others.
+use super::within::{Part, visit};
+use crate::server::error::ApiError;
+use crate::server::params::Params;
+use logyard_storage::query::fault::At;
+use logyard_storage::query::filter::{FieldTest, Filter, Label, LabelTest, StreamSelector, Test, Values};
+use logyard_storage::query::tree::Options;
+use logyard_storage::query::{Query, parse};
+use serde_json::{Map, Value};
+
+/// Adds those of a request to its query.
+pub(super) fn add(query: &mut Query, params: &Params) -> Result<(), ApiError> {
+    let mut extra = Vec::new();
+    for text in params.all("extra_filters") {
+        extra.push(filter("extra_filters", text, of_fields)?);
+    }
+    for text in params.all("extra_stream_filters") {
+        extra.push(filter("extra_stream_filters", text, of_streams)?);
+    }
+    if !extra.is_empty() {
+        visit(query, &mut |part| {
+            if let Part::Query(query) = part {
+                narrow(&mut query.filter, &extra);
+            }
+        });
+    }
+    Ok(())
+}
+
+/// A filter in LogsQL, or `{"field":"value","other":["one","another"]}`.
+fn filter(name: &str, text: &str, of: fn(Vec<(String, Vec<String>)>) -> Filter) -> Result<Filter, ApiError> {
+    if text.starts_with("{\"") {
+        let wrong = || ApiError::bad(format!("{name} must have texts, or lists of texts, by the names of fields"));
+        let object: Map<String, Value> = serde_json::from_str(text).map_err(|_| wrong())?;
+        let fields = object.into_iter().map(|(field, value)| Some((field, texts(value)?))).collect::<Option<_>>();
+        return fields.map(of).ok_or_else(wrong);
+    }
+    let query = parse(text)?;
+    if !query.pipes.is_empty() || query.options != Options::default() {
+        return Err(ApiError::bad(format!("{name} must be a filter, without pipes and options")));
+    }
+    Ok(query.filter)
+}
+
+fn texts(value: Value) -> Option<Vec<String>> {
+    match value {
+        Value::String(text) => Some(vec![text]),
+        Value::Array(values) if !values.is_empty() => {
+            values.into_iter().map(|value| value.as_str().map(str::to_owned)).collect()
+        }
+        _ => None,
+    }
+}
+
+fn of_fields(fields: Vec<(String, Vec<String>)>) -> Filter {
+    let test = |(field, values): (String, Vec<String>)| {
+        let test = match <[String; 1]>::try_from(values) {
+            Ok([only]) => Test::Exact(only),
+            Err(values) => Test::In(Values::List(values)),
+        };
+        Filter::Field(FieldTest { at: At::default(), field, test })
+    };
+    joined(fields.into_iter().map(test).collect())
+}
+
+fn of_streams(fields: Vec<(String, Vec<String>)>) -> Filter {
+    let label = |(name, values): (String, Vec<String>)| Label { name, negated: false, test: LabelTest::In(values) };
+    Filter::Stream(StreamSelector { at: At::default(), any: vec![fields.into_iter().map(label).collect()] })
+}
+
+fn narrow(filter: &mut Filter, extra: &[Filter]) {
+    let all = extra.iter().cloned().chain([std::mem::replace(filter, Filter::All)]);
+    let mut parts = Vec::new();
+    for filter in all {
+        match filter {
+            Filter::All => {}
+            Filter::And(inner) => parts.extend(inner),
+            other => parts.push(other),
+        }
+    }
+    *filter = joined(parts);
+}
+
+fn joined(mut parts: Vec<Filter>) -> Filter {
+    match parts.len() {
+        0 => Filter::All,
+        1 => parts.pop().unwrap_or(Filter::All),
+        _ => Filter::And(parts),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn narrowed(query: &str, form: &str) -> Result<String, ApiError> {
+        let mut query = parse(query)?;
+        add(&mut query, &Params::form(form.as_bytes())?)?;
+        Ok(query.to_string())
+    }
+
+    #[test]
+    fn filters_are_for_all_queries() {
+        let same = |query: &str, form: &str, wanted: &str| {
+            assert_eq!(narrowed(query, form).unwrap(), parse(wanted).unwrap().to_string(), "{form}");
+        };
+        same("*", "extra_filters=a:=b", "a:=b");
+        same("x y | limit 1", "extra_filters=a:%3Db+c&extra_filters=d", "a:=b c d x y | limit 1");
+        same("x or y", "extra_filters=%7B%22a%22:%22b%22%7D", "a:=b (x or y)");
+        same("*", "extra_filters=%7B%22a%22:%5B%22b%22,%22c%22%5D%7D", "a:in(b,c)");
+        same("*", "extra_stream_filters=%7B%22a%22:%5B%22b%22,%22c%22%5D%7D", "{a in (b,c)}");
+        same("*", "extra_stream_filters=%7Ba%3Db%7D", "{a=b}");
+        same("a:in(x | fields a) | union (z)", "extra_filters=t:%3D1", "t:=1 a:in(t:=1 x | fields a) | union (t:=1 z)");
+    }
+
+    #[test]
+    fn what_is_no_filter_is_refused() {
+        for wrong in
+            ["a+%7C+limit+1", "(", "%7B%22a%22:5%7D", "%7B%22a%22:%5B%5D%7D", "%7B%22a%22", "options(concurrency=1)+a"]
+        {
+            assert!(narrowed("*", &format!("extra_filters={wrong}")).is_err(), "{wrong}");
+        }
+    }
+}
