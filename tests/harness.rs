@@ -155,6 +155,12 @@ impl Server {
         request.send(body).map(answer)
     }
 
+    /// Puts a body.
+    pub(crate) fn put(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
+        let request = self.agent.put(format!("{}{path}", self.address));
+        answer(request.header("authorization", format!("Bearer {KEY}")).send(body.as_ref()).unwrap())
+    }
+
     /// Sends a body of unknown length.
     pub(crate) fn stream(&self, path: &str, body: impl Read) -> Answer {
         let mut body = body;

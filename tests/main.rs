@@ -19,6 +19,8 @@ mod hostile;
 mod ingest;
 // Killed engines and what they have acknowledged.
 mod kills;
+// How each service wants its records kept.
+mod configs;
 // What surrounds every request.
 mod protocol;
 // LogsQL over JSON lines.

@@ -80,6 +80,55 @@ fn what_is_not_there_is_not_found() {
 }
 
 #[test]
+fn a_log_is_whole_under_each_of_its_paths() {
+    let server = filled();
+    let log = server.get("/api/v1/logs/search?limit=1").json()["logs"][0].clone();
+    let id = log["id"].as_str().unwrap();
+    for path in [id, &format!("{id}/full"), &format!("logs/{id}"), &format!("logs/{id}/full")] {
+        assert_eq!(server.get(&format!("/api/v1/logs/{path}")).json(), json!({ "log": log }), "{path}");
+    }
+    for missing in ["x/full", "logs/x/full"] {
+        assert_eq!(
+            server.get(&format!("/api/v1/logs/{missing}")).json(),
+            json!({"error": "Log not found"}),
+            "{missing}"
+        );
+    }
+}
+
+#[test]
+fn the_newest_logs_of_a_service_are_given() {
+    let server = filled();
+    let recent = |path: &str| server.get(&format!("/api/v1/logs/recent/{path}")).json();
+    let newest = recent("a?limit=2");
+    assert_eq!((&newest["count"], newest["logs"].as_array().unwrap().len()), (&json!(2), 2));
+    assert_eq!(
+        (&newest["logs"][0]["message"], &newest["logs"][1]["message"]),
+        (&json!("user carol logged in"), &json!("disk full"))
+    );
+    assert_eq!(recent("a")["count"], 3);
+    assert_eq!(recent("logyard")["count"], 1);
+    assert_eq!(recent("nobody"), json!({"logs": [], "count": 0}));
+    assert_eq!(server.get("/api/v1/logs/recent/a?limit=few").status, 400);
+}
+
+#[test]
+fn the_logs_of_a_service_are_counted() {
+    let server = filled();
+    let stats = |path: &str| server.get(&format!("/api/v1/logs/stats/{path}")).json();
+    let first = 1_763_690_000_001u64;
+    let of_all = json!({"service": "a", "stats": {"total": 3, "by_level": {"ERROR": 1, "INFO": 2}, "oldest_timestamp": first, "newest_timestamp": first + 2}});
+    assert_eq!(stats("a"), of_all);
+    server.post("/api/v1/admin/seal", "");
+    assert_eq!(stats("a"), of_all);
+    assert_eq!(stats(&format!("a?start_time={}&end_time={}", first + 1, first + 2))["stats"]["total"], 2);
+    assert_eq!(stats(&format!("a?end_time={first}"))["stats"]["by_level"], json!({"INFO": 1}));
+    let nothing = json!({"total": 0, "by_level": {}, "oldest_timestamp": null, "newest_timestamp": null});
+    assert_eq!(stats("nobody%22%20or%20%22"), json!({"service": "nobody\" or \"", "stats": nothing}));
+    assert_eq!(server.get("/api/v1/logs/stats/a?start_time=noon").status, 400);
+}
+
+#[test]
 fn storage_survives_sealing_and_compaction() {
     let server = filled();
     let before = server.get("/api/v1/logs/search").json();

@@ -35,6 +35,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         queries_bytes_max: config.query.total_memory,
         ..Options::new(config.data.clone())
     };
+    let default_ttl_days = options.default_ttl_days;
     let engine = Engine::open(Arc::<RealEnv>::clone(&env), options)?;
     let door = door(&config)?;
     let server = Arc::new(Server {
@@ -45,6 +46,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         queries: Queries::new(&config.query),
         tails: Tails::new(&config.query),
         builders: Builders::default(),
+        default_ttl_days,
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! The reads of the API: search, one log by its id, the services.
+//! The reads of the API: search, and one log by its id.
 use super::error::{ApiError, json_response};
 use super::params::Params;
 use super::row::push_row;
@@ -12,13 +12,14 @@ use logyard_storage::query::Clock;
 use logyard_storage::query::plain::{plain, sought};
 use logyard_storage::record::{Record, RecordId};
 use logyard_storage::scan::filter::{Filter, Test};
-use serde_json::json;
 use std::sync::Arc;
 
-const LIMIT: usize = 100;
-const LIMIT_MAX: usize = 1_000;
+/// Logs of an answer where nothing is said, and at most.
+pub(super) const LIMIT: usize = 100;
+pub(super) const LIMIT_MAX: usize = 1_000;
 const OFFSET_MAX: usize = 1_000_000;
-const MILLI: i64 = 1_000_000;
+/// Nanoseconds of a millisecond.
+pub(super) const MILLI: i64 = 1_000_000;
 
 /// How `q` was read, as LogsQL.
 const READ_AS: HeaderName = HeaderName::from_static("x-logyard-query");
@@ -122,16 +123,21 @@ fn narrow(search: &mut Search, services: Option<Vec<String>>, (first, last): (i6
 
 fn page(records: &[Record], has_more: bool) -> String {
     let mut body = String::from("{\"logs\":[");
+    push_rows(&mut body, records);
+    body + &format!("],\"count\":{},\"has_more\":{has_more}}}", records.len())
+}
+
+/// Appends records as rows, with commas between them.
+pub(super) fn push_rows(body: &mut String, records: &[Record]) {
     for (at, record) in records.iter().enumerate() {
         if at > 0 {
             body.push(',');
         }
-        push_row(&mut body, record);
+        push_row(body, record);
     }
-    body + &format!("],\"count\":{},\"has_more\":{has_more}}}", records.len())
 }
 
-/// `GET /api/v1/logs/:id`
+/// `GET /api/v1/logs/:id`, and the same with `/full`: rows are whole here.
 pub(super) async fn by_id(
     State(server): State<Arc<Server>>,
     id: Result<Path<String>, PathRejection>,
@@ -143,11 +149,4 @@ pub(super) async fn by_id(
     push_row(&mut body, &record);
     body.push('}');
     Ok(json_response(StatusCode::OK, body))
-}
-
-/// `GET /api/v1/logs/services`
-pub(super) async fn services(State(server): State<Arc<Server>>) -> Result<Response, ApiError> {
-    let mut services = blocking(move || server.engine.services()).await?;
-    services.retain(|service| service != own::SERVICE);
-    Ok(json_response(StatusCode::OK, json!({ "services": services }).to_string()))
 }

@@ -7,6 +7,7 @@ mod admin_key;
 mod auth;
 mod body;
 mod builders;
+mod configs;
 mod error;
 mod ingest;
 mod lines;
@@ -20,6 +21,7 @@ mod request_id;
 mod room;
 mod row;
 mod select;
+mod services;
 mod tail;
 mod tails;
 mod turns;
@@ -54,6 +56,8 @@ pub(crate) struct Server {
     pub(crate) builders: Builders,
     pub(crate) queries: Queries,
     pub(crate) tails: Tails,
+    /// Days that records live where their service says nothing.
+    pub(crate) default_ttl_days: Option<u32>,
 }
 
 /// Every route.
@@ -66,9 +70,15 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .merge(select::routes())
         .route("/select/logsql/tail", get(tail::tail).post(tail::tail))
         .route("/api/v1/logs/search", get(logs::search))
-        .route("/api/v1/logs/services", get(logs::services))
+        .route("/api/v1/logs/services", get(services::services))
+        .route("/api/v1/logs/recent/{service}", get(services::recent))
+        .route("/api/v1/logs/stats/{service}", get(services::stats))
+        .route("/api/v1/logs/config/{service}", get(configs::get).put(configs::put))
+        .route("/api/v1/logs/configs", get(configs::all))
         .route("/api/v1/logs/{id}", get(logs::by_id))
+        .route("/api/v1/logs/{id}/full", get(logs::by_id))
         .route("/api/v1/logs/logs/{id}", get(logs::by_id))
+        .route("/api/v1/logs/logs/{id}/full", get(logs::by_id))
         .route("/api/v1/admin/seal", post(ops::seal))
         .route("/api/v1/admin/compact", post(ops::compact))
         .route("/api/v1/admin/storage", get(ops::storage))

@@ -29,6 +29,7 @@ use query::query;
 use stats::{stats_query, stats_query_range};
 use std::sync::Arc;
 use values::{field_names, field_values, stream_field_names, stream_field_values, stream_ids, streams};
+pub(super) use whole::{Gone, quoted};
 
 /// Every route but that of rows as they arrive.
 pub(super) fn routes() -> Router<Arc<Server>> {

@@ -41,7 +41,7 @@ pub(super) async fn query(State(server): State<Arc<Server>>, form: Form) -> Resu
     let Form { params, room } = form;
     let explains = params.says("explain");
     let cancel = Cancel::default();
-    let gone = Gone(cancel.clone());
+    let gone = Gone::of(cancel.clone());
     let turn = server.queries.turn().await?;
     let (sender, mut rest) = channel(CHUNKS);
     let running = Running { params, cancel, explains, _turn: turn, _room: room };

@@ -29,7 +29,7 @@ pub(super) async fn answer(
     make: fn(&mut Answering<'_>) -> Result<String, ApiError>,
 ) -> Result<Response, ApiError> {
     let cancel = Cancel::default();
-    let _gone = Gone(cancel.clone());
+    let _gone = Gone::of(cancel.clone());
     let turn = server.queries.turn().await?;
     let body = blocking(move || {
         let _until_done = (turn, form.room);
@@ -83,7 +83,7 @@ pub(super) fn pipes(text: &str) -> Result<Vec<Pipe>, ApiError> {
 }
 
 /// The name of a field as a query has it.
-pub(super) fn quoted(name: &str) -> String {
+pub(in crate::server) fn quoted(name: &str) -> String {
     serde_json::Value::from(name).to_string()
 }
 
@@ -108,7 +108,14 @@ impl Kept {
 }
 
 /// Ends a query when its answer is not waited for any more.
-pub(super) struct Gone(pub(super) Cancel);
+pub(in crate::server) struct Gone(Cancel);
+
+impl Gone {
+    /// Ends what this cancels.
+    pub(in crate::server) fn of(cancel: Cancel) -> Self {
+        Self(cancel)
+    }
+}
 
 impl Drop for Gone {
     fn drop(&mut self) {

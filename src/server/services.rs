@@ -1,0 +1,92 @@
+//! The services: which there are, the newest logs of one, and how many it has.
+use super::error::{ApiError, json_response};
+use super::logs::{LIMIT, LIMIT_MAX, MILLI, push_rows};
+use super::params::Params;
+use super::select::{Gone, quoted};
+use super::{Server, blocking, own};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use logyard_storage::engine::{QueryControl, Search};
+use logyard_storage::query::{Block, Flow, parse, time_span};
+use logyard_storage::scan::{Cancel, Control};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// The service that a path names.
+pub(super) type Name = Result<Path<String>, PathRejection>;
+
+/// Its name.
+pub(super) fn named(name: Name) -> Result<String, ApiError> {
+    name.map(|Path(name)| name).map_err(|e| ApiError::bad(e.body_text()))
+}
+
+/// `GET /api/v1/logs/services`
+pub(super) async fn services(State(server): State<Arc<Server>>) -> Result<Response, ApiError> {
+    let mut services = blocking(move || server.engine.services()).await?;
+    services.retain(|service| service != own::SERVICE);
+    Ok(json_response(StatusCode::OK, json!({ "services": services }).to_string()))
+}
+
+/// `GET /api/v1/logs/recent/:service`
+pub(super) async fn recent(
+    State(server): State<Arc<Server>>,
+    name: Name,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let limit = params.count("limit", LIMIT, LIMIT_MAX)?;
+    let search = Search { services: vec![named(name)?], limit, ..Search::default() };
+    let records = blocking(move || server.engine.search(&search)).await??;
+    let mut body = String::from("{\"logs\":[");
+    push_rows(&mut body, &records);
+    Ok(json_response(StatusCode::OK, body + &format!("],\"count\":{}}}", records.len())))
+}
+
+/// `GET /api/v1/logs/stats/:service`
+pub(super) async fn stats(State(server): State<Arc<Server>>, name: Name, params: Params) -> Result<Response, ApiError> {
+    let name = named(name)?;
+    let from = params.millis("start_time")?.map_or(i64::MIN, |time| time.saturating_mul(MILLI));
+    let until = params.millis("end_time")?;
+    let until = until.map_or(i64::MAX, |time| time.saturating_mul(MILLI).saturating_add(MILLI - 1));
+    let cancel = Cancel::default();
+    let _gone = Gone::of(cancel.clone());
+    let turn = server.queries.turn().await?;
+    let body = blocking(move || {
+        let _until_done = turn;
+        let control = QueryControl {
+            control: Control { cancel, ..Control::default() },
+            duration_max: Some(server.queries.duration),
+            time: (from, until),
+            ..QueryControl::default()
+        };
+        counted(&server, &name, &control)
+    });
+    Ok(json_response(StatusCode::OK, body.await??.to_string()))
+}
+
+/// How many logs of a service there are, by level, and from when to when.
+fn counted(server: &Server, service: &str, control: &QueryControl) -> Result<Value, ApiError> {
+    let service_is = format!("service_name:={}", quoted(service));
+    let query =
+        parse(&format!("{service_is} | stats by (level) count() as n, min(_time) as first, max(_time) as last"))?;
+    let now = server.env.now();
+    let (mut total, mut by_level) = (0u64, Map::new());
+    let (mut oldest, mut newest): (Option<i64>, Option<i64>) = (None, None);
+    server.engine.query(&query, control, &mut |block: Block| {
+        for row in 0..block.rows() {
+            let text = |name: &str| block.column(name).value(row);
+            let time = |name: &str| time_span(text(name), now).map(|(time, _)| time.div_euclid(MILLI));
+            let count: u64 = text("n").parse().unwrap_or(0);
+            total += count;
+            by_level.insert(text("level").to_owned(), count.into());
+            oldest = [oldest, time("first")].into_iter().flatten().min();
+            newest = [newest, time("last")].into_iter().flatten().max();
+        }
+        Ok(Flow::More)
+    })?;
+    Ok(json!({
+        "service": service,
+        "stats": { "total": total, "by_level": by_level, "oldest_timestamp": oldest, "newest_timestamp": newest },
+    }))
+}
