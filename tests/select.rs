@@ -269,3 +269,16 @@ fn no_route_is_answered_without_a_key() {
         assert!(missing.json()["error"].as_str().unwrap().starts_with("query is missing"), "{}", missing.text);
     }
 }
+
+#[test]
+fn an_answer_has_its_bound() {
+    let server = Server::start();
+    let pad = "x".repeat(80);
+    let rows: String = (0..100_000).map(|n| format!("{{\"_msg\":\"m\",\"key\":\"{pad}{n}\"}}\n")).collect();
+    assert_eq!(server.post("/insert/jsonline", rows).status, 200);
+    let answer = server.get("/select/logsql/field_values?query=*&field=key");
+    assert_eq!(answer.status, 422, "{}", answer.text.len());
+    assert!(answer.json()["error"].as_str().unwrap().contains("more than 32 MiB"), "{}", answer.text);
+    let few = server.get("/select/logsql/field_values?query=*&field=key&limit=10");
+    assert_eq!((few.status, few.json()["values"].as_array().unwrap().len()), (200, 10));
+}
