@@ -12,14 +12,9 @@ use crate::error::Result;
 impl BatchBuilder {
     /// The batch of all rows committed since the last one.
     pub fn finish(&mut self) -> Result<Batch> {
-        // Sized exactly, in a second pass over the same space: batches stay in memory until they are sealed.
-        let mut columns = std::mem::take(&mut self.encoded);
-        columns.clear();
-        self.encode(&mut columns);
-        let encoded: Box<[u8]> = Box::from(columns.as_slice());
-        self.encoded = columns;
+        let encoded = self.encode();
         let shapes = std::mem::take(&mut self.shape_keys);
-        let batch = Batch::parse_own(encoded, shapes.as_slice().into());
+        let batch = Batch::parse_own(encoded.into(), shapes.as_slice().into());
         debug_assert!(
             batch.as_ref().is_ok_and(|batch| batch.check_lanes().is_ok()),
             "BUG: a batch that cannot be read"
@@ -29,45 +24,35 @@ impl BatchBuilder {
         batch
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.push(VERSION);
-        put_varint(out, self.rows as u64);
-        self.encode_streams(out);
-        put_times(out, &self.times, self.any_time);
-        put_varint(out, self.batch_fields.len() as u64);
+    /// All columns, in space of just their size: batches stay in memory until they are sealed.
+    fn encode(&mut self) -> Vec<u8> {
+        let mut head = std::mem::take(&mut self.head);
+        head.clear();
+        head.push(VERSION);
+        put_varint(&mut head, self.rows as u64);
+        self.encode_streams(&mut head);
+        put_times(&mut head, &self.times, self.any_time);
+        put_varint(&mut head, self.batch_fields.len() as u64);
         for node in &self.batch_fields {
-            put_field(out, &self.path(*node));
+            put_field(&mut head, &self.path(*node));
         }
-        put_varint(out, u64::from(self.shape_count));
-        let used: Vec<&LaneData> = self.lanes.iter().filter(|lane| lane.count > 0).collect();
-        put_varint(out, used.len() as u64);
-        for lane in &used {
-            put_varint(out, self.nodes.get(lane.node as usize).map_or(0, |node| u64::from(node.field)));
-            out.extend_from_slice(&lane.kind.map_or([0, 0], LaneKind::code));
-            out.push(u8::from(lane.listed));
-            put_varint(out, lane.count as u64);
-            if lane.kind == Some(LaneKind::Int) {
-                Numbers::of(lane.ints.iter().copied()).write(out);
-            }
-            if lane.kind.is_some_and(LaneKind::is_text) {
-                put_varint(out, lane.lengths.len() as u64);
-                put_varint(out, lane.variables.len() as u64);
-            }
+        put_varint(&mut head, u64::from(self.shape_count));
+        let used = || self.lanes.iter().filter(|lane| lane.count > 0);
+        put_varint(&mut head, used().count() as u64);
+        let mut sections = Vec::new();
+        let mut bytes = 0;
+        for lane in used() {
+            let field = self.nodes.get(lane.node as usize).map_or(0, |node| u64::from(node.field));
+            let numbers = lane.put_head(field, &mut head);
+            bytes += lane.section_bytes(numbers);
+            sections.push((lane, numbers));
         }
-        for lane in &used {
-            if lane.listed {
-                for row in &lane.rows {
-                    out.extend_from_slice(&row.to_le_bytes());
-                }
-            }
-            out.extend_from_slice(&lane.values);
-            if lane.kind == Some(LaneKind::Int) {
-                let numbers = Numbers::of(lane.ints.iter().copied());
-                lane.ints.iter().for_each(|value| numbers.put(*value, out));
-            }
-            out.extend_from_slice(&lane.lengths);
-            out.extend_from_slice(&lane.variables);
-        }
+        let mut out = Vec::with_capacity(head.len() + bytes);
+        out.extend_from_slice(&head);
+        sections.into_iter().for_each(|(lane, numbers)| lane.put_sections(numbers, &mut out));
+        debug_assert_eq!(out.len(), out.capacity(), "BUG: a batch of another size than was reckoned");
+        self.head = head;
+        out
     }
 
     fn encode_streams(&self, out: &mut Vec<u8>) {
@@ -91,5 +76,40 @@ impl BatchBuilder {
                 }
             }
         }
+    }
+}
+
+impl LaneData {
+    /// Appends what says how its sections are read, and gives how its integers are kept.
+    fn put_head(&self, field: u64, out: &mut Vec<u8>) -> Numbers {
+        put_varint(out, field);
+        out.extend_from_slice(&self.kind.map_or([0, 0], LaneKind::code));
+        out.push(u8::from(self.listed));
+        put_varint(out, self.count as u64);
+        let numbers = Numbers::of(self.ints.iter().copied());
+        if self.kind == Some(LaneKind::Int) {
+            numbers.write(out);
+        }
+        if self.kind.is_some_and(LaneKind::is_text) {
+            put_varint(out, self.lengths.len() as u64);
+            put_varint(out, self.variables.len() as u64);
+        }
+        numbers
+    }
+
+    fn section_bytes(&self, numbers: Numbers) -> usize {
+        let rows = if self.listed { self.rows.len() * size_of::<u16>() } else { 0 };
+        let ints = self.ints.len() * usize::from(numbers.width);
+        rows + self.values.len() + ints + self.lengths.len() + self.variables.len()
+    }
+
+    fn put_sections(&self, numbers: Numbers, out: &mut Vec<u8>) {
+        if self.listed {
+            out.extend(self.rows.iter().flat_map(|row| row.to_le_bytes()));
+        }
+        out.extend_from_slice(&self.values);
+        self.ints.iter().for_each(|value| numbers.put(*value, out));
+        out.extend_from_slice(&self.lengths);
+        out.extend_from_slice(&self.variables);
     }
 }

@@ -20,7 +20,6 @@ use crate::limits::{BATCH_ROWS_MAX, KIB, MIB};
 use crate::text::shape::Split;
 use nodes::{NODES_MAX, Node, ROOT};
 use rustc_hash::FxHashMap;
-use std::sync::Arc;
 use streams::KnownStream;
 use values::{CachedShape, LaneData};
 
@@ -60,7 +59,8 @@ pub struct BatchBuilder {
     children: FxHashMap<Box<[u8]>, u32>,
     child_key: Vec<u8>,
     lanes: Vec<LaneData>,
-    shape_numbers: FxHashMap<Arc<[u8]>, u32>,
+    /// The shape that was added last of those whose keys have a hash.
+    shape_numbers: FxHashMap<u64, u32>,
     shapes: Vec<CachedShape>,
     shape_cache_bytes: usize,
     recent: Recent,
@@ -89,7 +89,8 @@ pub struct BatchBuilder {
     shape_keys: Vec<u8>,
     shape_count: u16,
     bytes: usize,
-    encoded: Vec<u8>,
+    /// Space for what stands before the sections of a batch.
+    head: Vec<u8>,
 }
 
 impl Default for BatchBuilder {
@@ -137,7 +138,7 @@ impl BatchBuilder {
             shape_keys: Vec::new(),
             shape_count: 0,
             bytes: 0,
-            encoded: Vec::new(),
+            head: Vec::new(),
         };
         builder.reset_nodes();
         builder

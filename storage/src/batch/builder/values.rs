@@ -9,7 +9,9 @@ use super::super::window::{FIELD_VALUES, STREAM_VALUES, Window};
 use super::{BatchBuilder, Pending, Sent};
 use crate::codec::{push_piece, put_bytes, put_varint};
 use crate::text::shape::WHOLE;
-use std::sync::Arc;
+use rustc_hash::{FxHashMap, FxHasher};
+use std::hash::Hasher;
+use std::num::NonZeroU32;
 
 /// Bytes of a key above which a shape is remembered only when it is seen for the second time.
 const LONG_SHAPE_BYTES: usize = 256;
@@ -31,9 +33,11 @@ pub(super) struct LaneData {
 
 /// A shape that is remembered from batch to batch.
 pub(super) struct CachedShape {
-    pub(super) key: Arc<[u8]>,
-    pub(super) batch: u64,
-    pub(super) local: u16,
+    key: Box<[u8]>,
+    batch: u64,
+    /// Another shape whose key has the same hash.
+    next: Option<NonZeroU32>,
+    local: u16,
 }
 
 impl BatchBuilder {
@@ -114,7 +118,8 @@ impl BatchBuilder {
         if !self.split.split(text) {
             return None;
         }
-        let known = self.shape_numbers.get(&*self.split.key).copied();
+        let hash = hash(&self.split.key);
+        let known = known_shape(&self.shape_numbers, &self.shapes, hash, &self.split.key);
         window.count(known.is_none(), is_probe, STREAM_VALUES);
         field.count(known.is_none(), is_probe, FIELD_VALUES);
         let shape = match known {
@@ -122,7 +127,7 @@ impl BatchBuilder {
             None if self.split.key.len() > LONG_SHAPE_BYTES && !self.sightings.has_seen(&self.split.key) => {
                 return None;
             }
-            None => self.add_shape(),
+            None => self.add_shape(hash),
         };
         if let Some(short) = short {
             self.recent.put(short, shape, &self.split.spans);
@@ -131,12 +136,16 @@ impl BatchBuilder {
     }
 
     /// Remembers the shape that was just split.
-    fn add_shape(&mut self) -> u32 {
-        let key: Arc<[u8]> = self.split.key.as_slice().into();
-        let number = self.shapes.len() as u32;
+    fn add_shape(&mut self, hash: u64) -> u32 {
+        let key: Box<[u8]> = self.split.key.as_slice().into();
         self.shape_cache_bytes += key.len() + 96;
-        self.shape_numbers.insert(Arc::clone(&key), number);
-        self.shapes.push(CachedShape { key, batch: 0, local: 0 });
+        if self.shapes.is_empty() {
+            // No shape has number 0, so that there is always one to say that there is none.
+            self.shapes.push(CachedShape { key: Box::default(), batch: 0, next: None, local: 0 });
+        }
+        let number = self.shapes.len() as u32;
+        let next = self.shape_numbers.insert(hash, number).and_then(NonZeroU32::new);
+        self.shapes.push(CachedShape { key, batch: 0, next, local: 0 });
         number
     }
 
@@ -183,4 +192,23 @@ impl BatchBuilder {
         lane.count += 1;
         Some(lane)
     }
+}
+
+fn hash(key: &[u8]) -> u64 {
+    let mut hasher = FxHasher::default();
+    hasher.write(key);
+    hasher.finish()
+}
+
+/// The shape with a key, where it is known. The table holds hashes alone, so that it stays in the nearest caches.
+fn known_shape(numbers: &FxHashMap<u64, u32>, shapes: &[CachedShape], hash: u64, key: &[u8]) -> Option<u32> {
+    let mut at = numbers.get(&hash).copied();
+    while let Some(number) = at {
+        let shape = shapes.get(number as usize)?;
+        if *shape.key == *key {
+            break;
+        }
+        at = shape.next.map(NonZeroU32::get);
+    }
+    at
 }
