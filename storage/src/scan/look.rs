@@ -10,11 +10,11 @@ use super::align::Hold;
 use super::answer::Answer;
 use super::filter::{Test, Verdict};
 use super::needle::Needle;
-use super::part::SealedPart;
+use super::part::{SealedPart, WholeLane};
 use super::texts::rebuild;
 use super::word::Wanted;
 use crate::error::Result;
-use crate::segment::{BlockLane, Directory, Kind, Letters, Slot, WholeTexts, Words, add, group_texts};
+use crate::segment::{BlockLane, Directory, Kind, Letters, Slot, Sought, WholeTexts, Words, add, group_texts};
 use crate::text::shape::{Shape, WHOLE};
 use std::sync::Arc;
 
@@ -136,8 +136,8 @@ fn whole_texts(
     if groups.as_ref().is_some_and(Vec::is_empty) {
         return Ok(Says::No);
     }
-    let source = part.source(Kind::Values);
-    let mut texts = part.block.whole_texts(lane, count, &source)?;
+    let (source, keeper) = (part.source(Kind::Values), WholeLane { part, number });
+    let mut texts = part.block.whole_texts(lane, count, &source, &keeper)?;
     let mut ranks = Vec::new();
     let ranges = match groups {
         Some(groups) => groups.iter().map(|g| (g * each, count.min((g + 1) * each))).collect(),
@@ -145,17 +145,19 @@ fn whole_texts(
     };
     let words: Vec<Needle<'_>> = test.words().into_iter().take(8).collect();
     let has = |word: &str| words.iter().rev().fold(0, |bits, needle| bits << 1 | u8::from(needle.is_in(word)));
-    let wanted = words.iter().fold(0u8, |bits, _| bits << 1 | 1);
     let may = |letters: Letters| {
         let may = |needle: &Needle<'_>| letters.have(Letters::of(needle.text().as_bytes()), needle.any_case());
         words.iter().rev().fold(0, |bits, needle| bits << 1 | u8::from(may(needle)))
     };
-    let mut sieve = if words.is_empty() { None } else { texts.sieve(wanted, has, may) };
+    let literals = words.iter().map(|needle| (!needle.any_case()).then(|| needle.text())).collect();
+    let all = words.iter().fold(0u8, |bits, _| bits << 1 | 1);
+    let wanted = Sought { all, has: &has, may: &may, literals };
+    let sieve = if words.is_empty() { None } else { texts.sieve(&wanted)? };
     // A text that has a word with the whole needle in it needs no other look.
     let is_all = test.needle().is_some_and(|needle| needle.is_in_one_word());
     for (from, to) in ranges {
-        if let Some(sieve) = &mut sieve {
-            for rank in texts.sift(sieve, wanted, (from, to), has)? {
+        if let Some(sieve) = &sieve {
+            for rank in texts.sift(sieve, &wanted, (from, to))? {
                 if is_all || passes_whole(&mut texts, rank as usize, test, part)? {
                     ranks.push(rank);
                 }

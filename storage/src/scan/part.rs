@@ -10,7 +10,9 @@ use crate::batch::{LaneKind, LaneView};
 use crate::error::Result;
 use crate::hot::HotBatch;
 use crate::record::FieldPath;
-use crate::segment::{Arrivals, Block, BlockLane, Counters, Directory, Held, Kind, Metered, Segment, Shapes};
+use crate::segment::{
+    Arrivals, Block, BlockLane, Counters, Directory, Held, Keeper, Kind, Metered, Opened, Segment, Shapes, WholePart,
+};
 use crate::text::table::ShapeTable;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -83,6 +85,18 @@ impl SealedPart<'_> {
     pub(crate) fn directory(&self, number: usize, lane: &BlockLane) -> Result<Arc<Directory>> {
         let source = self.source(Kind::Heads);
         self.segment.directory(self.index, self.block, number, lane, self.shapes, &source)
+    }
+}
+
+/// A lane of a block whose whole texts are opened once for all searches.
+pub(super) struct WholeLane<'p> {
+    pub(super) part: &'p SealedPart<'p>,
+    pub(super) number: usize,
+}
+
+impl Keeper for WholeLane<'_> {
+    fn opened(&self, part: WholePart, open: &dyn Fn() -> Result<Opened>) -> Result<Arc<Opened>> {
+        self.part.segment.opened(self.part.index, self.number, part, open)
     }
 }
 

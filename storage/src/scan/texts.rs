@@ -3,7 +3,7 @@
 //! Invariants
 //! * Of a sealed lane only the slots of shapes that are wanted are read, and of those only from the first value to the last
 //!   that is.
-use super::part::{FEW, HotPart, SealedPart};
+use super::part::{FEW, HotPart, SealedPart, WholeLane};
 use crate::batch::LaneView;
 use crate::codec::Reader;
 use crate::error::Result;
@@ -103,7 +103,7 @@ pub(super) fn sealed_texts(
     let whole = list.listed.iter().position(|shape| *shape == WHOLE).map(|local| local as u32);
     let placed = place(sealed, (number, lane), &directory, whole, wanted)?;
     let mut ranges = ranges(&placed, list.listed.len());
-    let source = sealed.source(Kind::Values);
+    let (source, keeper) = (sealed.source(Kind::Values), WholeLane { part: sealed, number });
     let mut words = sealed.block.words(lane, &directory, &source)?;
     // Of each shape: for each slot what was read in each range.
     let mut read: Vec<Option<Vec<Vec<SlotValues<'_>>>>> = list.listed.iter().map(|_| None).collect();
@@ -115,7 +115,7 @@ pub(super) fn sealed_texts(
         if shape == WHOLE {
             let (texts, is_new) = match &mut whole {
                 Some(texts) => (texts, false),
-                none => (none.insert(sealed.block.whole_texts(lane, directory.count(local), &source)?), true),
+                none => (none.insert(sealed.block.whole_texts(lane, directory.count(local), &source, &keeper)?), true),
             };
             if moved || is_new {
                 let (from, to) = ranges.all.get(ranges.at).copied().unwrap_or_default();

@@ -12,7 +12,7 @@ use super::look::Words;
 use super::numbers::{Numbers, Totals};
 use super::pages::{PageCache, Pages, Source, Stream};
 use super::text_lane::{Shapes, TextHead};
-use super::whole::WholeTexts;
+use super::whole::{Keeper, WholeTexts};
 use crate::batch::LaneKind;
 use crate::codec::{Reader, unzigzag};
 use crate::error::{Error, Result};
@@ -212,8 +212,9 @@ impl Block {
         lane: &'a BlockLane,
         count: usize,
         source: &'a dyn Source,
+        keeper: &'a dyn Keeper,
     ) -> Result<WholeTexts<'a>> {
-        self.text_head(lane)?.whole.open(count, &self.pages, source)
+        self.text_head(lane)?.whole.open(count, &self.pages, source, keeper)
     }
 
     /// Bytes of the texts of a lane that are kept whole.

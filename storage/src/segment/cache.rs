@@ -1,5 +1,5 @@
 //! What has been read of segments and is worth keeping: shape tables, their indexes, the fronts of row indexes, block
-//! heads, slot directories, and what shapes say about tests, all within one budget of bytes.
+//! heads, slot directories, what comes before whole texts, and what shapes say about tests, all within one budget of bytes.
 //!
 //! What was not used since it last came up for eviction goes first (a clock, not an exact order of use), so that a hit
 //! takes only a shared lock and many threads can read at once.
@@ -7,6 +7,7 @@
 //! Invariants
 //! * The bytes that the cache owns never pass the budget; whoever holds an entry keeps it alive for longer.
 //! * Nothing is loaded under a lock: two threads may load the same thing, and one of them wins.
+use super::whole::Part;
 use crate::limits::{KIB, MIB};
 use rustc_hash::FxHashMap;
 use std::any::Any;
@@ -25,6 +26,8 @@ pub(crate) enum Item {
     Block(u32),
     /// The slot directory of a lane of a block.
     Directory(u32, u32),
+    /// What was opened of a part of the whole texts of a lane of a block.
+    Whole(u32, u32, Part),
     /// Where the parts of the index of rows are.
     RowIndex,
     /// What shapes say about a test, by a hash of it.

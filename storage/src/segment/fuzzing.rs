@@ -14,6 +14,7 @@ use super::look::Variables;
 use super::pages::{PageWriter, Pages, Source, Space, Stream};
 use super::reader::Segment;
 use super::thaw::Thawed;
+use super::whole::Afresh;
 use crate::batch::{BatchBuilder, LaneKind};
 use crate::codec::{Reader, put_bytes};
 use crate::engine::{Ack, Append, Engine, Options};
@@ -212,7 +213,7 @@ fn read_block(block: &Block, shapes: &ShapeTable, source: &dyn Source) -> Result
             LaneKind::String | LaneKind::Number | LaneKind::Json => {
                 let listed = block.shapes(lane)?;
                 let codes = block.codes(lane, source)?;
-                let mut whole = block.whole_texts(lane, listed.whole(), source)?;
+                let mut whole = block.whole_texts(lane, listed.whole(), source, &Afresh)?;
                 whole.load(0, listed.whole())?;
                 let directory = block.directory(lane, shapes.slots(), source)?;
                 let variables = Variables::read(&mut block.words(lane, &directory, source)?, &directory)?;

@@ -10,6 +10,7 @@
 //! * The texts are read back from the encoded block, whoever encoded it.
 use super::block_reader::{Block, BlockLane};
 use super::index::IndexBuilder;
+use super::whole::Afresh;
 use crate::error::Result;
 use crate::limits::{BLOCK_ROWS_MAX, KIB, MIB};
 
@@ -47,7 +48,7 @@ fn add_lane(block: &Block, lane: &BlockLane, bytes: &Vec<u8>, index: &mut IndexB
     if count == 0 || block.whole_bytes(lane) / count < TEXT_BYTES_MIN {
         return Ok(0);
     }
-    let mut texts = block.whole_texts(lane, count, bytes)?;
+    let mut texts = block.whole_texts(lane, count, bytes, &Afresh)?;
     texts.load(0, count)?;
     let mut groups = 0;
     let each = group_texts(count, block.whole_bytes(lane));

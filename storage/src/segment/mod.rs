@@ -1,4 +1,5 @@
 //! Sealed segments: one immutable file each, with column blocks, shapes, their index, effects, and a footer.
+mod aside;
 mod bits;
 mod block;
 mod block_reader;
@@ -46,7 +47,7 @@ pub(crate) use reader::Segment;
 pub(crate) use slots::Letters;
 pub(crate) use text_lane::Shapes;
 pub(crate) use thaw::Thawed;
-pub(crate) use whole::WholeTexts;
+pub(crate) use whole::{Keeper, Opened, Part as WholePart, Sought, WholeTexts};
 pub(crate) use writer::{Identity, SegmentWriter};
 
 /// An index of shapes alone, as the bytes of its bundle.

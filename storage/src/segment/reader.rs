@@ -13,6 +13,7 @@ use super::index::ShapeIndex;
 use super::numbers::Totals;
 use super::pages::Source;
 use super::rowindex::{self, RowIndex};
+use super::whole::{Opened, Part};
 use crate::env::{Env, File, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::FieldPath;
@@ -260,6 +261,21 @@ impl Segment {
             let directory = block.directory(lane, shapes.slots(), source)?;
             let bytes = directory.memory();
             Ok((directory, bytes))
+        })
+    }
+
+    /// What comes before the whole texts of lane `number` of a block, as it was kept or as `open` gives it.
+    pub(crate) fn opened(
+        &self,
+        index: usize,
+        number: usize,
+        part: Part,
+        open: &dyn Fn() -> Result<Opened>,
+    ) -> Result<Arc<Opened>> {
+        self.cache.get((self.number, Item::Whole(index as u32, number as u32, part)), || {
+            let opened = open()?;
+            let (bytes, is_kept) = opened.memory();
+            Ok((opened, if is_kept { bytes } else { usize::MAX }))
         })
     }
 

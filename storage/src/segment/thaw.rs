@@ -9,6 +9,7 @@ use super::block::{Arrivals, Seqs};
 use super::block_reader::{Block, BlockLane};
 use super::look::Variables;
 use super::reader::Segment;
+use super::whole::Afresh;
 use crate::batch::{Batch, Column, Columns, LaneKind, Stream};
 use crate::codec::put_varint;
 use crate::error::{Error, Result};
@@ -207,7 +208,7 @@ impl Thaw<'_> {
         let source = self.segment.source();
         let list = self.block.shapes(lane)?;
         let codes = self.block.codes(lane, source)?;
-        let (whole_starts, whole) = self.block.whole_texts(lane, list.whole(), source)?.all()?;
+        let (whole_starts, whole) = self.block.whole_texts(lane, list.whole(), source, &Afresh)?.all()?;
         let whole = |rank: usize| {
             let at = |rank: usize| whole_starts.get(rank).map_or(0, |at| *at as usize);
             whole.get(at(rank)..at(rank + 1)).unwrap_or_default()

@@ -4,6 +4,7 @@
 //! * The file has its name only once all its bytes are durable; the directory is synced after the rename. One that is not
 //!   finished is removed.
 //! * Nothing of a segment is believed by others before the catalog names it.
+use super::aside::Aside;
 use super::block::{self, BlockMeta, EncodedBlock, Input, Tables};
 use super::block_reader::Block;
 use super::copy::Copied;
@@ -110,29 +111,26 @@ impl SegmentWriter {
         tables: &Tables,
         shapes: &ShapeTable,
     ) -> Result<()> {
-        let mut aside = Scratch::default();
+        let encode = |rows: &[_], scratch: &mut Scratch| block::encode(inputs, rows, tables, shapes, scratch);
         let mut blocks = blocks.into_iter();
-        while let Some(rows) = blocks.next() {
-            let more = blocks.next();
-            let encode = |rows: &[_], scratch: &mut Scratch| block::encode(inputs, rows, tables, shapes, scratch);
-            let (one, two) = thread::scope(|scope| {
-                let helper = more.as_deref().map(|rows| {
-                    let scratch = &mut aside;
-                    thread::Builder::new().name("encode".into()).spawn_scoped(scope, move || encode(rows, scratch))
+        thread::scope(|scope| {
+            // Where there is no thread to be had, this one does all.
+            let aside = if blocks.len() > 1 { Aside::start(scope, encode) } else { None };
+            let mut spent = Spent::default();
+            while let Some(rows) = blocks.next() {
+                let helped = aside.as_ref().and_then(|aside| {
+                    aside.give(blocks.next()?, std::mem::take(&mut spent));
+                    Some(aside)
                 });
-                (encode(&rows, &mut self.scratch), helper.map(|helper| helper.map(thread::ScopedJoinHandle::join)))
-            });
-            drop(rows);
-            self.scratch.spent = self.add_encoded(one, tables, shapes)?;
-            match (two, more) {
-                (Some(Ok(Ok(two))), _) => aside.spent = self.add_encoded(two, tables, shapes)?,
-                (Some(Ok(Err(panic))), _) => std::panic::resume_unwind(panic),
-                // There was no thread to be had.
-                (Some(Err(_)), Some(rows)) => self.add_block(inputs, &rows, tables, shapes)?,
-                _ => {}
+                let one = encode(&rows, &mut self.scratch);
+                drop(rows);
+                self.scratch.spent = self.add_encoded(one, tables, shapes)?;
+                if let Some(aside) = helped {
+                    spent = self.add_encoded(aside.take()?, tables, shapes)?;
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Adds the given rows, as (input, row), as one block.

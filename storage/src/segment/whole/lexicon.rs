@@ -16,9 +16,10 @@
 //! Invariants
 //! * Decoding gives the bytes that were coded, always; what it gives is UTF-8, whatever the streams hold.
 //! * The same texts give the same bytes: ties are broken by what came first.
-use super::Sieve;
+use super::{Sieve, Sought};
 use crate::error::{Error, Result};
 use crate::text::words;
+use memchr::memmem;
 use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
 
@@ -251,6 +252,11 @@ impl Lexicon {
         Ok(lexicon)
     }
 
+    /// Bytes that it takes.
+    pub(super) fn memory(&self) -> usize {
+        self.text.len() + self.starts.len() * size_of::<u32>() + self.words.len()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.starts.len() - 1
     }
@@ -261,18 +267,42 @@ impl Lexicon {
         self.text.get(start..end)
     }
 
-    /// What `has` says of each listed token, and of all whose codes begin with a byte.
-    pub(super) fn sieve(&self, has: impl Fn(&str) -> u8) -> Sieve {
-        let listed: Vec<u8> = (0..self.len()).map(|number| self.get(number).map_or(0, &has)).collect();
-        let mut sieve = Sieve { possible: 0, listed, firsts: [0; 256], inner: None };
+    /// What each listed token has of what is wanted, and all of those whose codes begin with a byte.
+    pub(super) fn sieve(&self, wanted: &Sought<'_>) -> Sieve {
+        let listed = match &wanted.literals {
+            Some(literals) => self.found(literals, wanted),
+            None => (0..self.len()).map(|number| self.get(number).map_or(0, wanted.has)).collect(),
+        };
+        let mut sieve = Sieve { firsts: vec![0; 256], listed, ..Sieve::default() };
         for (number, bits) in sieve.listed.iter().enumerate() {
             let first = number.checked_sub(self.singles).map_or(number, |rest| self.singles + rest / 256);
             if let Some(all) = sieve.firsts.get_mut(first) {
                 *all |= bits;
             }
-            sieve.possible |= bits;
+            sieve.listed_have |= bits;
         }
+        sieve.possible = sieve.listed_have;
         sieve
+    }
+
+    /// What the tokens have, of which only those are asked that have the bytes of something wanted.
+    fn found(&self, literals: &[&str], wanted: &Sought<'_>) -> Vec<u8> {
+        let mut listed = vec![0; self.len()];
+        for literal in literals {
+            let finder = memmem::Finder::new(literal);
+            let mut from = 0;
+            while let Some(at) = self.text.as_bytes().get(from..).and_then(|rest| finder.find(rest)) {
+                let at = from + at;
+                let number = self.starts.partition_point(|start| *start as usize <= at).saturating_sub(1);
+                let end = self.starts.get(number + 1).map_or(self.text.len(), |end| *end as usize);
+                // What begins in one token and ends in the next is in none.
+                from = if at + literal.len() <= end { end } else { at + 1 };
+                if let Some(bits) = listed.get_mut(number) {
+                    *bits |= self.get(number).map_or(0, wanted.has);
+                }
+            }
+        }
+        listed
     }
 
     /// What of `left` no listed token of a text has.
@@ -302,7 +332,10 @@ impl Lexicon {
     }
 
     /// The number of the token whose code begins with this byte and goes on with those.
-    fn number(&self, first: u8, codes: &mut std::slice::Iter<'_, u8>) -> Option<usize> {
+    pub(super) fn number(&self, first: u8, codes: &mut std::slice::Iter<'_, u8>) -> Option<usize> {
+        if first == END {
+            return None;
+        }
         let number = usize::from(first);
         match number.checked_sub(self.singles) {
             Some(lead) => Some(self.singles + lead * 256 + usize::from(*codes.next()?)),

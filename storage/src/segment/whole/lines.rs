@@ -8,12 +8,14 @@
 //! Invariants
 //! * Decoding gives the bytes that were coded, always, and never more of them than the head says.
 //! * A hole is a whole word: what lies in one word of a text lies in a listed template, in a hole, or in one that is kept.
-use super::lexicon::{self, Coded, Learned, Lexicon};
-use super::{Decoded, Pieces, Sieve, WholeHead, WholeTexts, damaged};
+use super::lexicon::{self, Coded, Learned};
+use super::opened::{Keeper, Opened, Part};
+use super::{Decoded, Inner, Pieces, Sieve, Sought, WholeHead, WholeTexts, damaged};
 use crate::error::Result;
 use crate::segment::pages::{Pages, Source};
 use crate::segment::slots::Letters;
 use crate::text::words;
+use std::sync::Arc;
 
 /// Stands for a hole in a template. Texts that have this character themselves are not kept as lines.
 const HOLE: char = '\u{1}';
@@ -138,11 +140,13 @@ pub(super) fn encode(texts: &[&str]) -> Option<Lined> {
 pub(super) struct LinedTexts<'a> {
     /// Of all texts.
     pub(super) bytes: usize,
-    pub(super) templates: Lexicon,
+    /// The templates.
+    pub(super) opened: Arc<Opened>,
     pub(super) codes: Pieces,
     pub(super) count: usize,
     pub(super) pages: &'a Pages,
     pub(super) source: &'a dyn Source,
+    pub(super) keeper: &'a dyn Keeper,
     pub(super) holes: Beside<'a>,
     pub(super) kept: Beside<'a>,
     /// Those of all holes.
@@ -153,12 +157,13 @@ pub(super) struct LinedTexts<'a> {
 /// Whole texts beside the codes of lines.
 pub(super) struct Beside<'a> {
     head: &'a WholeHead,
+    part: Part,
     texts: Option<WholeTexts<'a>>,
 }
 
 impl<'a> Beside<'a> {
-    pub(super) fn new(head: &'a WholeHead) -> Self {
-        Self { head, texts: None }
+    pub(super) fn new(head: &'a WholeHead, part: Part) -> Self {
+        Self { head, part, texts: None }
     }
 
     /// Whether there is nothing in any of them.
@@ -167,19 +172,36 @@ impl<'a> Beside<'a> {
     }
 
     /// The texts, `count` of them, opened when they are first asked for.
-    fn open(&mut self, count: usize, pages: &'a Pages, source: &'a dyn Source) -> Result<&mut WholeTexts<'a>> {
+    fn open(
+        &mut self,
+        count: usize,
+        pages: &'a Pages,
+        source: &'a dyn Source,
+        keeper: &'a dyn Keeper,
+    ) -> Result<&mut WholeTexts<'a>> {
         match &mut self.texts {
             Some(texts) => Ok(texts),
-            none => Ok(none.insert(self.head.open(count, pages, source)?)),
+            none => Ok(none.insert(self.head.open_part(self.part, count, pages, source, keeper)?)),
         }
+    }
+
+    /// What of `left` is in no word of a text; all of it where none is opened.
+    fn lacking(&mut self, sieve: &Option<Sieve>, wanted: &Sought<'_>, left: u8, index: usize) -> Result<u8> {
+        let (Some(sieve), Some(texts)) = (sieve, &mut self.texts) else { return Ok(left) };
+        if left & sieve.possible == 0 {
+            return Ok(left);
+        }
+        texts.load_codes(index, index + 1)?;
+        texts.lacking(sieve, wanted, left, index)
     }
 }
 
 impl<'a> LinedTexts<'a> {
     /// Puts the texts `from..to` together, whose codes were loaded.
     pub(super) fn decode(&mut self, from: usize, to: usize) -> Result<()> {
-        let Self { bytes, templates, codes, holes, kept, decoded, count, pages, source, .. } = self;
-        let (holes, kept) = (holes.open(*count, pages, *source)?, kept.open(*count, pages, *source)?);
+        let Self { bytes, opened, codes, holes, kept, decoded, count, pages, source, keeper, .. } = self;
+        let holes = holes.open(*count, pages, *source, *keeper)?;
+        let kept = kept.open(*count, pages, *source, *keeper)?;
         holes.load(from, to)?;
         kept.load(from, to)?;
         decoded.begin(from);
@@ -190,7 +212,7 @@ impl<'a> LinedTexts<'a> {
                 if *first == lexicon::END {
                     rest.line(&mut decoded.texts)?;
                 } else {
-                    let template = templates.next(*first, &mut codes).ok_or_else(damaged)?;
+                    let template = opened.lexicon.next(*first, &mut codes).ok_or_else(damaged)?;
                     rest.fill(template, &mut decoded.texts)?;
                 }
                 if decoded.texts.len() > *bytes {
@@ -203,30 +225,33 @@ impl<'a> LinedTexts<'a> {
         Ok(())
     }
 
+    /// What is in listed templates, in those that are kept, and in holes; what cannot be there is not opened.
+    pub(super) fn sieve(&mut self, wanted: &Sought<'_>) -> Result<Sieve> {
+        let Self { opened, holes, kept, count, pages, source, keeper, letters, .. } = self;
+        let mut sieve = opened.lexicon.sieve(wanted);
+        let mut inner = Inner::default();
+        if !kept.is_blank() {
+            let of_kept = kept.open(*count, pages, *source, *keeper)?.sieve_of(wanted)?;
+            sieve.possible |= of_kept.possible;
+            inner.kept = Some(of_kept);
+        }
+        if !holes.is_blank() && (wanted.may)(*letters) & wanted.all != 0 {
+            let of_holes = holes.open(*count, pages, *source, *keeper)?.sieve_of(wanted)?;
+            sieve.possible |= of_holes.possible;
+            inner.holes = Some(of_holes);
+        }
+        sieve.inner = Some(Box::new(inner));
+        Ok(sieve)
+    }
+
     /// What of `left` is in no word of a text, whose codes were loaded.
-    pub(super) fn lacking(
-        &mut self,
-        sieve: &mut Sieve,
-        mut left: u8,
-        index: usize,
-        has: &impl Fn(&str) -> u8,
-    ) -> Result<u8> {
-        let codes = self.codes.get(index);
-        left = self.templates.lacking(sieve, left, codes);
-        let Some(inner) = sieve.inner.as_deref_mut() else { return Ok(left) };
-        // Of a code of two bytes the second can be this one as well; then there is nothing to be found.
-        if left != 0 && !self.kept.is_blank() && codes.contains(&lexicon::END) {
-            let texts = self.kept.open(self.count, self.pages, self.source)?;
-            left =
-                texts.lacking(inner.kept.get_or_insert_with(|| texts.sieve_of(inner.wanted, has)), left, index, has)?;
+    pub(super) fn lacking(&mut self, sieve: &Sieve, wanted: &Sought<'_>, mut left: u8, index: usize) -> Result<u8> {
+        if left & sieve.listed_have != 0 {
+            left = self.opened.lacking(sieve, left, index, self.codes.get(index));
         }
-        let of_holes = left & inner.holes_have;
-        if of_holes != 0 {
-            let texts = self.holes.open(self.count, self.pages, self.source)?;
-            let sieve = inner.holes.get_or_insert_with(|| texts.sieve_of(inner.wanted, has));
-            left ^= of_holes ^ texts.lacking(sieve, of_holes, index, has)?;
-        }
-        Ok(left)
+        let Some(inner) = &sieve.inner else { return Ok(left) };
+        left = self.kept.lacking(&inner.kept, wanted, left, index)?;
+        self.holes.lacking(&inner.holes, wanted, left, index)
     }
 }
 

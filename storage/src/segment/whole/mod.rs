@@ -10,6 +10,7 @@
 //! * Only those pages of texts and codes are read that hold what is asked for; lengths, and what is listed, as a whole.
 mod lexicon;
 mod lines;
+mod opened;
 #[cfg(test)]
 mod tests;
 
@@ -18,8 +19,11 @@ use crate::codec::{Reader, put_varint};
 use crate::error::{Error, Result};
 use crate::limits::KIB;
 use crate::segment::slots::Letters;
-use lexicon::{Coded, Lexicon};
+use lexicon::Coded;
 use lines::{Beside, Lined, LinedTexts};
+use opened::Run;
+pub(crate) use opened::{Afresh, Keeper, Opened, Part};
+use std::sync::Arc;
 
 const PLAIN: u8 = 0;
 const CODED: u8 = 1;
@@ -189,38 +193,48 @@ impl WholeHead {
     }
 
     /// The texts, `count` of them, to be read as they are asked for.
-    pub(super) fn open<'a>(&'a self, count: usize, pages: &'a Pages, source: &'a dyn Source) -> Result<WholeTexts<'a>> {
+    pub(super) fn open<'a>(
+        &'a self,
+        count: usize,
+        pages: &'a Pages,
+        source: &'a dyn Source,
+        keeper: &'a dyn Keeper,
+    ) -> Result<WholeTexts<'a>> {
+        self.open_part(Part::Texts, count, pages, source, keeper)
+    }
+
+    fn open_part<'a>(
+        &'a self,
+        part: Part,
+        count: usize,
+        pages: &'a Pages,
+        source: &'a dyn Source,
+        keeper: &'a dyn Keeper,
+    ) -> Result<WholeTexts<'a>> {
+        let opened = keeper.opened(part, &|| Opened::read(self, count, pages, source))?;
+        let codes =
+            |stream: Stream| Result::Ok(Pieces { run: Arc::clone(&opened.codes), bytes: pages.partial(stream)? });
         let form = match *self {
-            Self::Plain { lengths, texts } => Form::Plain(Pieces {
-                starts: starts(lengths, count, texts, pages, source)?,
-                bytes: pages.partial(texts)?,
-            }),
-            Self::Coded { bytes, listed, code_lengths, codes, spelled_lengths, spelled } => {
-                let lexicon = Lexicon::read(pages.stream(source, listed)?)?;
-                let starts_of = |lengths, stream| starts(lengths, count, stream, pages, source);
-                let spelled_starts = if spelled.len == 0 { vec![0] } else { starts_of(spelled_lengths, spelled)? };
-                Form::Coded(Box::new(CodedTexts {
-                    bytes,
-                    lexicon,
-                    codes: Pieces { starts: starts_of(code_lengths, codes)?, bytes: pages.partial(codes)? },
-                    spelled: Pieces { starts: spelled_starts, bytes: pages.partial(spelled)? },
-                    decoded: Decoded::default(),
-                }))
-            }
-            Self::Lined { bytes, templates, code_lengths, codes, letters, ref holes, ref kept } => {
+            Self::Plain { texts, .. } => Form::Plain(codes(texts)?),
+            Self::Coded { bytes, codes: stream, spelled, .. } => Form::Coded(Box::new(CodedTexts {
+                bytes,
+                codes: codes(stream)?,
+                spelled: Pieces { run: Arc::clone(&opened.spelled), bytes: pages.partial(spelled)? },
+                opened,
+                decoded: Decoded::default(),
+            })),
+            Self::Lined { bytes, codes: stream, letters, ref holes, ref kept, .. } => {
                 Form::Lined(Box::new(LinedTexts {
                     bytes,
-                    templates: Lexicon::read(pages.stream(source, templates)?)?,
-                    codes: Pieces {
-                        starts: starts(code_lengths, count, codes, pages, source)?,
-                        bytes: pages.partial(codes)?,
-                    },
+                    codes: codes(stream)?,
                     count,
                     pages,
                     source,
-                    holes: Beside::new(holes),
-                    kept: Beside::new(kept),
+                    keeper,
+                    holes: Beside::new(holes, Part::Holes),
+                    kept: Beside::new(kept, Part::Kept),
                     letters,
+                    opened,
                     decoded: Decoded::default(),
                 }))
             }
@@ -245,7 +259,8 @@ pub(super) fn starts(
     starts_of(&pages.stream(source, lengths)?, count, of.len)
 }
 
-/// The same of pieces whose lengths are these and which take so many bytes together.
+/// Where each of `count` pieces begins whose lengths are these and which take so many bytes together; the last start is
+/// where the last one ends.
 pub(super) fn starts_of(lengths: &[u8], count: usize, bytes: usize) -> Result<Vec<u32>> {
     if count > lengths.len() {
         return Err(damaged());
@@ -274,22 +289,28 @@ pub(super) fn starts_of(lengths: &[u8], count: usize, bytes: usize) -> Result<Ve
 
 /// A stream in pieces, one for each text.
 struct Pieces {
-    starts: Vec<u32>,
+    run: Arc<Run>,
+    /// What was read of them, where not all are there.
     bytes: Partial,
 }
 
 impl Pieces {
-    fn start(&self, index: usize) -> usize {
-        self.starts.get(index).or(self.starts.last()).map_or(0, |at| *at as usize)
-    }
-
     fn load(&mut self, from: usize, to: usize, pages: &Pages, source: &dyn Source) -> Result<()> {
-        let range = (self.start(from), self.start(to));
-        pages.fill(source, &mut self.bytes, range.0, range.1)
+        if self.run.all.is_some() {
+            return Ok(());
+        }
+        pages.fill(source, &mut self.bytes, self.run.start(from), self.run.start(to))
     }
 
+    #[inline]
     fn get(&self, index: usize) -> &[u8] {
-        self.bytes.bytes.get(self.start(index)..self.start(index + 1)).unwrap_or_default()
+        let bytes = self.run.all.as_ref().unwrap_or(&self.bytes.bytes);
+        bytes.get(self.run.start(index)..self.run.start(index + 1)).unwrap_or_default()
+    }
+
+    /// All of them: where each begins and the last ends, and their bytes, which were loaded.
+    fn all(self) -> (Vec<u32>, Vec<u8>) {
+        (self.run.starts.clone(), self.run.all.clone().unwrap_or(self.bytes.bytes))
     }
 }
 
@@ -310,7 +331,7 @@ enum Form<'a> {
 struct CodedTexts {
     /// Of all texts.
     bytes: usize,
-    lexicon: Lexicon,
+    opened: Arc<Opened>,
     codes: Pieces,
     spelled: Pieces,
     decoded: Decoded,
@@ -378,56 +399,38 @@ impl WholeTexts<'_> {
         }
     }
 
-    /// What the words of texts say about `wanted` things, each in one word, of which `has` says which ones a text has, a bit
-    /// each, and `may` which ones words of some letters may have. Nothing where the texts are kept as they are.
-    pub(crate) fn sieve(&self, wanted: u8, has: impl Fn(&str) -> u8, may: impl Fn(Letters) -> u8) -> Option<Sieve> {
-        let mut sieve = match &self.form {
-            Form::Plain(_) => return None,
-            _ => self.sieve_of(wanted, &has),
-        };
-        if let (Form::Lined(lined), Some(inner)) = (&self.form, &mut sieve.inner) {
-            inner.holes_have = if lined.holes.is_blank() { 0 } else { wanted & may(lined.letters) };
-            sieve.possible |= inner.holes_have;
-        }
-        Some(sieve)
+    /// What the words of texts say about what is wanted. Nothing where the texts are kept as they are.
+    pub(crate) fn sieve(&mut self, wanted: &Sought<'_>) -> Result<Option<Sieve>> {
+        let sieve = self.sieve_of(wanted)?;
+        let is_of_use = !matches!(self.form, Form::Plain(_)) || sieve.texts.is_some();
+        Ok(is_of_use.then_some(sieve))
     }
 
-    fn sieve_of(&self, wanted: u8, has: &impl Fn(&str) -> u8) -> Sieve {
-        match &self.form {
-            Form::Plain(_) => Sieve { possible: wanted, listed: Vec::new(), firsts: [0; 256], inner: None },
+    fn sieve_of(&mut self, wanted: &Sought<'_>) -> Result<Sieve> {
+        Ok(match &mut self.form {
+            Form::Plain(texts) => {
+                let has = |text: &[u8]| std::str::from_utf8(text).map_or(0, wanted.has);
+                Sieve::default().with_texts(texts.run.sieve(wanted, has), wanted)
+            }
+            Form::Coded(coded) if coded.spelled.bytes.len() == 0 => coded.opened.lexicon.sieve(wanted),
             Form::Coded(coded) => {
-                let mut sieve = coded.lexicon.sieve(has);
-                if coded.spelled.bytes.len() > 0 {
-                    sieve.possible = wanted;
-                }
-                sieve
+                let has =
+                    |piece: &[u8]| lexicon::spelled(piece).flatten().fold(0, |bits, token| bits | (wanted.has)(token));
+                coded.opened.lexicon.sieve(wanted).with_texts(coded.spelled.run.sieve(wanted, has), wanted)
             }
-            Form::Lined(lined) => {
-                let mut sieve = lined.templates.sieve(has);
-                if !lined.kept.is_blank() {
-                    sieve.possible = wanted;
-                }
-                sieve.inner = Some(Box::new(Inner { wanted, holes_have: wanted, holes: None, kept: None }));
-                sieve
-            }
-        }
+            Form::Lined(lined) => lined.sieve(wanted)?,
+        })
     }
 
     /// Those of the texts `from..to` in which each of the wanted things is in some word.
-    pub(crate) fn sift(
-        &mut self,
-        sieve: &mut Sieve,
-        wanted: u8,
-        (from, to): (usize, usize),
-        has: impl Fn(&str) -> u8,
-    ) -> Result<Vec<u32>> {
+    pub(crate) fn sift(&mut self, sieve: &Sieve, wanted: &Sought<'_>, (from, to): (usize, usize)) -> Result<Vec<u32>> {
         let (to, mut found) = (to.min(self.count), Vec::new());
-        if sieve.possible & wanted != wanted {
+        if sieve.possible & wanted.all != wanted.all {
             return Ok(found);
         }
         self.load_codes(from, to)?;
         for index in from..to {
-            if self.lacking(sieve, wanted, index, &has)? == 0 {
+            if self.lacking(sieve, wanted, wanted.all, index)? == 0 {
                 found.push(index as u32);
             }
         }
@@ -443,20 +446,28 @@ impl WholeTexts<'_> {
         }
     }
 
-    /// What of `left` is in no word of a text.
-    fn lacking(&mut self, sieve: &mut Sieve, mut left: u8, index: usize, has: &impl Fn(&str) -> u8) -> Result<u8> {
-        self.load_codes(index, index + 1)?;
+    /// What of `left` is in no word of a text, whose codes were loaded.
+    fn lacking(&mut self, sieve: &Sieve, wanted: &Sought<'_>, mut left: u8, index: usize) -> Result<u8> {
         match &mut self.form {
-            Form::Plain(texts) => Ok(left & !has(std::str::from_utf8(texts.get(index)).map_err(|_| damaged())?)),
+            Form::Plain(texts) => match sieve.text(index) {
+                Some(bits) => Ok(left & !bits),
+                None => Ok(left & !(wanted.has)(std::str::from_utf8(texts.get(index)).map_err(|_| damaged())?)),
+            },
             Form::Coded(coded) => {
-                left = coded.lexicon.lacking(sieve, left, coded.codes.get(index));
+                if left & sieve.listed_have != 0 {
+                    left = coded.opened.lacking(sieve, left, index, coded.codes.get(index));
+                }
+                if let Some(bits) = sieve.text(index) {
+                    return Ok(left & !bits);
+                }
                 let spelled = coded.spelled.get(index);
                 if left != 0 && !spelled.is_empty() {
-                    left &= !lexicon::spelled(spelled).try_fold(0, |bits, token| Result::Ok(bits | has(token?)))?;
+                    left &= !lexicon::spelled(spelled)
+                        .try_fold(0, |bits, token| Result::Ok(bits | (wanted.has)(token?)))?;
                 }
                 Ok(left)
             }
-            Form::Lined(lined) => lined.lacking(sieve, left, index, has),
+            Form::Lined(lined) => lined.lacking(sieve, wanted, left, index),
         }
     }
 
@@ -464,30 +475,56 @@ impl WholeTexts<'_> {
     pub(super) fn all(mut self) -> Result<(Vec<u32>, Vec<u8>)> {
         self.load(0, self.count)?;
         match self.form {
-            Form::Plain(texts) => Ok((texts.starts, texts.bytes.bytes)),
+            Form::Plain(texts) => Ok(texts.all()),
             Form::Coded(coded) => coded.decoded.all(coded.bytes),
             Form::Lined(lined) => lined.decoded.all(lined.bytes),
         }
     }
 }
 
+/// Things that are looked for, eight at most, each in one word: a bit for each.
+pub(crate) struct Sought<'n> {
+    pub(crate) all: u8,
+    /// Which of them a text has.
+    pub(crate) has: &'n dyn Fn(&str) -> u8,
+    /// Which of them words of some letters may have.
+    pub(crate) may: &'n dyn Fn(Letters) -> u8,
+    /// The bytes that a text has at least that has the thing; nothing where they are not the same for all spellings.
+    pub(crate) literals: Option<Vec<&'n str>>,
+}
+
 /// What the words of texts have of what is wanted, a bit for each thing.
+#[derive(Default)]
 pub(crate) struct Sieve {
-    /// What may be in some word at all.
+    /// What may be in some word at all, and what is in a listed one.
     possible: u8,
+    listed_have: u8,
     /// What each listed word or line has.
     listed: Vec<u8>,
     /// What all of them have whose code begins with a byte.
-    firsts: [u8; 256],
+    firsts: Vec<u8>,
+    /// What each text has as it is kept, or in words that are spelled, where all were asked at once.
+    texts: Option<Vec<u8>>,
     /// What is asked beside the codes of lines.
     inner: Option<Box<Inner>>,
 }
 
+impl Sieve {
+    /// The same, with what texts have beside what is listed.
+    fn with_texts(self, texts: Option<Vec<u8>>, sought: &Sought<'_>) -> Self {
+        let have = texts.as_ref().map_or(sought.all, |texts| texts.iter().fold(0, |all, bits| all | bits));
+        Self { possible: self.possible | have, texts, ..self }
+    }
+
+    #[inline]
+    fn text(&self, index: usize) -> Option<u8> {
+        self.texts.as_ref().map(|texts| texts.get(index).copied().unwrap_or(0))
+    }
+}
+
+/// What the words of holes and of kept lines have; nothing where there is nothing to be found.
+#[derive(Default)]
 struct Inner {
-    wanted: u8,
-    /// What words with the letters of all holes may have.
-    holes_have: u8,
-    /// Once they were asked.
     holes: Option<Sieve>,
     kept: Option<Sieve>,
 }
@@ -499,10 +536,10 @@ impl CodedTexts {
     }
 
     fn decode(&mut self, from: usize, to: usize) -> Result<()> {
-        let Self { bytes, lexicon, codes, spelled, decoded } = self;
+        let Self { bytes, opened, codes, spelled, decoded } = self;
         decoded.begin(from);
         for index in from..to {
-            lexicon.decode(codes.get(index), spelled.get(index), &mut decoded.texts)?;
+            opened.lexicon.decode(codes.get(index), spelled.get(index), &mut decoded.texts)?;
             if decoded.texts.len() > *bytes {
                 return Err(damaged());
             }

@@ -1,6 +1,8 @@
 //! Whole texts as they went in, in either form; what is chosen when; and bytes that are wrong.
 use super::*;
 use proptest::prelude::*;
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 /// A lane's whole texts, stored.
 struct Stored {
@@ -58,8 +60,25 @@ impl Stored {
                 .fold(0, |bits, part| bits << 1 | u8::from(letters.have(Letters::of(part.as_bytes()), false)))
         };
         let all = (1u8 << wanted.len()) - 1;
-        let mut open = self.open();
-        let Some(mut sieve) = open.sieve(all, has, may) else {
+        let parts = wanted.iter().map(String::as_str);
+        let literals: Option<Vec<&str>> = wanted.iter().all(|part| !part.is_empty()).then(|| parts.collect());
+        // What is asked of each word and what is found by its bytes first are the same.
+        for literals in [None, literals] {
+            self.check_sought(texts, wanted, &Sought { all, has: &has, may: &may, literals });
+        }
+    }
+
+    fn check_sought(&self, texts: &[String], wanted: &[String], sought: &Sought<'_>) {
+        let keeper = Keeps::default();
+        // From what was kept the second time.
+        for _ in 0..2 {
+            self.check_sieve_of(&mut self.open_by(&keeper), texts, wanted, sought);
+        }
+        self.check_sieve_of(&mut self.open(), texts, wanted, sought);
+    }
+
+    fn check_sieve_of(&self, open: &mut WholeTexts<'_>, texts: &[String], wanted: &[String], sought: &Sought<'_>) {
+        let Some(sieve) = open.sieve(sought).unwrap() else {
             return assert!(matches!(self.head, WholeHead::Plain { .. }));
         };
         let expected = |text: &String| wanted.iter().all(|part| text.contains(part));
@@ -67,8 +86,8 @@ impl Stored {
             (0u32..).zip(texts).filter(|(_, text)| expected(text)).map(|(index, _)| index).collect();
         let some = texts.len() / 3..texts.len() / 2;
         let of_some: Vec<u32> = expected.iter().copied().filter(|index| some.contains(&(*index as usize))).collect();
-        assert_eq!(open.sift(&mut sieve, all, (some.start, some.end), has).unwrap(), of_some);
-        assert_eq!(open.sift(&mut sieve, all, (0, texts.len()), has).unwrap(), expected);
+        assert_eq!(open.sift(&sieve, sought, (some.start, some.end)).unwrap(), of_some);
+        assert_eq!(open.sift(&sieve, sought, (0, texts.len())).unwrap(), expected);
     }
 
     fn is_coded(&self) -> bool {
@@ -76,7 +95,11 @@ impl Stored {
     }
 
     fn open(&self) -> WholeTexts<'_> {
-        self.head.open(self.count, &self.pages, &self.bytes).unwrap()
+        self.open_by(&Afresh)
+    }
+
+    fn open_by<'a>(&'a self, keeper: &'a dyn Keeper) -> WholeTexts<'a> {
+        self.head.open(self.count, &self.pages, &self.bytes, keeper).unwrap()
     }
 
     /// Compares all texts, one by one and together.
@@ -99,6 +122,26 @@ impl Stored {
         one_by_one.load(from, to).unwrap();
         (from..to).for_each(|index| assert_eq!(one_by_one.get(index), texts[index]));
     }
+}
+
+/// Keeps all that it is given.
+#[derive(Default)]
+struct Keeps(RefCell<HashMap<Part, Arc<Opened>>>);
+
+impl Keeper for Keeps {
+    fn opened(&self, part: Part, open: &dyn Fn() -> Result<Opened>) -> Result<Arc<Opened>> {
+        if let Some(kept) = self.0.borrow().get(&part) {
+            return Ok(Arc::clone(kept));
+        }
+        let opened = Arc::new(open()?);
+        self.0.borrow_mut().insert(part, Arc::clone(&opened));
+        Ok(opened)
+    }
+}
+
+/// What has a `b`.
+fn has_b() -> Sought<'static> {
+    Sought { all: 1, has: &|word| u8::from(word.contains('b')), may: &|_| 1, literals: Some(vec!["b"]) }
 }
 
 /// Splitmix64.
@@ -210,10 +253,10 @@ proptest! {
         let file = writer.finish(&mut directory);
         let pages = Pages::read(&mut Reader::new(&directory), 0).unwrap();
         if let Ok(head) = WholeHead::read(&mut Reader::new(&head))
-            && let Ok(mut texts) = head.open(3, &pages, &file)
+            && let Ok(mut texts) = head.open(3, &pages, &file, &Afresh)
         {
-            if let Some(mut sieve) = texts.sieve(1, |word| u8::from(word.contains('b')), |_| 1) {
-                let _ignored = texts.sift(&mut sieve, 1, (0, 9), |word| u8::from(word.contains('b')));
+            if let Ok(Some(sieve)) = texts.sieve(&has_b()) {
+                let _ignored = texts.sift(&sieve, &has_b(), (0, 9));
             }
             if let Ok((starts, bytes)) = texts.all() {
                 prop_assert!(std::str::from_utf8(&bytes).is_ok());
@@ -230,7 +273,7 @@ fn a_full_block_of_more_words_than_are_listed_comes_back() {
     let stored = Stored::coded(&texts);
     stored.check(&texts);
     let lexicon_len = match stored.open().form {
-        Form::Coded(coded) => coded.lexicon.len(),
+        Form::Coded(coded) => coded.opened.lexicon.len(),
         Form::Plain(_) | Form::Lined(_) => 0,
     };
     assert!(lexicon_len > 20_000, "{lexicon_len}");
@@ -307,9 +350,9 @@ fn lines_of_anything_are_refused_or_read() {
         }
         let bytes = texts.iter().map(String::len).sum();
         let wrong = Stored::new(texts.len(), |pages, head| put_lined(&lined, bytes, pages, head));
-        let Ok(mut open) = wrong.head.open(wrong.count, &wrong.pages, &wrong.bytes) else { continue };
-        if let Some(mut sieve) = open.sieve(1, |word| u8::from(word.contains('b')), |_| 1) {
-            let _ignored = open.sift(&mut sieve, 1, (0, 40), |word| u8::from(word.contains('b')));
+        let Ok(mut open) = wrong.head.open(wrong.count, &wrong.pages, &wrong.bytes, &Afresh) else { continue };
+        if let Ok(Some(sieve)) = open.sieve(&has_b()) {
+            let _ignored = open.sift(&sieve, &has_b(), (0, 40));
         }
         if let Ok((starts, all)) = open.all() {
             assert!(at % 4 < 2, "words or lines that belong nowhere were passed over");

@@ -1,0 +1,179 @@
+//! What of whole texts is read before any of them is, and is worth keeping for the next search: what is listed, where the
+//! codes of each text begin, and all codes where they are few.
+//!
+//! Invariants
+//! * Nothing in it depends on what is asked.
+//! * Only what was checked is kept: places ascend and end where their stream does.
+use super::lexicon::Lexicon;
+use super::{Sieve, Sought, WholeHead, starts};
+use crate::error::Result;
+use crate::limits::KIB;
+use crate::segment::pages::{Pages, Source, Stream};
+use memchr::memmem;
+use std::sync::Arc;
+
+/// Codes that are read as a whole: there are few pages of them, and a search goes along most.
+const ALL_BYTES_MAX: usize = 256 * KIB;
+/// What takes more is read again each time: there would be room for few of its kind.
+const KEPT_BYTES_MAX: usize = 512 * KIB;
+
+/// Which texts of a lane: the whole ones, or what lies beside them where they are codes for lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Part {
+    Texts,
+    Holes,
+    Kept,
+}
+
+/// Who may keep what was opened of a lane's whole texts.
+pub(crate) trait Keeper {
+    /// What was kept of a part, or what `open` gives.
+    fn opened(&self, part: Part, open: &dyn Fn() -> Result<Opened>) -> Result<Arc<Opened>>;
+}
+
+/// Keeps nothing.
+pub(crate) struct Afresh;
+
+impl Keeper for Afresh {
+    fn opened(&self, _part: Part, open: &dyn Fn() -> Result<Opened>) -> Result<Arc<Opened>> {
+        open().map(Arc::new)
+    }
+}
+
+/// What is known of whole texts before one is read.
+pub(crate) struct Opened {
+    /// Empty where texts are kept as they are.
+    pub(super) lexicon: Lexicon,
+    /// Of texts that are kept as they are, these.
+    pub(super) codes: Arc<Run>,
+    pub(super) spelled: Arc<Run>,
+    /// Where all codes are there.
+    pub(super) numbers: Option<Numbers>,
+}
+
+/// The numbers of what is listed of each text: a search goes along them, and codes of one byte or two cannot be foreseen.
+pub(super) struct Numbers {
+    starts: Vec<u32>,
+    all: Vec<u16>,
+}
+
+impl Numbers {
+    fn of(lexicon: &Lexicon, codes: &Run) -> Option<Self> {
+        let bytes = codes.all.as_ref()?;
+        let (mut starts, mut all) = (Vec::with_capacity(codes.starts.len()), Vec::with_capacity(bytes.len()));
+        starts.push(0);
+        for ends in codes.starts.windows(2) {
+            let [from, to] = ends else { continue };
+            let mut of_text = bytes.get(*from as usize..*to as usize).unwrap_or_default().iter();
+            while let Some(first) = of_text.next() {
+                all.extend(lexicon.number(*first, &mut of_text).and_then(|number| u16::try_from(number).ok()));
+            }
+            starts.push(all.len() as u32);
+        }
+        all.shrink_to_fit();
+        Some(Self { starts, all })
+    }
+
+    /// Those of a text.
+    #[inline]
+    pub(super) fn get(&self, index: usize) -> &[u16] {
+        let Some(&[from, to]) = self.starts.get(index..index + 2) else { return &[] };
+        self.all.get(from as usize..to as usize).unwrap_or_default()
+    }
+
+    fn memory(&self) -> usize {
+        self.starts.len() * size_of::<u32>() + self.all.len() * size_of::<u16>()
+    }
+}
+
+/// Pieces of a stream, one for each text.
+#[derive(Default)]
+pub(super) struct Run {
+    /// Where each begins and the last ends.
+    pub(super) starts: Vec<u32>,
+    /// All of them, where they are few.
+    pub(super) all: Option<Vec<u8>>,
+}
+
+impl Opened {
+    /// Reads what comes before `count` texts.
+    pub(super) fn read(head: &WholeHead, count: usize, pages: &Pages, source: &dyn Source) -> Result<Self> {
+        let run = |lengths: Stream, codes: Stream| Run::read(lengths, codes, count, pages, source);
+        let none = Run { starts: vec![0], all: None };
+        let (listed, codes, spelled) = match *head {
+            WholeHead::Plain { lengths, texts } => (None, run(lengths, texts)?, none),
+            WholeHead::Coded { listed, code_lengths, codes, spelled_lengths, spelled, .. } => {
+                let spelled = if spelled.len == 0 { none } else { run(spelled_lengths, spelled)? };
+                (Some(listed), run(code_lengths, codes)?, spelled)
+            }
+            WholeHead::Lined { templates, code_lengths, codes, .. } => {
+                (Some(templates), run(code_lengths, codes)?, none)
+            }
+        };
+        let listed = listed.map_or(Ok(Vec::new()), |listed| pages.stream(source, listed))?;
+        let lexicon = Lexicon::read(listed)?;
+        let numbers = if lexicon.len() > 0 { Numbers::of(&lexicon, &codes) } else { None };
+        Ok(Self { lexicon, numbers, codes: Arc::new(codes), spelled: Arc::new(spelled) })
+    }
+
+    /// What of `left` nothing listed of a text has, whose codes are these.
+    #[inline]
+    pub(super) fn lacking(&self, sieve: &Sieve, left: u8, index: usize, codes: &[u8]) -> u8 {
+        match &self.numbers {
+            Some(numbers) => {
+                let has = |number: &u16| sieve.listed.get(usize::from(*number)).copied().unwrap_or(0);
+                left & !numbers.get(index).iter().fold(0, |bits, number| bits | has(number))
+            }
+            None => self.lexicon.lacking(sieve, left, codes),
+        }
+    }
+
+    /// Bytes that it takes, and whether so many are worth keeping.
+    pub(crate) fn memory(&self) -> (usize, bool) {
+        let runs = self.codes.memory() + self.spelled.memory();
+        let numbers = self.numbers.as_ref().map_or(0, Numbers::memory);
+        let bytes = size_of::<Self>() + self.lexicon.memory() + runs + numbers;
+        (bytes, bytes <= KEPT_BYTES_MAX)
+    }
+}
+
+impl Run {
+    fn read(lengths: Stream, codes: Stream, count: usize, pages: &Pages, source: &dyn Source) -> Result<Self> {
+        let starts = starts(lengths, count, codes, pages, source)?;
+        let all = (codes.len <= ALL_BYTES_MAX).then(|| pages.stream(source, codes)).transpose()?;
+        Ok(Self { starts, all })
+    }
+
+    /// What each piece has of what is wanted, where all are there and have to have some bytes for it. Only those that have them
+    /// are asked, by `has`.
+    pub(super) fn sieve(&self, sought: &Sought<'_>, has: impl Fn(&[u8]) -> u8) -> Option<Vec<u8>> {
+        let (all, literals) = (self.all.as_ref()?, sought.literals.as_ref()?);
+        let mut found = vec![0; self.starts.len().saturating_sub(1)];
+        for (at, literal) in literals.iter().enumerate() {
+            let finder = memmem::Finder::new(literal);
+            let (mut from, mut piece) = (0, 0);
+            while let Some(hit) = all.get(from..).and_then(|rest| finder.find(rest)) {
+                let (start, rest) = (from + hit, self.starts.get(piece..).unwrap_or_default());
+                piece += rest.partition_point(|at| *at as usize <= start).saturating_sub(1);
+                let end = self.start(piece + 1);
+                // What begins in one piece and ends in the next is in none.
+                from = if start + literal.len() <= end { end } else { start + 1 };
+                if let Some(bits) = found.get_mut(piece)
+                    && *bits & 1 << at == 0
+                {
+                    *bits |= all.get(self.start(piece)..end).map_or(0, &has);
+                }
+            }
+        }
+        Some(found)
+    }
+
+    #[inline]
+    pub(super) fn start(&self, index: usize) -> usize {
+        self.starts.get(index).or(self.starts.last()).map_or(0, |at| *at as usize)
+    }
+
+    fn memory(&self) -> usize {
+        self.starts.len() * size_of::<u32>() + self.all.as_ref().map_or(0, Vec::len)
+    }
+}
