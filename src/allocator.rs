@@ -5,8 +5,8 @@
 use std::ffi::c_long;
 
 /// How long freed memory stays with the process. A generation that has been sealed frees its 64 MiB and more, which the
-/// batches of the next one fill again within seconds: docs/decisions/0018-freed-memory-stays.md has the figures.
-const KEPT_MS: c_long = 2_000;
+/// batches of the next one fill again at once: docs/decisions/0029-freed-memory-stays-half-a-second.md has the figures.
+const KEPT_MS: c_long = 500;
 
 /// `mi_option_purge_delay` of mimalloc's `mi_option_t`; the bindings have no name for it.
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;

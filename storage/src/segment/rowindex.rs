@@ -88,6 +88,8 @@ pub(crate) fn build(mut entries: Vec<u64>) -> (Vec<u8>, usize) {
         shards.push(build_shard(own, row_bits, shard_bits, bucket_bits));
     }
     let mut out = (entries.len() as u32).to_le_bytes().to_vec();
+    // Of the largest segments they take as much memory as all else that writes one.
+    drop(entries);
     out.extend([row_bits as u8, shard_bits as u8, bucket_bits as u8]);
     for shard in &shards {
         out.extend_from_slice(&(shard.len() as u32).to_le_bytes());
