@@ -1,34 +1,50 @@
-//! Where the data is, where to listen, who may come in: flag over environment over default.
+//! The settings of a server: flag over environment over file over default, all from one table (`config/settings.rs`).
 //!
 //! Invariants
-//! * The only reader of `LOGYARD_*` variables.
+//! * The only reader of `LOGYARD_*` variables and of the configuration file.
+//! * All that is wrong is told at once; what cannot be known is never guessed.
 //! * A server that lets everybody in listens on loopback addresses only.
-mod query;
+mod env_file;
+mod file;
+mod given;
+mod readers;
+#[cfg(test)]
+mod reference;
+mod settings;
+mod table;
 
-pub(crate) use query::{QueryBounds, QueryFlags, query_memory};
+pub(crate) use settings::{Ingest, QueryBounds, Retention, SECTIONS, ServerBounds, TlsFiles, Wal};
+pub(crate) use table::{SectionTable, variable};
 
+use given::{Given, unknown_variables};
 use logyard_storage::engine::Form;
-use logyard_storage::options::{DiskBudget, WhenFull};
+use logyard_storage::limits::MIB;
+use readers::Raw;
+use settings::Top;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+use table::Section;
 
-const DATA: &str = "LOGYARD_DATA";
-const LISTEN: &str = "LOGYARD_LISTEN";
-const ADMIN_KEY: &str = "LOGYARD_ADMIN_KEY";
+const CONFIG: &str = "LOGYARD_CONFIG";
 const FROM: &str = "LOGYARD_FROM";
-const DISK_BUDGET: &str = "LOGYARD_RETENTION_DISK_BUDGET";
-const WHEN_FULL: &str = "LOGYARD_RETENTION_WHEN_FULL";
-/// Not the whole file system: reads, seals and starts need some room too.
-const DISK_BUDGET_DEFAULT: DiskBudget = DiskBudget::Percent(90);
+/// The file that is read where none is named and it is there.
+const FILE_DEFAULT: &str = "logyard.toml";
+/// What a query may take that has its process for itself, where nothing is said.
+const PIPED_MEMORY: usize = 1_024 * MIB;
 
-/// What the command line sets; what is missing comes from the environment or is a default.
+/// What the command line says; what is missing comes from elsewhere.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Flags {
-    pub(crate) data: Option<PathBuf>,
-    pub(crate) listen: Option<String>,
+    /// Settings by their flags, without dashes.
+    pub(crate) settings: BTreeMap<String, String>,
+    /// The configuration file.
+    pub(crate) config: Option<PathBuf>,
+    /// A file of variables, beneath the environment.
+    pub(crate) env_file: Option<PathBuf>,
     pub(crate) no_auth: bool,
-    pub(crate) query: QueryFlags,
 }
 
 /// Who may come in.
@@ -36,7 +52,7 @@ pub(crate) struct Flags {
 pub(crate) enum Access {
     /// Everybody.
     Open,
-    /// Who has the key that the environment sets.
+    /// Who has the key that the settings have.
     Key(String),
     /// Who has the key of the data directory, which is made at the first start.
     KeyOfData,
@@ -47,17 +63,43 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) access: Access,
-    /// How much of the disk may be used.
-    pub(crate) disk_budget: DiskBudget,
-    /// What happens when that is used up.
-    pub(crate) when_full: WhenFull,
-    /// The bounds of queries.
+    pub(crate) server: ServerBounds,
+    pub(crate) tls: TlsFiles,
     pub(crate) query: QueryBounds,
+    pub(crate) retention: Retention,
+    pub(crate) wal: Wal,
+    #[expect(dead_code, reason = "it has no settings yet")]
+    pub(crate) ingest: Ingest,
 }
 
-/// The data directory.
-pub(crate) fn data(flag: Option<PathBuf>, env: impl Fn(&str) -> Option<OsString>) -> PathBuf {
-    flag.or_else(|| env(DATA).map(PathBuf::from)).unwrap_or_else(|| "logyard-data".into())
+/// A configuration or all that is wrong with it, and what is only worth a warning.
+pub(crate) struct Loaded {
+    pub(crate) config: Result<Config, Vec<String>>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Puts the sources together.
+pub(crate) fn load(flags: Flags, env: impl IntoIterator<Item = (OsString, OsString)>) -> Loaded {
+    let (mut given, warnings) = gather(&flags, env);
+    let config = Config::new(&mut given, flags.no_auth);
+    let config = match config {
+        Some(config) if given.faults.is_empty() => Ok(config),
+        _ => Err(given.faults),
+    };
+    Loaded { config, warnings }
+}
+
+/// The data directory, for commands that need nothing else of the configuration.
+pub(crate) fn data(
+    flag: Option<PathBuf>,
+    config: Option<PathBuf>,
+    env: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<PathBuf, Vec<String>> {
+    if let Some(data) = flag {
+        return Ok(data);
+    }
+    let (mut given, _) = gather(&Flags { config, ..Flags::default() }, env);
+    Top::read(&mut given).filter(|_| given.faults.is_empty()).map(|top| top.data).ok_or(given.faults)
 }
 
 /// The form in which `query --from` has its rows.
@@ -71,139 +113,89 @@ pub(crate) fn form(env: impl Fn(&str) -> Option<OsString>) -> Result<Form, Strin
     }
 }
 
-/// `90%` of the file system, or so many bytes under the data directory, as in `20GB`.
-fn disk_budget(text: &str) -> Option<DiskBudget> {
-    if let Some(percent) = text.strip_suffix('%') {
-        return percent.trim().parse().ok().filter(|percent| (1..=100).contains(percent)).map(DiskBudget::Percent);
+/// What a query over rows that are piped in may take, which has its process for itself.
+pub(crate) fn query_memory(env: impl Fn(&str) -> Option<OsString>) -> Result<usize, String> {
+    let name = variable("query", "max_memory");
+    let Some(value) = env(&name).filter(|value| !value.is_empty()) else { return Ok(PIPED_MEMORY) };
+    let text = Raw::Text(value.to_string_lossy().into_owned());
+    (readers::BYTES.read)(&text).ok_or_else(|| format!("{name} is `{text}`, and has to be {}", (readers::BYTES.what)()))
+}
+
+/// All that was given, not read yet; and what is worth a warning.
+fn gather(flags: &Flags, env: impl IntoIterator<Item = (OsString, OsString)>) -> (Given, Vec<String>) {
+    let mut given = Given { flags: flags.settings.clone(), ..Given::default() };
+    let mut warnings = Vec::new();
+    if let Some(path) = &flags.env_file {
+        match fs::read_to_string(path) {
+            Ok(text) => {
+                let file = env_file::read(&path.display().to_string(), &text);
+                given.env = file.variables;
+                given.faults.extend(file.faults);
+                warnings.extend(file.warnings);
+            }
+            Err(e) => given.faults.push(format!("cannot read {}: {e}", path.display())),
+        }
     }
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (count, unit) = text.split_at(digits);
-    let unit = match unit.trim().to_ascii_uppercase().as_str() {
-        "" | "B" => 1,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "TB" => 1_000_000_000_000,
-        "MIB" => 1 << 20,
-        "GIB" => 1 << 30,
-        "TIB" => 1 << 40,
-        _ => return None,
-    };
-    count.parse::<u64>().ok()?.checked_mul(unit).filter(|bytes| *bytes > 0).map(DiskBudget::Bytes)
-}
-
-fn when_full(text: &str) -> Option<WhenFull> {
-    match text {
-        "refuse" => Some(WhenFull::Refuse),
-        "drop_oldest" => Some(WhenFull::DropOldest),
-        _ => None,
+    for (name, value) in env {
+        match (name.into_string(), value.into_string()) {
+            (Ok(name), Ok(value)) => _ = given.env.insert(name, value),
+            (Ok(name), Err(_)) if name.starts_with("LOGYARD_") => given.faults.push(format!("{name} is not UTF-8")),
+            // Other programs' variables may be what they like.
+            _ => {}
+        }
     }
+    given.env.retain(|_, value| !value.is_empty());
+    warnings.extend(unknown_variables(given.env.keys()));
+    read_file(&mut given, flags.config.as_deref());
+    (given, warnings)
 }
 
-/// The value of a text, if there is one; the error says what it has to be.
-fn read<T>(name: &str, text: Option<String>, read: fn(&str) -> Option<T>, what: &str) -> Result<Option<T>, String> {
-    let Some(text) = text else { return Ok(None) };
-    read(&text).map(Some).ok_or_else(|| format!("{name} is `{text}`, and has to be {what}"))
-}
-
-/// What the environment has, where it is not empty.
-fn text(env: impl Fn(&str) -> Option<OsString>, name: &str) -> Result<Option<String>, String> {
-    let value = env(name).filter(|value| !value.is_empty());
-    value.map(OsString::into_string).transpose().map_err(|_| format!("{name} is not UTF-8"))
+/// Reads the configuration file: the one that is named, or the one that lies here, if there is one.
+fn read_file(given: &mut Given, flag: Option<&Path>) {
+    let named = flag.map(Path::to_owned).or_else(|| given.env.get(CONFIG).map(PathBuf::from));
+    let path = named.clone().unwrap_or_else(|| FILE_DEFAULT.into());
+    let name = path.display().to_string();
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            let (entries, faults) = file::read(&name, &text);
+            (given.file, given.file_name) = (entries, name);
+            given.faults.extend(faults);
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound && named.is_none() => {}
+        Err(e) => given.faults.push(format!("cannot read {name}: {e}")),
+    }
 }
 
 impl Config {
-    /// Puts the sources together; the error is for the user.
-    pub(crate) fn new(flags: Flags, env: impl Fn(&str) -> Option<OsString>) -> Result<Self, String> {
-        let text = |name: &str| text(&env, name);
-        let listen = match flags.listen {
-            Some(listen) => listen,
-            None => text(LISTEN)?.unwrap_or_else(|| "127.0.0.1:7514".into()),
-        };
-        let addresses: Vec<SocketAddr> = listen
-            .to_socket_addrs()
-            .map_err(|e| format!("cannot listen on `{listen}`, which should be an address and a port: {e}"))?
-            .collect();
-        let access = match text(ADMIN_KEY)? {
-            _ if flags.no_auth => Access::Open,
-            Some(key) if key.chars().any(|c| !c.is_ascii_graphic()) => {
-                return Err(format!("{ADMIN_KEY} must be visible ASCII characters without spaces"));
-            }
-            Some(key) => Access::Key(key),
+    fn new(given: &mut Given, no_auth: bool) -> Option<Self> {
+        let top = Top::read(given);
+        let (server, tls, query) = (ServerBounds::read(given), TlsFiles::read(given), QueryBounds::read(given));
+        let (retention, wal, ingest) = (Retention::read(given), Wal::read(given), Ingest::read(given));
+        if tls.as_ref().is_some_and(|tls| tls.cert.is_some() != tls.key.is_some()) {
+            given.faults.push("tls.cert and tls.key belong together, and only one of them is named".into());
+        }
+        let top = top?;
+        if let Some(address) = top.listen.iter().find(|address| no_auth && !address.ip().is_loopback()) {
+            given.faults.push(format!("--no-auth works on a loopback address only, and `{address}` is none"));
+        }
+        let access = match top.admin_key {
+            _ if no_auth => Access::Open,
+            Some(key) => Access::Key(key.reveal().to_owned()),
             None => Access::KeyOfData,
         };
-        if access == Access::Open && !addresses.iter().all(|address| address.ip().is_loopback()) {
-            return Err(format!("--no-auth works on a loopback address only, and `{listen}` is none"));
-        }
-        let budget = "a part of the file system (`90%`) or a size (`20GB`)";
-        let disk_budget = read(DISK_BUDGET, text(DISK_BUDGET)?, disk_budget, budget)?.unwrap_or(DISK_BUDGET_DEFAULT);
-        let when_full = read(WHEN_FULL, text(WHEN_FULL)?, when_full, "refuse or drop_oldest")?.unwrap_or_default();
-        let query = QueryBounds::new(flags.query, text)?;
-        Ok(Self { data: data(flags.data, env), listen: addresses, access, disk_budget, when_full, query })
+        Some(Self {
+            data: top.data,
+            listen: top.listen,
+            access,
+            server: server?,
+            tls: tls?,
+            query: query?,
+            retention: retention?,
+            wal: wal?,
+            ingest: ingest?,
+        })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(flags: Flags, env: &[(&str, &str)]) -> Result<Config, String> {
-        Config::new(flags, |name| env.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
-    }
-
-    #[test]
-    fn flag_over_environment_over_default() {
-        let none = config(Flags::default(), &[]).unwrap();
-        assert_eq!((none.data, none.listen), ("logyard-data".into(), vec!["127.0.0.1:7514".parse().unwrap()]));
-        assert!(none.access == Access::KeyOfData);
-        assert_eq!(none.disk_budget, DiskBudget::Percent(90));
-        let env = [(DATA, "d"), (LISTEN, "0.0.0.0:1"), (ADMIN_KEY, "k")];
-        let set = config(Flags::default(), &env).unwrap();
-        assert_eq!((set.data, set.listen), ("d".into(), vec!["0.0.0.0:1".parse().unwrap()]));
-        assert!(set.access == Access::Key("k".into()));
-        let flags = Flags { data: Some("e".into()), listen: Some("[::1]:2".into()), ..Flags::default() };
-        let both = config(flags, &env).unwrap();
-        assert_eq!((both.data, both.listen), ("e".into(), vec!["[::1]:2".parse().unwrap()]));
-    }
-
-    #[test]
-    fn a_full_disk_is_what_the_environment_says() {
-        let set = |budget, when| config(Flags::default(), &[(DISK_BUDGET, budget), (WHEN_FULL, when)]);
-        let of = |budget| set(budget, "").map(|config| config.disk_budget);
-        assert_eq!(of("").unwrap(), DiskBudget::Percent(90));
-        assert_eq!(of("75%").unwrap(), DiskBudget::Percent(75));
-        assert_eq!(of("20GB").unwrap(), DiskBudget::Bytes(20_000_000_000));
-        assert_eq!(of("3 GiB").unwrap(), DiskBudget::Bytes(3 << 30));
-        assert_eq!(of("4096").unwrap(), DiskBudget::Bytes(4096));
-        for wrong in ["0%", "101%", "%", "0", "GB", "-1", "1.5GB", "5 apples", "99999999999TB"] {
-            let fault = of(wrong).unwrap_err();
-            assert!(fault.contains(wrong) && fault.contains(DISK_BUDGET), "{fault}");
-        }
-        assert_eq!(set("", "").unwrap().when_full, WhenFull::Refuse);
-        assert_eq!(set("", "drop_oldest").unwrap().when_full, WhenFull::DropOldest);
-        assert!(set("", "explode").err().unwrap().contains("refuse or drop_oldest"));
-    }
-
-    #[test]
-    fn rows_have_a_form() {
-        let form = |value: &str| form(|_| Some(value.into()));
-        assert_eq!((form(""), form("sealed"), form("plain")), (Ok(Form::Hot), Ok(Form::Sealed), Ok(Form::Plain)));
-        assert!(form("cold").is_err_and(|e| e.contains("LOGYARD_FROM") && e.contains("`cold`")));
-    }
-
-    #[test]
-    fn an_open_server_stays_at_home() {
-        let open = |listen: &str| config(Flags { no_auth: true, listen: Some(listen.into()), ..Flags::default() }, &[]);
-        assert!(open("127.0.0.1:0").is_ok_and(|c| c.access == Access::Open));
-        assert!(open("[::1]:0").is_ok());
-        assert!(open("0.0.0.0:0").is_err_and(|e| e.contains("loopback")));
-        assert!(config(Flags { no_auth: true, ..Flags::default() }, &[(LISTEN, "10.0.0.1:1")]).is_err());
-    }
-
-    #[test]
-    fn wrong_settings_are_named() {
-        let fault = |env: &[(&str, &str)]| config(Flags::default(), env).err().unwrap();
-        assert!(fault(&[(LISTEN, "7514")]).contains("`7514`"));
-        assert!(fault(&[(ADMIN_KEY, "a b")]).contains(ADMIN_KEY));
-        assert!(config(Flags::default(), &[(ADMIN_KEY, "")]).is_ok_and(|c| c.access == Access::KeyOfData));
-    }
-}
+mod tests;

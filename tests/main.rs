@@ -27,6 +27,8 @@ mod protocol;
 mod query;
 // Search, by id, services.
 mod reads;
+// Where settings come from.
+mod settings;
 // LogsQL in the shapes of VictoriaLogs.
 mod select;
 // Rows as they arrive.

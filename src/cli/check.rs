@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 /// Runs the check; a directory that is not right is a failure.
 pub(super) fn run(args: CheckArgs) -> Result<(), Failure> {
-    let data = config::data(args.data, |name| std::env::var_os(name));
+    let data =
+        config::data(args.data, args.config, std::env::vars_os()).map_err(|faults| Failure::configuration(&faults))?;
     if !data.is_dir() {
         return Err(Failure::Failed(format!("there is no directory {}", data.display())));
     }

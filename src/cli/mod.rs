@@ -6,9 +6,11 @@ mod check;
 mod kill;
 mod query;
 mod serve;
+mod settings;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use logyard_storage::engine::Ack;
+use settings::SettingArgs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,8 +22,8 @@ const EXAMPLES: &str = "Examples:
 Environment:
   LOGYARD_DATA, LOGYARD_LISTEN    what --data and --listen set
   LOGYARD_ADMIN_KEY               the admin key, instead of the one in <data>/admin.key
-  LOGYARD_RETENTION_DISK_BUDGET   how much of the disk may be used: 90% of it, or a size as in 20GB
-  LOGYARD_RETENTION_WHEN_FULL     then: refuse appends (the default), or drop_oldest records";
+  LOGYARD_CONFIG                  the configuration file, as --config
+  LOGYARD_<SECTION>_<KEY>         every other setting: docs/configuration.md";
 
 /// A log database in a single binary.
 #[derive(Parser)]
@@ -50,39 +52,27 @@ const SERVE_EXAMPLES: &str = "Examples:
   logyard serve
       data in ./logyard-data, on 127.0.0.1:7514, admin key in ./logyard-data/admin.key
   LOGYARD_ADMIN_KEY=secret logyard serve --listen 0.0.0.0:7514
+  logyard serve --config /etc/logyard.toml --check-config
   curl -H \"Authorization: Bearer $(cat logyard-data/admin.key)\" \\
       -d '{\"service_name\":\"shop\",\"level\":\"INFO\",\"message\":\"hello\"}' \\
       http://127.0.0.1:7514/api/v1/logs/ingest";
 
 #[derive(Args)]
 struct ServeArgs {
-    /// Data directory [env: LOGYARD_DATA] [default: ./logyard-data]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Address and port; port 0 takes a free one [env: LOGYARD_LISTEN] [default: 127.0.0.1:7514]
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<String>,
+    /// Configuration file [env: LOGYARD_CONFIG] [default: logyard.toml, where there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// File of variables, as `.env` files are; the environment goes before it
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+    /// Only say what is wrong with the configuration
+    #[arg(long)]
+    check_config: bool,
     /// Let everybody in; on a loopback address only
     #[arg(long)]
     no_auth: bool,
-    /// Memory that a query may take [env: LOGYARD_QUERY_MAX_MEMORY] [default: 256MiB]
-    #[arg(long, value_name = "BYTES")]
-    query_max_memory: Option<String>,
-    /// Memory that all queries may take that run together [env: LOGYARD_QUERY_MAX_TOTAL_MEMORY] [default: 512MiB]
-    #[arg(long, value_name = "BYTES")]
-    query_max_total_memory: Option<String>,
-    /// How long a query may take [env: LOGYARD_QUERY_MAX_DURATION] [default: 30s]
-    #[arg(long, value_name = "DURATION")]
-    query_max_duration: Option<String>,
-    /// Queries that run at once; others wait [env: LOGYARD_QUERY_MAX_CONCURRENT] [default: 16]
-    #[arg(long, value_name = "N")]
-    query_max_concurrent: Option<String>,
-    /// How long they wait before they are refused [env: LOGYARD_QUERY_MAX_WAIT] [default: 10s]
-    #[arg(long, value_name = "DURATION")]
-    query_max_wait: Option<String>,
-    /// Live queries that are open at once; more are refused [env: LOGYARD_QUERY_MAX_TAILS] [default: 1000]
-    #[arg(long, value_name = "N")]
-    query_max_tails: Option<String>,
+    #[command(flatten)]
+    settings: SettingArgs,
 }
 
 const QUERY_EXAMPLES: &str = "Examples:
@@ -112,6 +102,9 @@ struct CheckArgs {
     /// Data directory [env: LOGYARD_DATA] [default: ./logyard-data]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Configuration file [env: LOGYARD_CONFIG] [default: logyard.toml, where there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Mend what can be; what cannot is set aside in quarantine/, never deleted
     #[arg(long)]
     repair: bool,
@@ -187,6 +180,13 @@ enum Failure {
     Usage(String),
     /// It could not.
     Failed(String),
+}
+
+impl Failure {
+    /// Everything that is wrong with a configuration, a line for each.
+    fn configuration(faults: &[String]) -> Self {
+        Self::Usage(faults.join("\nlogyard: "))
+    }
 }
 
 impl<E: std::error::Error> From<E> for Failure {

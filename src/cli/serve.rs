@@ -1,9 +1,8 @@
 //! `logyard serve`: opens the engine, serves until told to stop, closes it again.
 use super::{Failure, ServeArgs};
-use crate::config::{Access, Config, Flags, QueryFlags};
+use crate::config::{self, Access, Config, Flags};
 use crate::server::{
-    BODIES_BYTES_MAX, BodyMemory, Builders, Door, KeyHash, Queries, Server, Tails, listen, load_or_make, router, serve,
-    tell_retention,
+    BodyMemory, Builders, Door, KeyHash, Queries, Server, Tails, listen, load_or_make, router, serve, tell_retention,
 };
 use logyard_storage::engine::{Engine, Options};
 use logyard_storage::env::RealEnv;
@@ -17,22 +16,25 @@ const LOOK: Duration = Duration::from_secs(60);
 
 /// Runs the server.
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
-    let query = QueryFlags {
-        max_memory: args.query_max_memory,
-        max_total_memory: args.query_max_total_memory,
-        max_duration: args.query_max_duration,
-        max_concurrent: args.query_max_concurrent,
-        max_wait: args.query_max_wait,
-        max_tails: args.query_max_tails,
-    };
-    let flags = Flags { data: args.data, listen: args.listen, no_auth: args.no_auth, query };
-    let config = Config::new(flags, |name| std::env::var_os(name)).map_err(Failure::Usage)?;
+    let flags =
+        Flags { settings: args.settings.0, config: args.config, env_file: args.env_file, no_auth: args.no_auth };
+    let loaded = config::load(flags, std::env::vars_os());
+    for warning in loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let config = loaded.config.map_err(|faults| Failure::configuration(&faults))?;
+    if args.check_config {
+        eprintln!("the configuration is right");
+        return Ok(());
+    }
     let env = Arc::new(RealEnv::new());
     let options = Options {
-        disk_budget: Some(config.disk_budget),
-        when_full: config.when_full,
-        query_bytes_max: config.query.memory,
-        queries_bytes_max: config.query.total_memory,
+        default_ttl_days: config.retention.default_ttl_days,
+        disk_budget: Some(config.retention.disk_budget),
+        when_full: config.retention.when_full,
+        flush_interval: config.wal.flush_interval,
+        query_bytes_max: config.query.max_memory,
+        queries_bytes_max: config.query.max_total_memory,
         ..Options::new(config.data.clone())
     };
     let default_ttl_days = options.default_ttl_days;
@@ -42,7 +44,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         engine: Arc::clone(&engine),
         env,
         door,
-        bodies: BodyMemory::new(BODIES_BYTES_MAX),
+        bodies: BodyMemory::new(config.server.max_bodies_memory),
         queries: Queries::new(&config.query),
         tails: Tails::new(&config.query),
         builders: Builders::default(),
@@ -89,7 +91,7 @@ fn greet(config: &Config) {
     eprintln!("data in {}", whole(&config.data).display());
     match config.access {
         Access::Open => eprintln!("no key is asked for (--no-auth)"),
-        Access::Key(_) => eprintln!("admin key from LOGYARD_ADMIN_KEY"),
+        Access::Key(_) => eprintln!("admin key from the configuration"),
         Access::KeyOfData => eprintln!("admin key in {}", whole(&config.data.join(ADMIN_KEY)).display()),
     }
 }

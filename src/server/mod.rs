@@ -31,7 +31,7 @@ pub(crate) use auth::Door;
 pub(crate) use builders::Builders;
 pub(crate) use listen::{listen, serve};
 pub(crate) use own::tell_retention;
-pub(crate) use room::{BODIES_BYTES_MAX, BodyMemory};
+pub(crate) use room::BodyMemory;
 pub(crate) use tails::Tails;
 pub(crate) use turns::Queries;
 

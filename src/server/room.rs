@@ -4,12 +4,10 @@
 //! again.
 use super::error::ApiError;
 use axum::http::StatusCode;
-use logyard_storage::limits::{KIB, MIB};
+use logyard_storage::limits::KIB;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Memory for the bodies that bring rows.
-pub(crate) const BODIES_BYTES_MAX: usize = 512 * MIB;
 /// What is counted; the first of each body is free.
 const UNIT: usize = 64 * KIB;
 
@@ -56,6 +54,7 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use logyard_storage::limits::MIB;
 
     #[test]
     fn who_comes_too_late_comes_again() {

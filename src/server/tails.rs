@@ -36,8 +36,8 @@ impl Tails {
     pub(crate) fn new(bounds: &QueryBounds) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            places: Arc::new(Semaphore::new(bounds.tails)),
-            most: bounds.tails,
+            places: Arc::new(Semaphore::new(bounds.max_tails)),
+            most: bounds.max_tails,
             turns: Semaphore::new((cores / 2).max(1)),
             arrived: watch::Sender::new(0),
             opened: Notify::new(),

@@ -35,12 +35,12 @@ impl Queries {
     /// None runs.
     pub(crate) fn new(bounds: &QueryBounds) -> Self {
         Self {
-            turns: Arc::new(Semaphore::new(bounds.concurrent)),
-            concurrent: bounds.concurrent,
-            wait: bounds.wait,
+            turns: Arc::new(Semaphore::new(bounds.max_concurrent)),
+            concurrent: bounds.max_concurrent,
+            wait: bounds.max_wait,
             texts: BodyMemory::new(TEXTS_BYTES_MAX),
             answers: BodyMemory::new(ANSWERS_BYTES_MAX),
-            duration: bounds.duration,
+            duration: bounds.max_duration,
         }
     }
 

@@ -1,0 +1,253 @@
+//! How values are read from texts: what each has to be, and what it becomes.
+use logyard_storage::options::{DiskBudget, WhenFull};
+use logyard_storage::query::{duration, size};
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A value as it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Raw {
+    /// One text; a variable's or a flag's list is one with commas.
+    Text(String),
+    /// A list in the file.
+    List(Vec<String>),
+}
+
+impl Raw {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::List(_) => None,
+        }
+    }
+
+    /// The items of a list, or those between the commas of a text.
+    fn items(&self) -> Vec<String> {
+        match self {
+            Self::List(items) => items.clone(),
+            Self::Text(text) => {
+                text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Raw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::List(items) => write!(f, "{items:?}"),
+        }
+    }
+}
+
+/// How a value is read.
+pub(crate) struct Reader<T> {
+    /// What it is called in a command line's help.
+    pub(crate) value: &'static str,
+    /// What it has to be.
+    pub(crate) what: fn() -> String,
+    /// Whether it must not be shown.
+    pub(crate) is_secret: bool,
+    /// The value, if it is one.
+    pub(crate) read: fn(&Raw) -> Option<T>,
+}
+
+impl<T> Reader<T> {
+    const fn new(value: &'static str, what: fn() -> String, read: fn(&Raw) -> Option<T>) -> Self {
+        Self { value, what, is_secret: false, read }
+    }
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// A directory or a file that has to be there or is made.
+pub(crate) const PATH: Reader<PathBuf> =
+    Reader::new("PATH", || "a path".into(), |raw| raw.text().filter(|text| !text.is_empty()).map(PathBuf::from));
+
+/// A file, or none.
+pub(crate) const FILE: Reader<Option<PathBuf>> = Reader::new(
+    "FILE",
+    || "the path of a file".into(),
+    |raw| raw.text().map(|text| Some(text).filter(|text| !text.is_empty()).map(PathBuf::from)),
+);
+
+/// What an address and a port stand for.
+pub(crate) const ADDRESSES: Reader<Vec<SocketAddr>> = Reader::new(
+    "ADDRESS",
+    || "an address and a port such as 127.0.0.1:7514".into(),
+    |raw| raw.text()?.to_socket_addrs().ok().map(Iterator::collect).filter(|all: &Vec<_>| !all.is_empty()),
+);
+
+/// A key or a token, or none.
+pub(crate) const SECRET: Reader<Option<Secret>> = Reader {
+    value: "SECRET",
+    what: || "visible ASCII characters without spaces".into(),
+    is_secret: true,
+    read: |raw| {
+        let text = raw.text().filter(|text| text.chars().all(|c| c.is_ascii_graphic()))?;
+        Some(Some(text).filter(|text| !text.is_empty()).map(|text| Secret(text.to_owned())))
+    },
+};
+
+/// A while, which may be none.
+pub(crate) const DURATION: Reader<Duration> = Reader::new(
+    "DURATION",
+    || "a duration such as 30s".into(),
+    |raw| duration(raw.text()?).and_then(|nanos| u64::try_from(nanos).ok()).map(Duration::from_nanos),
+);
+
+/// How long something may take at most.
+pub(crate) const TIMEOUT: Reader<Duration> = Reader::new(
+    "DURATION",
+    || "a duration from 1ms to 24h".into(),
+    |raw| {
+        let bounds = Duration::from_millis(1)..=Duration::from_secs(86_400);
+        (DURATION.read)(raw).filter(|duration| bounds.contains(duration))
+    },
+);
+
+/// So many bytes, within bounds.
+pub(crate) const fn bytes<const LEAST: usize, const MOST: usize>() -> Reader<usize> {
+    Reader::new(
+        "BYTES",
+        || format!("a number of bytes from {LEAST} to {MOST}, such as 64KiB"),
+        |raw| (BYTES.read)(raw).filter(|bytes| (LEAST..=MOST).contains(bytes)),
+    )
+}
+
+/// So many bytes, one at least.
+pub(crate) const BYTES: Reader<usize> = Reader::new(
+    "BYTES",
+    || "a number of bytes such as 256MiB".into(),
+    |raw| size(raw.text()?).and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0),
+);
+
+/// A number within bounds.
+pub(crate) const fn count<const LEAST: usize, const MOST: usize>() -> Reader<usize> {
+    Reader::new(
+        "N",
+        || format!("a number from {LEAST} to {MOST}"),
+        |raw| raw.text()?.parse().ok().filter(|count| (LEAST..=MOST).contains(count)),
+    )
+}
+
+/// Some texts.
+#[cfg_attr(not(test), expect(dead_code, reason = "no setting is a list yet"))]
+pub(crate) const TEXTS: Reader<Vec<String>> = Reader::new("LIST", || "a list of texts".into(), |raw| Some(raw.items()));
+
+/// Days, or for ever.
+pub(crate) const DAYS: Reader<Option<u32>> = Reader::new(
+    "DAYS",
+    || "a number of days, or -1".into(),
+    |raw| match raw.text()? {
+        "-1" => Some(None),
+        days => days.parse().ok().filter(|days| (1..=100_000).contains(days)).map(Some),
+    },
+);
+
+/// `90%` of the file system, or so many bytes under the data directory, as in `20GB`.
+pub(crate) const DISK_BUDGET: Reader<DiskBudget> = Reader::new(
+    "SIZE",
+    || "a part of the file system (`90%`) or a size (`20GB`)".into(),
+    |raw| disk_budget(raw.text()?),
+);
+
+fn disk_budget(text: &str) -> Option<DiskBudget> {
+    if let Some(percent) = text.strip_suffix('%') {
+        return percent.trim().parse().ok().filter(|percent| (1..=100).contains(percent)).map(DiskBudget::Percent);
+    }
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (count, unit) = text.split_at(digits);
+    let unit = match unit.trim().to_ascii_uppercase().as_str() {
+        "" | "B" => 1,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "MIB" => 1 << 20,
+        "GIB" => 1 << 30,
+        "TIB" => 1 << 40,
+        _ => return None,
+    };
+    count.parse::<u64>().ok()?.checked_mul(unit).filter(|bytes| *bytes > 0).map(DiskBudget::Bytes)
+}
+
+/// What happens when the disk is full.
+pub(crate) const WHEN_FULL: Reader<WhenFull> = Reader::new(
+    "WHAT",
+    || "refuse or drop_oldest".into(),
+    |raw| match raw.text()? {
+        "refuse" => Some(WhenFull::Refuse),
+        "drop_oldest" => Some(WhenFull::DropOldest),
+        _ => None,
+    },
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<T>(reader: &Reader<T>, text: &str) -> Option<T> {
+        (reader.read)(&Raw::Text(text.into()))
+    }
+
+    #[test]
+    fn a_disk_budget_is_a_part_or_a_size() {
+        let of = |text| read(&DISK_BUDGET, text);
+        assert_eq!(of("75%"), Some(DiskBudget::Percent(75)));
+        assert_eq!(of("20GB"), Some(DiskBudget::Bytes(20_000_000_000)));
+        assert_eq!(of("3 GiB"), Some(DiskBudget::Bytes(3 << 30)));
+        assert_eq!(of("4096"), Some(DiskBudget::Bytes(4096)));
+        for wrong in ["0%", "101%", "%", "0", "GB", "-1", "1.5GB", "5 apples", "99999999999TB"] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn numbers_durations_and_days_have_bounds() {
+        assert_eq!(read(&BYTES, "5KB"), Some(5_000));
+        assert!(["0", "-1", "much", ""].iter().all(|text| read(&BYTES, text).is_none()));
+        assert_eq!(read(&DURATION, "5m"), Some(Duration::from_secs(300)));
+        assert_eq!(read(&DURATION, "0s"), Some(Duration::ZERO));
+        assert_eq!((read(&TIMEOUT, "0s"), read(&TIMEOUT, "2d"), read(&TIMEOUT, "1ms").is_some()), (None, None, true));
+        let some = bytes::<8, 1_024>();
+        assert_eq!((read(&some, "1KiB"), read(&some, "7"), read(&some, "2KiB")), (Some(1_024), None, None));
+        assert!(["-1s", "long", "30"].iter().all(|text| read(&DURATION, text).is_none()));
+        let few = count::<1, 5>();
+        assert_eq!((read(&few, "5"), read(&few, "6"), read(&few, "0")), (Some(5), None, None));
+        assert_eq!((few.what)(), "a number from 1 to 5");
+        assert_eq!((read(&DAYS, "-1"), read(&DAYS, "7"), read(&DAYS, "0")), (Some(None), Some(Some(7)), None));
+    }
+
+    #[test]
+    fn a_list_is_one_in_the_file_and_has_commas_elsewhere() {
+        let texts = vec!["a".to_owned(), "b".to_owned()];
+        assert_eq!(read(&TEXTS, "a, b,"), Some(texts.clone()));
+        assert_eq!((TEXTS.read)(&Raw::List(texts.clone())), Some(texts.clone()));
+        assert!((DURATION.read)(&Raw::List(texts)).is_none());
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let secret = read(&SECRET, "abc").unwrap().unwrap();
+        assert_eq!((secret.reveal(), format!("{secret:?}").contains("abc")), ("abc", false));
+        assert!(read(&SECRET, "a b").is_none());
+    }
+}

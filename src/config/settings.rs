@@ -1,0 +1,106 @@
+//! Every setting, each in one place: its section, key, type, default, reader and one line of what it is.
+//!
+//! To add one, add a line to its section below:
+//!
+//! ```text
+//! /// What it is, in one line.
+//! key: Type = "default", READER;
+//! ```
+//!
+//! and use `config.section.key`. The flag `--section-key`, the variable `LOGYARD_SECTION_KEY`, the key of the file, the check, the
+//! help text and the reference follow from it; `cargo test config::reference -- --ignored` writes docs/configuration.md and
+//! docs/logyard.example.toml anew. Readers are in `readers.rs`: `DURATION`, `BYTES`, `count::<LEAST, MOST>()`, `TEXTS`, ... A
+//! secret's reader is `SECRET`: it has no flag, and `<key>_env` and `<key>_file` beside its key. A new section is a new block, and a
+//! field of `Config`. A variable that is none of these belongs into `OTHER_VARIABLES` of `given.rs`.
+use super::readers::{
+    ADDRESSES, BYTES, DAYS, DISK_BUDGET, DURATION, FILE, PATH, SECRET, Secret, TIMEOUT, WHEN_FULL, bytes, count,
+};
+use super::table::settings;
+use logyard_storage::options::{DiskBudget, WhenFull};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+settings! {
+    /// Where the data is, where to listen, and who may come in. These stand at the top of the file, before any section.
+    Top "" {
+        /// Data directory.
+        data: PathBuf = "logyard-data", PATH;
+        /// Address and port; port 0 takes a free one.
+        listen: Vec<SocketAddr> = "127.0.0.1:7514", ADDRESSES;
+        /// The admin key, instead of the one in `<data>/admin.key`.
+        admin_key: Option<Secret> = "", SECRET;
+    }
+
+    /// Connections, requests and how long they may take.
+    ServerBounds "server" {
+        /// How long a request's head may take, and a TLS handshake.
+        header_timeout: Duration = "10s", TIMEOUT;
+        /// How long a request's body may be waited for until 1 KiB more of it has come.
+        body_timeout: Duration = "30s", TIMEOUT;
+        /// How long a connection may stay open without a request.
+        idle_timeout: Duration = "60s", TIMEOUT;
+        /// How long a client may take nothing of an answer.
+        write_timeout: Duration = "30s", TIMEOUT;
+        /// How long a stop waits for the requests under way.
+        drain_timeout: Duration = "10s", TIMEOUT;
+        /// Connections that are open at once; more get 503.
+        max_connections: usize = "8192", count::<1, 1_000_000>();
+        /// Requests that are answered at once; more get 503.
+        max_requests: usize = "4096", count::<1, 1_000_000>();
+        /// Bytes of a request's head.
+        max_header_bytes: usize = "64KiB", bytes::<8_192, 1_048_576>();
+        /// Header lines of a request; more get 431.
+        max_headers: usize = "100", count::<1, 10_000>();
+        /// Bytes of a body that is read as a whole, decoded; more get 413.
+        max_body: usize = "64MiB", BYTES;
+        /// Memory of all bodies that are read at once; who comes too late gets 503.
+        max_bodies_memory: usize = "512MiB", BYTES;
+    }
+
+    /// HTTPS, where both files are named. Clients agree on HTTP/1.1 or HTTP/2.
+    TlsFiles "tls" {
+        /// The certificate and those that vouch for it, in PEM.
+        cert: Option<PathBuf> = "", FILE;
+        /// Its private key, in PEM.
+        key: Option<PathBuf> = "", FILE;
+        /// How often it is looked whether the files changed.
+        reload_interval: Duration = "5s", TIMEOUT;
+    }
+
+    /// What queries may take, for a machine of 1 GiB where nothing is said; an answer that hits a bound names it.
+    QueryBounds "query" {
+        /// Memory that a query may take; over it, 422.
+        max_memory: usize = "256MiB", BYTES;
+        /// Memory that all queries may take that run together, beside 8 MiB that each has for itself; over it, 503.
+        max_total_memory: usize = "512MiB", BYTES;
+        /// How long a query may take; `timeout` asks for less; over it, 503.
+        max_duration: Duration = "30s", DURATION;
+        /// Queries that run at once; others wait.
+        max_concurrent: usize = "16", count::<1, 256>();
+        /// How long they wait before 429.
+        max_wait: Duration = "10s", DURATION;
+        /// Live queries that are open at once; more get 429.
+        max_tails: usize = "1000", count::<1, 8_000>();
+    }
+
+    /// How long records stay, and what happens when the disk is full.
+    Retention "retention" {
+        /// Days that records live where their service says nothing; -1 is for ever.
+        default_ttl_days: Option<u32> = "30", DAYS;
+        /// How much may be used: a part of the file system, or so many bytes under the data directory.
+        disk_budget: DiskBudget = "90%", DISK_BUDGET;
+        /// What happens then: `refuse` appends, or `drop_oldest` records.
+        when_full: WhenFull = "refuse", WHEN_FULL;
+    }
+
+    /// The write-ahead log.
+    Wal "wal" {
+        /// How long what was accepted with `ack=memory` may stay unwritten.
+        flush_interval: Duration = "1s", DURATION;
+    }
+
+    /// Ways in.
+    Ingest "ingest" {
+    }
+}
