@@ -7,12 +7,19 @@ mod harness;
 #[path = "../src/cli/kill/rows.rs"]
 mod kill_rows;
 
+// Certificates that are made here.
+mod certificate;
+// HTTP/2, byte by byte.
+mod frames;
+
 // Who may come in.
 mod auth;
 // Commands, their output and exit codes.
 mod commands;
 // Killed servers and what they have acknowledged.
 mod crash;
+// Clients that mean harm, and what they are given up for.
+mod defence;
 // Queries that mean harm, and what bounds them.
 mod hostile;
 // The ways in: one log, batches, JSON lines.
@@ -33,3 +40,5 @@ mod settings;
 mod select;
 // Rows as they arrive.
 mod tail;
+// HTTPS from files.
+mod tls;

@@ -68,17 +68,6 @@ fn encoded_and_huge_bodies_are_refused() {
 }
 
 #[test]
-fn a_slow_head_is_given_up() {
-    let server = Server::start();
-    let started = Instant::now();
-    // The beginning of HTTP/2's preface, so that the version is not known yet.
-    let answer = raw(&server, "P");
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
-    assert!(started.elapsed() >= Duration::from_secs(5) && started.elapsed() < Duration::from_secs(25));
-    assert_eq!(server.get("/health").status, 200);
-}
-
-#[test]
 fn a_slow_stream_is_stored_as_it_comes() {
     let server = Server::start();
     let mut stream = TcpStream::connect(server.address.strip_prefix("http://").unwrap()).unwrap();

@@ -2,7 +2,8 @@
 use super::{Failure, ServeArgs};
 use crate::config::{self, Access, Config, Flags};
 use crate::server::{
-    BodyMemory, Builders, Door, KeyHash, Queries, Server, Tails, listen, load_or_make, router, serve, tell_retention,
+    BodyMemory, Builders, Door, KeyHash, Queries, Server, Tails, Tls, listen, load_or_make, router, serve,
+    tell_retention,
 };
 use logyard_storage::engine::{Engine, Options};
 use logyard_storage::env::RealEnv;
@@ -10,6 +11,7 @@ use logyard_storage::layout::ADMIN_KEY;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// How often it is looked whether retention removed something.
 const LOOK: Duration = Duration::from_secs(60);
@@ -23,6 +25,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         eprintln!("warning: {warning}");
     }
     let config = loaded.config.map_err(|faults| Failure::configuration(&faults))?;
+    let tls = Tls::load(&config.tls).map_err(Failure::Usage)?.map(Arc::new);
     if args.check_config {
         eprintln!("the configuration is right");
         return Ok(());
@@ -45,6 +48,8 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         env,
         door,
         bodies: BodyMemory::new(config.server.max_bodies_memory),
+        body_bytes_max: config.server.max_body,
+        requests: Arc::new(Semaphore::new(config.server.max_requests)),
         queries: Queries::new(&config.query),
         tails: Tails::new(&config.query),
         builders: Builders::default(),
@@ -53,13 +58,17 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let listener = listen(&config.listen).await?;
-        eprintln!("listening on http://{}", listener.local_addr()?);
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        eprintln!("listening on {scheme}://{}", listener.local_addr()?);
         greet(&config);
         tokio::spawn(watch_retention(Arc::clone(&engine)));
         let tails = Arc::clone(&server);
         tokio::spawn(async move { tails.tails.watch(&tails.engine).await });
         let tails = Arc::clone(&server);
-        serve(listener, router(server), || tails.tails.stop()).await
+        if let Some(tls) = &tls {
+            tokio::spawn(Arc::clone(tls).watch(config.tls.reload_interval));
+        }
+        serve(listener, router(server), config.server.clone(), tls, || tails.tails.stop()).await
     });
     tell_retention(&engine);
     // Requests that were cut may still be in the engine; closing it waits for them.

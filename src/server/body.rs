@@ -1,16 +1,12 @@
-//! Request bodies: whole within a limit, or piece by piece, never waiting for ever.
+//! Request bodies: whole within a limit, or piece by piece. How long one may be waited for is seen to in `listen/paced.rs`.
 use super::error::ApiError;
+use super::listen::TooSlow;
 use super::room::Room;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 use logyard_storage::limits::MIB;
-use std::time::Duration;
-
-/// A body with rows that is held in memory as a whole.
-pub(crate) const BODY_BYTES_MAX: usize = 64 * MIB;
-/// A client that sends nothing for so long is given up.
-const IDLE_MAX: Duration = Duration::from_secs(60);
+use std::error::Error;
 
 /// Refuses bodies that are encoded in a way that is not read.
 pub(crate) fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
@@ -32,7 +28,8 @@ pub(crate) async fn read_whole(
 ) -> Result<Whole, ApiError> {
     check_encoding(headers)?;
     let too_large = || {
-        let error = format!("the body is larger than {} MiB", most / MIB);
+        let size = if most.is_multiple_of(MIB) { format!("{} MiB", most / MIB) } else { format!("{most} bytes") };
+        let error = format!("the body is larger than {size}");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error)
     };
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -64,11 +61,9 @@ impl Pieces {
     /// The next piece, or the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         loop {
-            let timeout = ApiError::new(StatusCode::REQUEST_TIMEOUT, "the body stopped coming");
-            let frame = tokio::time::timeout(IDLE_MAX, self.0.frame()).await.map_err(|_| timeout)?;
-            match frame {
+            match self.0.frame().await {
                 None => return Ok(None),
-                Some(Err(e)) => return Err(ApiError::bad(format!("the body broke off: {e}"))),
+                Some(Err(e)) => return Err(broke_off(&e)),
                 // Trailers are of no interest.
                 Some(Ok(frame)) => {
                     if let Ok(piece) = frame.into_data() {
@@ -78,4 +73,12 @@ impl Pieces {
             }
         }
     }
+}
+
+/// Why a body did not come whole.
+fn broke_off(error: &axum::Error) -> ApiError {
+    if error.source().is_some_and(|cause| cause.is::<TooSlow>()) {
+        return ApiError::new(StatusCode::REQUEST_TIMEOUT, TooSlow.to_string());
+    }
+    ApiError::bad(format!("the body broke off: {error}"))
 }

@@ -1,5 +1,5 @@
 //! Logs in the API's own form: one, or a batch of which each is taken or refused alone.
-use super::body::{BODY_BYTES_MAX, read_whole};
+use super::body::read_whole;
 use super::error::{ApiError, json_response};
 use super::params::Params;
 use super::{Server, blocking};
@@ -24,7 +24,7 @@ pub(super) async fn one(
     body: Body,
 ) -> Result<Response, ApiError> {
     let ack = params.ack()?;
-    let body = read_whole(&headers, body, BODY_BYTES_MAX, server.bodies.room()).await?;
+    let body = read_whole(&headers, body, server.body_bytes_max, server.bodies.room()).await?;
     let appended = blocking(move || {
         server.builders.with(|rows| {
             ingest::text(&body.bytes).and_then(|text| log::read_log(text, server.env.now(), rows)).map_err(refusal)?;
@@ -57,7 +57,7 @@ pub(super) async fn batch(
     body: Body,
 ) -> Result<Response, ApiError> {
     let ack = params.ack()?;
-    let body = read_whole(&headers, body, BODY_BYTES_MAX, server.bodies.room()).await?;
+    let body = read_whole(&headers, body, server.body_bytes_max, server.bodies.room()).await?;
     let (ingested, errors) = blocking(move || append_batch(&server, &body.bytes, ack)).await??;
     let failed = errors.len();
     if ingested == 0 {

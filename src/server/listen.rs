@@ -1,31 +1,37 @@
-//! The accept loop: our own, so that slow and idle connections are given up and a stop waits for requests under way.
+//! The accept loop: our own, so that slow and idle connections are given up, and a stop waits for requests under way.
 //!
 //! Invariants
-//! * A connection whose request head is not there within `HEAD_MAX` is closed. hyper's own timer starts once it knows
-//!   the protocol's version, so the first request has another one here.
-//! * On a stop no connection is accepted, requests under way are answered, and after `DRAIN_MAX` the rest is cut.
+//! * No more connections are open than may; one more is told so and closed, and costs nothing else.
+//! * On a stop no connection is accepted, requests under way are answered, and after `drain_timeout` the rest is cut.
+mod connection;
+mod framing;
+mod held;
+mod life;
+mod paced;
+
+pub(super) use framing::refuse_ambiguous;
+pub(super) use held::Held;
+pub(super) use paced::TooSlow;
+
+use super::tls::Tls;
+use crate::config::ServerBounds;
 use axum::Router;
-use axum::body::Body;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use connection::Host;
 use hyper_util::server::graceful::GracefulShutdown;
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tower::ServiceExt;
 
-const HEAD_MAX: Duration = Duration::from_secs(10);
-const DRAIN_MAX: Duration = Duration::from_secs(10);
-const CONNECTIONS_MAX: usize = 8_192;
 /// How long to wait when there is no file descriptor left for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What one too many is told, where it does not speak TLS.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
+    connection: close\r\ncontent-length: 95\r\n\r\n\
+    {\"error\":\"as many connections are open as may (server.max_connections); come back in a second\"}";
 
 /// Opens the first of the addresses that can be.
 pub(crate) async fn listen(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
@@ -33,38 +39,48 @@ pub(crate) async fn listen(addresses: &[SocketAddr]) -> io::Result<TcpListener> 
 }
 
 /// Serves until SIGINT or SIGTERM, and then until the requests under way are answered; `stopping` ends those that have no end.
-pub(crate) async fn serve(listener: TcpListener, router: Router, stopping: impl FnOnce()) -> io::Result<()> {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    bounds: ServerBounds,
+    tls: Option<Arc<Tls>>,
+    stopping: impl FnOnce(),
+) -> io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let connections = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let places = Arc::new(Semaphore::new(bounds.max_connections));
+    let drain_timeout = bounds.drain_timeout;
+    let host = Arc::new(Host { router, bounds });
     loop {
-        let stream = tokio::select! {
-            stream = accept(&listener, &places) => stream,
+        let accepted = tokio::select! {
+            accepted = accept(&listener) => accepted,
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
         };
-        let Some((stream, place)) = stream else { continue };
-        tokio::spawn(converse(stream, place, router.clone(), connections.watcher()));
+        let Some(stream) = accepted else { continue };
+        match Arc::clone(&places).try_acquire_owned() {
+            Ok(place) => converse(&host, stream, place, tls.as_deref(), connections.watcher()),
+            Err(_) => refuse(stream, tls.is_some()),
+        }
     }
     drop(listener);
     stopping();
     tokio::select! {
         () = connections.shutdown() => {}
-        () = tokio::time::sleep(DRAIN_MAX) => super::complain(format_args!("stopping with requests still under way")),
+        () = tokio::time::sleep(drain_timeout) => super::complain(format_args!("stopping with requests still under way")),
         _ = interrupt.recv() => {}
     }
     Ok(())
 }
 
-/// The next connection, and its place among those that may be open.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
+/// The next connection.
+async fn accept(listener: &TcpListener) -> Option<TcpStream> {
     match listener.accept().await {
         Ok((stream, _)) => {
             // Without it answers wait for more bytes that never come; where it cannot be set they are only slower.
             let _is_set = stream.set_nodelay(true);
-            Some((stream, place))
+            Some(stream)
         }
         Err(e) if e.kind() == io::ErrorKind::ConnectionAborted || e.kind() == io::ErrorKind::ConnectionReset => None,
         Err(e) => {
@@ -75,30 +91,47 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpS
     }
 }
 
-/// One connection, from its first byte to its end.
-async fn converse(
+/// Speaks with a client on a task of its own.
+fn converse(
+    host: &Arc<Host>,
     stream: TcpStream,
-    _place: OwnedSemaphorePermit,
-    router: Router,
+    place: OwnedSemaphorePermit,
+    tls: Option<&Tls>,
     watcher: hyper_util::server::graceful::Watcher,
 ) {
-    let has_begun = Arc::new(AtomicBool::new(false));
-    let begun = Arc::clone(&has_begun);
-    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        begun.store(true, Ordering::Relaxed);
-        router.clone().oneshot(request.map(Body::new))
-    });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(HEAD_MAX * 3));
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-    let mut connection = pin!(watcher.watch(connection));
-    tokio::select! {
-        _closed = &mut connection => return,
-        () = tokio::time::sleep(HEAD_MAX) => {}
+    let host = Arc::clone(host);
+    match tls.map(Tls::acceptor) {
+        None => drop(tokio::spawn(async move { host.converse(stream, place, watcher).await })),
+        Some(acceptor) => drop(tokio::spawn(async move {
+            let handshake = tokio::time::timeout(host.bounds.header_timeout, acceptor.accept(stream)).await;
+            // Who does not get through it is told so by TLS itself, or has gone.
+            if let Ok(Ok(stream)) = handshake {
+                host.converse(stream, place, watcher).await;
+            }
+        })),
     }
-    if has_begun.load(Ordering::Relaxed) {
-        // What goes wrong from here on is the client's leaving.
-        let _closed = connection.await;
+}
+
+/// Tells one too many, as far as that costs no waiting.
+fn refuse(stream: TcpStream, is_tls: bool) {
+    if is_tls {
+        return;
+    }
+    // Past the runtime, which does not know yet that a new connection takes bytes; it stays one that never waits.
+    if let Ok(mut stream) = stream.into_std() {
+        // There is room for so little; where there is not, it is closed without a word.
+        let _is_told = stream.write(FULL);
+        // What has come already is read, since closing over it would take the answer back.
+        let _is_read = stream.read(&mut [0; 4_096]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_one_too_many_is_told_is_as_long_as_it_says() {
+        let text = std::str::from_utf8(super::FULL).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.ends_with(&format!("content-length: {}", body.len())), "{head}");
     }
 }

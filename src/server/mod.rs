@@ -7,6 +7,7 @@ mod admin_key;
 mod auth;
 mod body;
 mod builders;
+mod busy;
 mod configs;
 mod error;
 mod ingest;
@@ -24,6 +25,7 @@ mod select;
 mod services;
 mod tail;
 mod tails;
+mod tls;
 mod turns;
 
 pub(crate) use admin_key::{KeyHash, load_or_make};
@@ -33,12 +35,13 @@ pub(crate) use listen::{listen, serve};
 pub(crate) use own::tell_retention;
 pub(crate) use room::BodyMemory;
 pub(crate) use tails::Tails;
+pub(crate) use tls::Tls;
 pub(crate) use turns::Queries;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use error::ApiError;
@@ -46,6 +49,7 @@ use logyard_storage::engine::Engine;
 use logyard_storage::env::Env;
 use std::io::Write;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// What the handlers share.
 pub(crate) struct Server {
@@ -53,6 +57,10 @@ pub(crate) struct Server {
     pub(crate) env: Arc<dyn Env>,
     pub(crate) door: Door,
     pub(crate) bodies: BodyMemory,
+    /// Bytes of a body that is read as a whole.
+    pub(crate) body_bytes_max: usize,
+    /// Room for requests that are answered at once.
+    pub(crate) requests: Arc<Semaphore>,
     pub(crate) builders: Builders,
     pub(crate) queries: Queries,
     pub(crate) tails: Tails,
@@ -82,10 +90,12 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .route("/api/v1/admin/seal", post(ops::seal))
         .route("/api/v1/admin/compact", post(ops::compact))
         .route("/api/v1/admin/storage", get(ops::storage))
-        .route_layer(from_fn_with_state(Arc::clone(&server), auth::require));
+        .route_layer(from_fn_with_state(Arc::clone(&server), auth::require))
+        .route_layer(from_fn_with_state(Arc::clone(&server), busy::admit));
     open.merge(closed)
         .fallback(not_found)
         .method_not_allowed_fallback(|| async { ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed") })
+        .layer(from_fn(listen::refuse_ambiguous))
         .layer(from_fn_with_state(Arc::clone(&server), request_id::tag))
         .with_state(server)
 }

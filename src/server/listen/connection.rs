@@ -1,0 +1,84 @@
+//! One connection, from its first byte to its end.
+use super::held::Held;
+use super::life::{Life, Watched};
+use super::paced::Paced;
+use crate::config::ServerBounds;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::Version;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::Watcher;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use tower::ServiceExt;
+
+/// Requests that a client of HTTP/2 may have under way on one connection.
+const STREAMS_MAX: u32 = 128;
+/// What a client of HTTP/2 may send of one body, and of all on its connection, before somebody reads it.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 512 << 10;
+/// What is kept of an answer for a client of HTTP/2 that does not take it.
+const SEND_BYTES_MAX: usize = 128 << 10;
+/// How often a client of HTTP/2 is asked whether it is still there.
+const PING: Duration = Duration::from_secs(30);
+
+/// What all connections share.
+pub(super) struct Host {
+    pub(super) router: Router,
+    pub(super) bounds: ServerBounds,
+}
+
+impl Host {
+    /// Speaks with a client until it goes, is given up, or the server stops.
+    pub(super) async fn converse<S>(&self, stream: S, place: OwnedSemaphorePermit, watcher: Watcher)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let life = Arc::new(Life::new(&self.bounds, Instant::now()));
+        let (router, begun, pace) = (self.router.clone(), Arc::clone(&life), self.bounds.body_timeout);
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            let guard = begun.begin(request.version() == Version::HTTP_2);
+            if guard.is_ambiguous() {
+                request.extensions_mut().insert(super::framing::Ambiguous);
+            }
+            let request: Request = request.map(|body| Body::new(Paced::new(body, pace)));
+            let answered = router.clone().oneshot(request);
+            async move { answered.await.map(|response| response.map(|body| Held::new(body, guard))) }
+        });
+        let stream = TokioIo::new(Watched::new(stream, Arc::clone(&life), place));
+        let connection = self.builder().serve_connection_with_upgrades(stream, service).into_owned();
+        let mut connection = pin!(watcher.watch(connection));
+        loop {
+            tokio::select! {
+                // What goes wrong is the client's leaving.
+                _closed = &mut connection => return,
+                () = tokio::time::sleep_until(life.look_again(Instant::now())) => {}
+            }
+            if life.is_over(Instant::now()) {
+                return;
+            }
+        }
+    }
+
+    fn builder(&self) -> auto::Builder<TokioExecutor> {
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        let head = self.bounds.max_header_bytes;
+        // `Life` keeps the time of heads, since hyper's own timer knows none between requests.
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(None::<Duration>);
+        builder.http1().max_buf_size(head).max_headers(self.bounds.max_headers);
+        let mut http2 = builder.http2();
+        http2.timer(TokioTimer::new()).keep_alive_interval(Some(PING));
+        http2.max_concurrent_streams(Some(STREAMS_MAX)).max_send_buf_size(SEND_BYTES_MAX);
+        http2.initial_stream_window_size(Some(STREAM_WINDOW)).initial_connection_window_size(Some(CONNECTION_WINDOW));
+        http2.max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX));
+        builder
+    }
+}

@@ -1,0 +1,83 @@
+//! A request's body that has to come in time.
+//!
+//! Invariants
+//! * Only waiting for the client counts, not what is done with what came.
+//! * A body never waits longer than the bound until [`PROGRESS`] more of it came, be it byte by byte.
+use axum::body::{Bytes, HttpBody};
+use hyper::body::{Frame, Incoming, SizeHint};
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep, sleep};
+
+/// So many bytes have to come within the bound.
+const PROGRESS: usize = 1 << 10;
+
+/// The client sends too slowly.
+#[derive(Debug)]
+pub(crate) struct TooSlow;
+
+impl fmt::Display for TooSlow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the body stopped coming")
+    }
+}
+
+impl Error for TooSlow {}
+
+/// A body with a pace.
+pub(super) struct Paced<B = Incoming> {
+    body: B,
+    most: Duration,
+    /// What may still be waited until the next progress.
+    left: Duration,
+    came: usize,
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+impl<B> Paced<B> {
+    /// A body that is waited for so long at most.
+    pub(super) fn new(body: B, most: Duration) -> Self {
+        Self { body, most, left: most, came: 0, waiting: None }
+    }
+
+    fn arrived(&mut self, bytes: usize) {
+        if let Some((since, _)) = self.waiting.take() {
+            self.left = self.left.saturating_sub(since.elapsed());
+        }
+        self.came += bytes;
+        if self.came >= PROGRESS {
+            (self.came, self.left) = (0, self.most);
+        }
+    }
+}
+
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Paced<B>
+where
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref().map(Bytes::len));
+            self.arrived(bytes.unwrap_or(0));
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let left = self.left;
+        let (_, timer) = self.waiting.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(left))));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Some(Err(TooSlow.into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,49 @@
+//! As much of HTTP/2 as tests need, byte by byte.
+use std::io::{Read, Write};
+
+/// How a client begins, with settings that change nothing.
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+const HEADERS: u8 = 1;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// A frame.
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut out = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+    out.extend([kind, flags]);
+    out.extend(stream.to_be_bytes());
+    out.extend(payload);
+    out
+}
+
+/// `GET /health` on a stream.
+pub(crate) fn health(stream: u32) -> Vec<u8> {
+    // GET and https from the table of names that everybody knows, the path and the authority as they are.
+    let block = [&[0x82, 0x87, 0x04, 7][..], b"/health", &[0x01, 1], b"x"].concat();
+    frame(HEADERS, END_STREAM | END_HEADERS, stream, &block)
+}
+
+/// The kind, the stream and the payload of the next frame.
+pub(crate) fn read_frame(from: &mut impl Read) -> std::io::Result<(u8, u32, Vec<u8>)> {
+    let mut head = [0; 9];
+    from.read_exact(&mut head)?;
+    let len = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+    let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+    let mut payload = vec![0; len];
+    from.read_exact(&mut payload)?;
+    Ok((head[3], stream, payload))
+}
+
+/// Asks for the health over a new connection; the answer's status.
+pub(crate) fn get_health(connection: &mut (impl Read + Write)) -> u16 {
+    connection.write_all(PREFACE).unwrap();
+    connection.write_all(&health(1)).unwrap();
+    loop {
+        let (kind, stream, payload) = read_frame(connection).unwrap();
+        if (kind, stream) == (HEADERS, 1) {
+            // 200 is one byte of that table.
+            assert_eq!(payload.first(), Some(&0x88), "{payload:02x?}");
+            return 200;
+        }
+    }
+}
