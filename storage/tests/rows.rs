@@ -109,6 +109,7 @@ fn passes_filter(filter: &Filter, record: &Record) -> bool {
         Filter::And(parts) => parts.iter().all(|part| passes_filter(part, record)),
         Filter::Or(parts) => parts.iter().any(|part| passes_filter(part, record)),
         Filter::Not(part) => !passes_filter(part, record),
+        Filter::Ids(ids) => ids.contains(&record.id()),
         Filter::Field(name, test) => test.matches(record.get(name)),
     }
 }

@@ -1,31 +1,26 @@
 //! Batches hold what was put into them.
 use super::*;
-use crate::hot::HotBatch;
+use crate::hot::{HotBatch, Known};
 use crate::record::{Record, ValueKind};
 use crate::scan::{HotPart, Part, RowSet, materialise};
 use crate::segment::Counters;
 use crate::text::table::ShapeInterner;
-use std::sync::Arc;
 
 /// The rows of a batch, by way of hot data.
 pub(crate) fn records(mut batch: Batch) -> Vec<Record> {
     let mut shapes = ShapeInterner::default();
-    let mut shape_map = vec![0];
+    let (mut shape_map, mut slots) = (vec![0], vec![1]);
     for key in batch.shape_keys() {
-        shape_map.push(shapes.intern(key.unwrap()).unwrap());
+        let number = shapes.intern(key.unwrap()).unwrap();
+        shape_map.push(number);
+        slots.push(shapes.slots_of(number));
     }
     batch.drop_shapes();
-    let hot = HotBatch {
-        batch: Arc::new(batch),
-        first_seq: 10,
-        arrival: 99,
-        shape_map: shape_map.into(),
-        time_min: 0,
-        time_max: 0,
-    };
+    let hot = HotBatch::new(batch, 10, 99, shape_map, slots);
     let table = shapes.snapshot();
     let counters = Counters::default();
-    let part = Part::Hot(HotPart { batch: &hot, shapes: &table, epoch: 1, counters: &counters });
+    let part =
+        Part::Hot(HotPart { batch: &hot, shapes: &table, known: &Known::default(), epoch: 1, counters: &counters });
     materialise(&part, &RowSet::all(part.rows())).unwrap()
 }
 

@@ -148,7 +148,7 @@ mod tests {
 
     fn put(feed: &Feed, first_seq: u64, rows: u64) {
         feed.put(first_seq, rows, || {
-            Some(GenerationView { batches: Vec::new(), shapes: Arc::new(ShapeTable::default()) })
+            Some(GenerationView { batches: Vec::new(), shapes: Arc::new(ShapeTable::default()), known: Arc::default() })
         });
     }
 

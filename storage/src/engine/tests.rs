@@ -120,6 +120,7 @@ fn searches_agree_with_a_plain_scan_hot_and_sealed() {
             Filter::And(parts) => parts.iter().all(|f| passes(f, record)),
             Filter::Or(parts) => parts.iter().any(|f| passes(f, record)),
             Filter::Not(part) => !passes(part, record),
+            Filter::Ids(ids) => ids.contains(&record.id()),
             Filter::Field(name, test) => test.matches(record.get(name)),
         }
     }

@@ -57,7 +57,7 @@ fn count(live: &LiveSegment) -> Result<BTreeMap<String, u64>> {
     let mut counts = BTreeMap::new();
     for index in 0..segment.block_count() {
         with_block(segment, index, |part| {
-            for (stream, rows) in part.stream_rows().unwrap_or_default() {
+            for (stream, rows) in part.stream_rows() {
                 *counts.entry(part.service(*stream).to_string()).or_default() += u64::from(*rows);
             }
             Ok(())

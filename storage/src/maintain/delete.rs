@@ -94,6 +94,7 @@ impl StoredFilter {
             Filter::Or(parts) => Self::Or(all(parts)?),
             Filter::Not(part) => Self::Not(Box::new(Self::of(part, depth + 1)?)),
             Filter::Field(name, test) => Self::Field(name.clone(), StoredTest::of(test)?),
+            Filter::Ids(_) => return Err(Error::invalid("rows cannot be deleted by their ids")),
         })
     }
 

@@ -136,7 +136,7 @@ impl Shared {
             return Ok(Vec::new());
         }
         let stays = |hot: &Arc<crate::hot::HotBatch>| {
-            let part = Part::Hot(HotPart { batch: hot, shapes: &view.shapes, epoch, counters: &counters });
+            let part = Part::Hot(HotPart::of(hot, view, epoch, &counters));
             let times = part.times()?;
             let mut gone = RowSet::none(part.rows());
             for deletion in deletions.iter() {

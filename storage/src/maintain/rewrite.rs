@@ -167,7 +167,7 @@ impl Shared {
             return Ok(BTreeMap::new());
         }
         let day = |time: i64| time.div_euclid(DAY_NANOS);
-        let streams = part.stream_rows().unwrap_or_default();
+        let streams = part.stream_rows();
         let class_of: BTreeMap<u32, RetentionClass> =
             streams.iter().map(|(stream, _)| (*stream, self.class_of(part.service(*stream)))).collect();
         let mut classes = class_of.values();

@@ -6,12 +6,13 @@
 use super::align::{Hold, Ways, ways};
 use super::filter::{Filter, Test, Verdict};
 use super::needle::Needle;
-use super::part::{Part, SealedPart};
+use super::part::{HotPart, Part, SealedPart};
 use crate::error::{Error, Result};
 use crate::segment::{Counters, Held, Kind, add};
 use crate::text::shape::WHOLE;
 use crate::text::table::ShapeTable;
 use rustc_hash::FxHashMap;
+use std::any::Any;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
@@ -73,15 +74,29 @@ impl Answer {
     }
 
     fn ask_all(&mut self, shapes: &ShapeTable, counters: &Counters) -> Result<()> {
-        for shape in 0..shapes.len() as u32 {
+        self.straight_scans += 1;
+        self.ask_from(0, shapes, counters)
+    }
+
+    fn ask_from(&mut self, first: u32, shapes: &ShapeTable, counters: &Counters) -> Result<()> {
+        for shape in first..shapes.len() as u32 {
             if shape.is_multiple_of(PATIENCE) {
                 counters.budget.go_on()?;
             }
             self.ask(shape, shapes);
         }
-        self.straight_scans += 1;
         // What was asked of somebody who has lost patience is not kept.
         counters.budget.go_on()
+    }
+
+    /// The same about a table that has grown since, of which the new shapes are asked.
+    fn grown(&self, shapes: &ShapeTable, counters: &Counters) -> Result<Self> {
+        let first = self.verdicts.len();
+        let (mut verdicts, ways) = (self.verdicts.clone(), self.ways.clone());
+        verdicts.resize(shapes.len(), Verdict::No);
+        let mut grown = Self { test: self.test.clone(), verdicts, ways, groups: None, ..*self };
+        grown.ask_from(first as u32, shapes, counters)?;
+        Ok(grown)
     }
 
     /// About the bytes that it takes in memory.
@@ -114,11 +129,7 @@ impl<'c> Verdicts<'c> {
             return Ok(answer);
         }
         let found = match part {
-            Part::Hot(_) => {
-                let mut answer = Answer::new(test, part.shapes().len());
-                answer.ask_all(part.shapes(), part.counters())?;
-                Arc::new(answer)
-            }
+            Part::Hot(hot) => growing(hot, test)?,
             Part::Sealed(sealed) => kept(sealed, test)?,
         };
         let counters = part.counters();
@@ -131,16 +142,38 @@ impl<'c> Verdicts<'c> {
     }
 }
 
-/// The answer of a segment, which may know it from an earlier search.
-fn kept(sealed: &SealedPart<'_>, test: &Test) -> Result<Arc<Answer>> {
+fn key(test: &Test) -> u64 {
     let mut hasher = DefaultHasher::new();
     test.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The answer of a generation, which may know it from an earlier search, if perhaps of fewer shapes.
+fn growing(hot: &HotPart<'_>, test: &Test) -> Result<Arc<Answer>> {
+    let key = key(test);
+    let known = hot.known.find::<Answer>(key).filter(|known| known.test == *test);
+    let answer = match known {
+        Some(known) if known.verdicts.len() >= hot.shapes.len() => return Ok(known),
+        Some(known) => known.grown(hot.shapes, hot.counters)?,
+        None => {
+            let mut answer = Answer::new(test, hot.shapes.len());
+            answer.ask_all(hot.shapes, hot.counters)?;
+            answer
+        }
+    };
+    let answer = Arc::new(answer);
+    hot.known.put(key, Arc::clone(&answer) as Arc<dyn Any + Send + Sync>, answer.memory());
+    Ok(answer)
+}
+
+/// The answer of a segment, which may know it from an earlier search.
+fn kept(sealed: &SealedPart<'_>, test: &Test) -> Result<Arc<Answer>> {
     let load = || {
         let answer = answer(sealed, test)?;
         let bytes = answer.memory();
         Ok((answer, bytes))
     };
-    let known: Arc<Answer> = sealed.segment.known(hasher.finish(), load)?;
+    let known: Arc<Answer> = sealed.segment.known(key(test), load)?;
     if known.test == *test { Ok(known) } else { answer(sealed, test).map(Arc::new) }
 }
 

@@ -265,7 +265,7 @@ impl<'a> View<'a> {
 
     /// The stream that all rows are of, where that is known without reading.
     pub fn only_stream(&self) -> Option<u32> {
-        match self.part.stream_rows()? {
+        match self.part.stream_rows() {
             [(only, _)] => Some(*only),
             _ => None,
         }
@@ -346,12 +346,21 @@ impl<'a> View<'a> {
         numbered_texts(sealed, number, own, wanted.as_deref(), most)
     }
 
-    /// The different texts of a lane and how many values are each, where all rows of a block are here and the block says so
+    /// The different texts of a lane and how many values are each, where all rows of a batch or block are here and it says so
     /// itself.
     pub(crate) fn counts(&self, lane: Lane<'a>) -> Result<Option<Vec<(String, usize)>>> {
-        let (Part::Sealed(sealed), PartLane::Sealed { lane: own, .. }, true) = (self.part, lane.lane, self.is_whole())
-        else {
+        if !self.is_whole() {
             return Ok(None);
+        }
+        let (sealed, own) = match (self.part, lane.lane) {
+            (Part::Hot(hot), PartLane::Hot { number, lane, .. }) if lane.kind.is_text() => {
+                let shape = |local: u16| hot.batch.shape_map.get(usize::from(local)).copied().unwrap_or(WHOLE);
+                let counted =
+                    |(local, n): &(u16, u32)| Some((self.literal(shape(*local))?.to_owned(), *n as usize));
+                return Ok(hot.batch.tally.shapes(number).iter().map(counted).collect());
+            }
+            (Part::Sealed(sealed), PartLane::Sealed { lane, .. }) => (sealed, lane),
+            _ => return Ok(None),
         };
         if own.is_listed() {
             let listed = sealed.block.listed(own, &sealed.source(Kind::Values))?;
@@ -557,7 +566,7 @@ impl<'a> Part<'a> {
                     Some(wanted) => sealed.block.few_ints(lane, wanted, &source),
                 }
             }
-            (_, PartLane::Hot(view, _)) => {
+            (_, PartLane::Hot { lane: view, .. }) => {
                 let value = |value: usize| match view.kind {
                     LaneKind::Bool => i64::from(view.fixed(value) == [1]),
                     _ => view.int(value),
@@ -581,7 +590,7 @@ impl<'a> Part<'a> {
                 let value = |value: &usize| all.get(value * width..(value + 1) * width).unwrap_or_default();
                 Ok(wanted.iter().flat_map(value).copied().collect())
             }
-            (_, PartLane::Hot(view, _)) => {
+            (_, PartLane::Hot { lane: view, .. }) => {
                 Ok(each(wanted, view.count, |value| view.fixed(value)).into_iter().flatten().copied().collect())
             }
             _ => Ok(Vec::new()),
@@ -630,7 +639,7 @@ impl<'a> Part<'a> {
                 }
                 Ok(self.codes_of(lane, wanted)?.iter().map(shape).collect())
             }
-            (Self::Hot(hot), PartLane::Hot(view, _)) => {
+            (Self::Hot(hot), PartLane::Hot { lane: view, .. }) => {
                 let shape = |value: usize| hot.batch.shape_map.get(usize::from(view.shape(value))).copied();
                 Ok(each(wanted, view.count, |value| shape(value).unwrap_or(WHOLE)))
             }

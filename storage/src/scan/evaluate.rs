@@ -5,7 +5,8 @@
 //! * Nothing of a row is read where shapes, and how often each occurs, say enough.
 use super::answer::{Answer, Verdicts};
 use super::filter::{Filter, Question, Test, Verdict};
-use super::hot_look;
+use super::hot_look::Looker;
+use super::ids::rows_of;
 use super::look::{self, Says};
 use super::part::{FEW, HotPart, Part, PartLane, SealedPart};
 use super::records::values_of;
@@ -13,6 +14,7 @@ use super::rows::RowSet;
 use crate::batch::{LaneKind, LaneView, hex_or_uuid, push_int};
 use crate::error::Result;
 use crate::segment::{BlockLane, Kind, Spelling, add};
+use crate::text::shape::WHOLE;
 
 /// The rows of a part that pass a filter; of these alone, ascending, where some are given.
 pub(crate) fn evaluate(
@@ -39,6 +41,7 @@ fn few(part: &Part<'_>, lanes: &[PartLane<'_>], filter: &Filter, rows: &[usize])
     part.counters().budget.go_on()?;
     match filter {
         Filter::All => {}
+        Filter::Ids(ids) => set.and(&rows_of(part, ids)?),
         Filter::And(parts) => {
             for filter in parts {
                 let left: Vec<usize> = set.iter().collect();
@@ -87,6 +90,7 @@ fn few(part: &Part<'_>, lanes: &[PartLane<'_>], filter: &Filter, rows: &[usize])
 pub(crate) fn count(part: &Part<'_>, filter: &Filter, verdicts: &Verdicts<'_>) -> Result<Option<u64>> {
     match filter {
         Filter::All => Ok(Some(part.rows() as u64)),
+        Filter::Ids(_) => Ok(None),
         Filter::Not(inner) => Ok(count(part, inner, verdicts)?.map(|n| part.rows() as u64 - n)),
         Filter::And(parts) | Filter::Or(parts) => match parts.as_slice() {
             [one] => count(part, one, verdicts),
@@ -119,6 +123,7 @@ fn walk(
 ) -> Result<RowSet> {
     Ok(match filter {
         Filter::All => RowSet::all(part.rows()),
+        Filter::Ids(ids) => rows_of(part, ids)?,
         Filter::And(parts) => {
             let mut set = RowSet::all(part.rows());
             for filter in parts {
@@ -214,6 +219,8 @@ enum Passing {
     Values(RowSet),
     /// By shape or listed text, in the order of the lane's own numbers, with how many values each has.
     Shapes(Vec<Says>, Vec<u32>),
+    /// Those of a batch whose local shapes are these, and how many that are.
+    Locals(Vec<bool>, u64),
 }
 
 impl Passing {
@@ -241,6 +248,7 @@ impl Passing {
             Self::All => values as u64,
             Self::Values(set) => set.len() as u64,
             Self::Shapes(says, counts) => says.iter().zip(counts).map(|(says, count)| says.passing(*count)).sum(),
+            Self::Locals(_, count) => *count,
         }
     }
 
@@ -250,6 +258,12 @@ impl Passing {
             Self::None => RowSet::none(lane.count()),
             Self::All => RowSet::all(lane.count()),
             Self::Values(set) => set,
+            Self::Locals(passing, _) => {
+                let PartLane::Hot { lane, .. } = lane else { return Ok(RowSet::none(lane.count())) };
+                let mut locals = lane.shapes();
+                let passes = |local: u16| passing.get(usize::from(local)).copied().unwrap_or(false);
+                RowSet::where_true(lane.count, |_| locals.next().is_some_and(passes))
+            }
             Self::Shapes(says, _) => {
                 let codes = part.codes(lane)?;
                 if let Some(set) = of_few_shapes(&says, &codes, lane.count()) {
@@ -334,26 +348,48 @@ fn settle(part: &Part<'_>, lane: PartLane<'_>, test: &Test, number: usize, verdi
             let (says, counts) = look::settle(sealed, number, lane, test, answer)?;
             Ok(Passing::of_shapes(says, counts))
         }
-        (Part::Hot(hot), PartLane::Hot(view, _)) => Ok(hot_text(hot, view, test, answer)),
+        (Part::Hot(hot), PartLane::Hot { number, lane, .. }) => Ok(hot_text(hot, (number, lane), test, answer)),
         _ => Ok(Passing::None),
     }
 }
 
-fn hot_text(hot: &HotPart<'_>, view: LaneView<'_>, test: &Test, answer: &Answer) -> Passing {
-    let says: Vec<Verdict> = hot.batch.shape_map.iter().map(|shape| answer.verdict(*shape)).collect();
+fn hot_text(hot: &HotPart<'_>, (number, view): (usize, LaneView<'_>), test: &Test, answer: &Answer) -> Passing {
+    let mut looker = Looker::new(view, test, answer);
+    let mut says = vec![Verdict::No; hot.batch.shape_map.len()];
+    let (mut passing, mut looks) = (0, 0);
+    for (local, count) in hot.batch.tally.shapes(number) {
+        let local = usize::from(*local);
+        let shape = hot.batch.shape_map.get(local).copied().unwrap_or(WHOLE);
+        let verdict = match answer.verdict(shape) {
+            Verdict::Look if !looker.may_pass(shape) => Verdict::No,
+            verdict => verdict,
+        };
+        match verdict {
+            Verdict::No => continue,
+            Verdict::Yes => passing += u64::from(*count),
+            Verdict::Look => looks += *count as usize,
+        }
+        if let Some(says) = says.get_mut(local) {
+            *says = verdict;
+        }
+    }
+    if looks == 0 {
+        return match passing {
+            0 => Passing::None,
+            n if n == view.count as u64 => Passing::All,
+            n => Passing::Locals(says.iter().map(|says| *says == Verdict::Yes).collect(), n),
+        };
+    }
     let verdict = |local: u16| says.get(usize::from(local)).copied().unwrap_or(Verdict::Look);
-    let mut looks = Vec::new();
-    let mut locals = view.shapes();
+    let (mut looked, mut locals) = (Vec::with_capacity(looks), view.shapes());
     let mut set = RowSet::where_true(view.count, |value| match locals.next().map(verdict) {
         Some(Verdict::Look) => {
-            looks.push(value);
+            looked.push(value);
             false
         }
         says => says == Some(Verdict::Yes),
     });
-    if !looks.is_empty() {
-        hot_look::settle(hot, view, &looks, test, answer, &mut |value| set.insert(value));
-    }
+    looker.settle(hot, &looked, &mut |value| set.insert(value));
     Passing::of(set, view.count)
 }
 
@@ -401,7 +437,7 @@ fn ints(part: &Part<'_>, lane: PartLane<'_>, question: &dyn Question) -> Result<
         (Part::Sealed(sealed), PartLane::Sealed { lane, .. }) => {
             sealed.block.ints(lane, &sealed.source(Kind::Values))?
         }
-        (_, PartLane::Hot(view, _)) => (0..view.count).map(|value| view.int(value)).collect(),
+        (_, PartLane::Hot { lane: view, .. }) => (0..view.count).map(|value| view.int(value)).collect(),
         _ => Vec::new(),
     };
     let mut last = None;

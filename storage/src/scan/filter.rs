@@ -7,6 +7,7 @@
 //! * NOT of look is look.
 use super::needle::{Class, Needle, Place, What};
 use crate::batch::hex_or_uuid;
+use crate::record::RecordId;
 use crate::segment::{Ends, WordQuery, WordTest};
 use crate::text::shape::{Shape, Split};
 use crate::text::words::fold_text;
@@ -295,6 +296,8 @@ pub enum Filter {
     Not(Box<Filter>),
     /// Rows whose field passes a test; a field that a row does not have is the empty text.
     Field(String, Test),
+    /// Rows with one of these ids.
+    Ids(Vec<RecordId>),
 }
 
 impl Filter {
@@ -311,10 +314,19 @@ impl Filter {
         }
     }
 
+    /// The only ids whose rows can pass, where that is known.
+    pub(crate) fn needed_ids(&self) -> Option<&[RecordId]> {
+        match self {
+            Self::Ids(ids) => Some(ids),
+            Self::And(parts) => parts.iter().find_map(Self::needed_ids),
+            _ => None,
+        }
+    }
+
     /// How many tests there are.
     pub(crate) fn tests(&self) -> usize {
         match self {
-            Self::All => 0,
+            Self::All | Self::Ids(_) => 0,
             Self::And(parts) | Self::Or(parts) => parts.iter().map(Self::tests).sum(),
             Self::Not(part) => part.tests(),
             Self::Field(..) => 1,

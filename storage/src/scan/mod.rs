@@ -12,6 +12,7 @@ mod evaluate;
 pub mod filter;
 mod hidden;
 mod hot_look;
+mod ids;
 mod kept;
 mod look;
 mod needle;
@@ -37,9 +38,12 @@ pub(crate) use search::Found;
 
 use crate::error::{ErrorKind, Result};
 use crate::hot::GenerationView;
+use crate::record::RecordId;
 use crate::segment::{BlockMeta, Counters, Kind, Segment};
 pub use crate::segment::{Cancel, Control, ScanStats};
 use filter::Filter;
+use ids::{batch_may_have, block_may_have};
+use rustc_hash::FxHashSet;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
@@ -136,11 +140,13 @@ pub(crate) enum Place {
 impl Snapshot {
     /// The parts whose rows may be wanted, newest first.
     fn spots(&self, search: &Search, counters: &Counters) -> Result<Vec<Spot>> {
-        let hex = search.filter.needed_hex();
+        let (hex, ids) = (search.filter.needed_hex(), search.filter.needed_ids());
         let mut spots = Vec::new();
         for (g, generation) in self.generations.iter().enumerate() {
             for (b, batch) in generation.batches.iter().enumerate() {
-                if search.wants_times(batch.time_min, batch.time_max) {
+                let may_have = |id: &RecordId| batch_may_have(batch, self.epoch, *id);
+                if search.wants_times(batch.time_min, batch.time_max) && ids.is_none_or(|ids| ids.iter().any(may_have))
+                {
                     spots.push(Spot { time_max: batch.time_max, place: Place::Hot(g, b), among: None });
                 }
             }
@@ -149,6 +155,7 @@ impl Snapshot {
             let is_wanted = |block: &BlockMeta| {
                 search.wants_times(block.time_min, block.time_max)
                     && hidden::wants_some_stream(search, segment, &block.streams)
+                    && ids.is_none_or(|ids| ids.iter().any(|id| block_may_have(block, *id)))
             };
             if !segment.footer.blocks.iter().any(is_wanted) {
                 continue;
@@ -176,13 +183,15 @@ impl Snapshot {
     /// What a search would look at. Reads nothing.
     pub(crate) fn outline(&self, search: &Search) -> Outline {
         let mut outline = Outline { of_segments: self.segments.len() as u64, ..Outline::default() };
+        let ids = search.filter.needed_ids();
         for segment in &self.segments {
             let before = outline.blocks;
             for block in &segment.footer.blocks {
                 let bytes = u64::from(block.head_len) + block.pages_len;
                 (outline.of_blocks, outline.of_bytes) = (outline.of_blocks + 1, outline.of_bytes + bytes);
                 let is_wanted = search.wants_times(block.time_min, block.time_max)
-                    && hidden::wants_some_stream(search, segment, &block.streams);
+                    && hidden::wants_some_stream(search, segment, &block.streams)
+                    && ids.is_none_or(|ids| ids.iter().any(|id| block_may_have(block, *id)));
                 if is_wanted {
                     (outline.blocks, outline.bytes) = (outline.blocks + 1, outline.bytes + bytes);
                 }
@@ -191,7 +200,10 @@ impl Snapshot {
         }
         for batch in self.generations.iter().flat_map(|generation| &generation.batches) {
             outline.of_batches += 1;
-            outline.batches += u64::from(search.wants_times(batch.time_min, batch.time_max));
+            let may_have = |id: &RecordId| batch_may_have(batch, self.epoch, *id);
+            let is_wanted =
+                search.wants_times(batch.time_min, batch.time_max) && ids.is_none_or(|ids| ids.iter().any(may_have));
+            outline.batches += u64::from(is_wanted);
         }
         outline
     }
@@ -207,8 +219,7 @@ impl Snapshot {
             Place::Hot(g, b) => {
                 let Some(generation) = self.generations.get(g) else { return Ok(None) };
                 let Some(batch) = generation.batches.get(b) else { return Ok(None) };
-                let shapes = &generation.shapes;
-                then(&Part::Hot(HotPart { batch, shapes, epoch: self.epoch, counters })).map(Some)
+                then(&Part::Hot(HotPart::of(batch, generation, self.epoch, counters))).map(Some)
             }
             Place::Sealed(s, b) => {
                 let Some(segment) = self.segments.get(s) else { return Ok(None) };
@@ -258,14 +269,15 @@ impl Snapshot {
             }
         }
         let served = served(search, part);
-        if served == Some(0) {
+        if served == 0 {
             return Ok(Some(RowSet::none(part.rows())));
         }
-        if served != Some(part.rows() as u64) {
+        if served != part.rows() as u64 {
             let streams = part.streams()?;
-            let wanted =
-                |row: usize| streams.get(row).is_some_and(|stream| search.wants_service(part.service(*stream)));
-            let served = RowSet::where_true(part.rows(), wanted);
+            let wanted = |(stream, _): &(u32, u32)| search.wants_service(part.service(*stream)).then_some(*stream);
+            let wanted: FxHashSet<u32> = part.stream_rows().iter().filter_map(wanted).collect();
+            let is_wanted = |row: usize| streams.get(row).is_some_and(|stream| wanted.contains(stream));
+            let served = RowSet::where_true(part.rows(), is_wanted);
             match &mut chosen {
                 Some(set) => set.and(&served),
                 None => chosen = Some(served),
@@ -304,13 +316,13 @@ impl Snapshot {
     }
 }
 
-/// How many rows of a part are of wanted services, where that is known without reading a column.
-fn served(search: &Search, part: &Part<'_>) -> Option<u64> {
+/// How many rows of a part are of wanted services. Reads no column.
+fn served(search: &Search, part: &Part<'_>) -> u64 {
     if !search.names_services() {
-        return Some(part.rows() as u64);
+        return part.rows() as u64;
     }
-    let wanted = part.stream_rows()?.iter().filter(|(stream, _)| search.wants_service(part.service(*stream)));
-    Some(wanted.map(|(_, rows)| u64::from(*rows)).sum())
+    let wanted = part.stream_rows().iter().filter(|(stream, _)| search.wants_service(part.service(*stream)));
+    wanted.map(|(_, rows)| u64::from(*rows)).sum()
 }
 
 /// Verdicts by shape table: one for each generation and each segment.

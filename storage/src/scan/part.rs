@@ -8,7 +8,7 @@ use super::kept::Kept;
 use super::texts::{hot_texts, listed_texts, sealed_texts};
 use crate::batch::{LaneKind, LaneView};
 use crate::error::Result;
-use crate::hot::HotBatch;
+use crate::hot::{GenerationView, HotBatch, Known};
 use crate::record::FieldPath;
 use crate::segment::{
     Arrivals, Block, BlockLane, Counters, Directory, Held, Keeper, Kind, Metered, Opened, Segment, Shapes, WholePart,
@@ -27,8 +27,17 @@ pub(crate) enum Part<'a> {
 pub(crate) struct HotPart<'a> {
     pub(crate) batch: &'a HotBatch,
     pub(crate) shapes: &'a ShapeTable,
+    /// What was worked out about these shapes.
+    pub(crate) known: &'a Known,
     pub(crate) epoch: u32,
     pub(crate) counters: &'a Counters,
+}
+
+impl<'a> HotPart<'a> {
+    /// A batch of a generation.
+    pub(crate) fn of(batch: &'a HotBatch, of: &'a GenerationView, epoch: u32, counters: &'a Counters) -> Self {
+        Self { batch, shapes: &of.shapes, known: &of.known, epoch, counters }
+    }
 }
 
 /// A block of a segment.
@@ -103,7 +112,12 @@ impl Keeper for WholeLane<'_> {
 /// A lane of a part.
 #[derive(Clone, Copy)]
 pub(crate) enum PartLane<'a> {
-    Hot(LaneView<'a>, &'a FieldPath),
+    Hot {
+        /// The lane's place in its batch.
+        number: usize,
+        lane: LaneView<'a>,
+        field: &'a FieldPath,
+    },
     Sealed {
         /// The lane's place in its block.
         number: usize,
@@ -115,13 +129,13 @@ pub(crate) enum PartLane<'a> {
 impl<'a> PartLane<'a> {
     pub(crate) fn field(self) -> &'a FieldPath {
         match self {
-            Self::Hot(_, field) | Self::Sealed { field, .. } => field,
+            Self::Hot { field, .. } | Self::Sealed { field, .. } => field,
         }
     }
 
     pub(crate) fn kind(self) -> LaneKind {
         match self {
-            Self::Hot(lane, _) => lane.kind,
+            Self::Hot { lane, .. } => lane.kind,
             Self::Sealed { lane, .. } => lane.kind,
         }
     }
@@ -129,14 +143,14 @@ impl<'a> PartLane<'a> {
     /// Whether its values are shaped text.
     pub(crate) fn is_text(self) -> bool {
         match self {
-            Self::Hot(lane, _) => lane.kind.is_text(),
+            Self::Hot { lane, .. } => lane.kind.is_text(),
             Self::Sealed { lane, .. } => lane.is_text(),
         }
     }
 
     pub(crate) fn count(self) -> usize {
         match self {
-            Self::Hot(lane, _) => lane.count,
+            Self::Hot { lane, .. } => lane.count,
             Self::Sealed { lane, .. } => lane.count,
         }
     }
@@ -263,11 +277,11 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// The streams of a sealed part, and how many rows each has. Reads nothing.
-    pub(crate) fn stream_rows(&self) -> Option<&'a [(u32, u32)]> {
+    /// The streams, and how many rows each has. Reads nothing.
+    pub(crate) fn stream_rows(&self) -> &'a [(u32, u32)] {
         match self {
-            Self::Hot(_) => None,
-            Self::Sealed(sealed) => Some(sealed.block.stream_rows()),
+            Self::Hot(hot) => hot.batch.tally.streams(),
+            Self::Sealed(sealed) => sealed.block.stream_rows(),
         }
     }
 
@@ -296,9 +310,12 @@ impl<'a> Part<'a> {
         match self {
             Self::Hot(hot) => {
                 let fields = hot.batch.batch.fields();
-                let mut lanes: Vec<LaneView<'_>> = hot.batch.batch.lanes().collect();
-                lanes.sort_by_key(|lane| lane.field);
-                lanes.into_iter().filter_map(|lane| Some(PartLane::Hot(lane, fields.get(lane.field)?))).collect()
+                let mut lanes: Vec<(usize, LaneView<'_>)> = hot.batch.batch.lanes().enumerate().collect();
+                lanes.sort_by_key(|(_, lane)| lane.field);
+                let with_field = |(number, lane): (usize, LaneView<'a>)| {
+                    Some(PartLane::Hot { number, lane, field: fields.get(lane.field)? })
+                };
+                lanes.into_iter().filter_map(with_field).collect()
             }
             Self::Sealed(sealed) => {
                 let (block, fields) = (sealed.block, &sealed.segment.fields);
@@ -323,7 +340,7 @@ impl<'a> Part<'a> {
             (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) => {
                 sealed.block.presence(lane, &sealed.source(Kind::Rows))
             }
-            (_, PartLane::Hot(lane, _)) if !lane.is_prefix() => Ok(Some(lane.rows().map(|row| row as u32).collect())),
+            (_, PartLane::Hot { lane, .. }) if !lane.is_prefix() => Ok(Some(lane.rows().map(|row| row as u32).collect())),
             _ => Ok(None),
         }
     }
@@ -347,7 +364,7 @@ impl<'a> Part<'a> {
             return Ok(());
         }
         match (self, lane) {
-            (Self::Hot(hot), PartLane::Hot(view, _)) if view.kind.is_text() => {
+            (Self::Hot(hot), PartLane::Hot { lane: view, .. }) if view.kind.is_text() => {
                 hot_texts(hot, view, wanted, found);
                 Ok(())
             }
@@ -368,7 +385,7 @@ impl<'a> Part<'a> {
         found: &mut dyn FnMut(usize, &[u8]),
     ) -> Result<()> {
         let mut text = Vec::new();
-        if let PartLane::Hot(lane, _) = lane {
+        if let PartLane::Hot { lane, .. } = lane {
             let mut give = |value: usize| {
                 text.clear();
                 lane.push_text(value, &mut text);

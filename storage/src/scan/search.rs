@@ -7,6 +7,7 @@ use super::columns::{Sieve, View};
 use super::crew::Flow;
 use super::evaluate::count;
 use super::filter::Filter;
+use super::ids::{batch_may_have, block_may_have};
 use super::records::{materialise, put_together};
 use super::rows::RowSet;
 use super::{Place, Search, Snapshot, Spot, Tables, served};
@@ -155,10 +156,10 @@ impl Snapshot {
         let counted = self.with_part(place, counters, |part| {
             if spot.among.is_none() && self.is_within(search, place) && !self.may_hide(place, part) {
                 let served = served(search, part);
-                if let Some(served) = served.filter(|n| *n == 0 || matches!(search.filter, Filter::All)) {
+                if served == 0 || matches!(search.filter, Filter::All) {
                     return Ok(served);
                 }
-                if served == Some(part.rows() as u64)
+                if served == part.rows() as u64
                     && let Some(counted) = count(part, &search.filter, verdicts)?
                 {
                     return Ok(counted);
@@ -192,28 +193,24 @@ impl Snapshot {
 
     /// The row with this id, if it is there.
     pub(crate) fn by_id(&self, id: RecordId, counters: &Counters) -> Result<Option<Record>> {
-        let (epoch, seq) = (id.epoch(), id.seq());
         let mut places = Vec::new();
         for (g, generation) in self.generations.iter().enumerate() {
             for (b, batch) in generation.batches.iter().enumerate() {
-                let own = batch.first_seq..batch.first_seq + batch.batch.rows() as u64;
-                if epoch == self.epoch && own.contains(&seq) {
+                if batch_may_have(batch, self.epoch, id) {
                     places.push(Place::Hot(g, b));
                 }
             }
         }
-        let millis = |time: i64| RecordId::new(time, epoch, seq).millis();
         for (s, segment) in self.segments.iter().enumerate() {
             for (b, block) in segment.footer.blocks.iter().enumerate() {
-                let is_near = (millis(block.time_min)..=millis(block.time_max)).contains(&id.millis());
-                if block.epoch == epoch && (block.first_seq..=block.last_seq).contains(&seq) && is_near {
+                if block_may_have(block, id) {
                     places.push(Place::Sealed(s, b));
                 }
             }
         }
         for place in places {
             let found = self.with_part(place, counters, |part| {
-                let Some(row) = part.row_of(seq)? else { return Ok(None) };
+                let Some(row) = part.row_of(id.seq())? else { return Ok(None) };
                 let mut set = RowSet::of(part.rows(), &[row]);
                 self.take_out_hidden(place, part, &mut set)?;
                 Ok(materialise(part, &set)?.pop())

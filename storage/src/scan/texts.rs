@@ -52,24 +52,39 @@ type FoundWords<'f> = dyn FnMut(usize, u32, &[&[u8]]) + 'f;
 /// The same, with the shape of each value and its variables.
 pub(super) fn hot_words(hot: &HotPart<'_>, lane: LaneView<'_>, wanted: Option<&[usize]>, found: &mut FoundWords<'_>) {
     let mut wanted = Wanted::new(wanted);
-    let mut lengths = Reader::new(lane.lengths);
-    let mut variables = Reader::new(lane.variables);
+    let (mut lengths, mut at) = (lane.lengths, 0usize);
     let mut words = Vec::new();
     for (value, local) in lane.shapes().enumerate() {
         if wanted.is_done() {
             return;
         }
-        let number = hot.batch.shape_map.get(usize::from(local)).copied().unwrap_or(WHOLE);
-        let slots = hot.shapes.slots().get(number as usize).copied().unwrap_or(0);
+        let slots = hot.batch.slots.get(usize::from(local)).copied().unwrap_or(1);
+        if !wanted.takes(value) {
+            (0..slots).for_each(|_| at += length(&mut lengths));
+            continue;
+        }
         words.clear();
         for _ in 0..slots {
-            let len = lengths.varint().unwrap_or(0) as usize;
-            words.push(variables.take(len).unwrap_or_default());
+            let len = length(&mut lengths);
+            words.push(lane.variables.get(at..at + len).unwrap_or_default());
+            at += len;
         }
-        if wanted.takes(value) {
-            found(value, number, &words);
-        }
+        let number = hot.batch.shape_map.get(usize::from(local)).copied().unwrap_or(WHOLE);
+        found(value, number, &words);
     }
+}
+
+/// Takes the next length, which was checked when the batch came; nearly all have one byte.
+#[inline]
+fn length(lengths: &mut &[u8]) -> usize {
+    if let Some((len @ 0..0x80, rest)) = lengths.split_first() {
+        *lengths = rest;
+        return usize::from(*len);
+    }
+    let mut reader = Reader::new(lengths);
+    let len = reader.varint().unwrap_or(0) as usize;
+    *lengths = reader.rest();
+    len
 }
 
 /// Calls `push` with each slot's number where it goes into the text.

@@ -116,6 +116,11 @@ impl ShapeInterner {
         Ok(number)
     }
 
+    /// How many slots a shape has.
+    pub(crate) fn slots_of(&self, number: u32) -> u8 {
+        self.table.slots().get(number as usize).copied().unwrap_or(1)
+    }
+
     /// The table as it is now.
     pub(crate) fn snapshot(&self) -> Arc<ShapeTable> {
         Arc::clone(&self.table)

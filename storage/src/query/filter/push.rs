@@ -8,12 +8,15 @@ use super::prepare::{Check, FieldCheck, Matcher, Part};
 use crate::query::bits::Bits;
 use crate::query::block::Block;
 use crate::query::value::automaton;
+use crate::record::RecordId;
 use crate::scan::filter::{Asked, Filter as Scanned, Question, Test as ScanTest, TestOfWords, Verdict};
 use crate::text::shape::Shape;
 use std::sync::Arc;
 
 /// Exact texts that are looked for one by one.
 const EXACT_MAX: usize = 8;
+/// Ids that are looked for one by one.
+const IDS_MAX: usize = 1_024;
 
 /// A filter as a scan takes it.
 pub(crate) struct Pushed<'m> {
@@ -138,9 +141,24 @@ fn push(part: &Part, made: &[&str]) -> (Scanned, bool) {
             (filter, true) => (Scanned::Not(Box::new(filter)), true),
             _ => (Scanned::All, false),
         },
-        Part::Field(name, _) if made.contains(&name.as_str()) => (Scanned::All, false),
+        Part::Field(name, field) if made.contains(&name.as_str()) => match ids(field).filter(|_| name == "_id") {
+            Some(ids) => (Scanned::Ids(ids), true),
+            None => (Scanned::All, false),
+        },
         Part::Field(name, field) => (of_field(name, field), true),
         Part::Fields(_) | Part::Kind(..) => (Scanned::All, false),
+    }
+}
+
+/// The ids that pass a test of ids, where it is one of few whole ones. All other texts are no row's id.
+fn ids(field: &FieldCheck) -> Option<Vec<RecordId>> {
+    let id = |text: &str| RecordId::parse(text).filter(|id| id.to_string() == text);
+    match &field.check {
+        Check::Exact(text) => Some(id(text).into_iter().collect()),
+        Check::In(texts) if texts.len() <= IDS_MAX => Some(texts.iter().filter_map(|text| id(text)).collect()),
+        // Nothing is longer than a whole id.
+        Check::Needle(needle) => id(needle.text()).map(|id| vec![id]),
+        _ => None,
     }
 }
 

@@ -53,6 +53,10 @@ fn show(filter: &Filter) -> String {
         Filter::And(parts) => format!("({})", all(parts, " and ")),
         Filter::Or(parts) => format!("({})", all(parts, " or ")),
         Filter::Not(part) => format!("not {}", show(part)),
+        Filter::Ids(ids) => match ids.as_slice() {
+            [one] => format!("_id is {one}"),
+            ids => format!("_id is one of {}", ids.len()),
+        },
         Filter::Field(name, test) => match test {
             Test::Exact(exact) => format!("{name} is {:?}", exact.text()),
             Test::Phrase(phrase) => {

@@ -87,6 +87,7 @@ fn passes(filter: &Filter, record: &Record) -> bool {
         Filter::And(parts) => parts.iter().all(|part| passes(part, record)),
         Filter::Or(parts) => parts.iter().any(|part| passes(part, record)),
         Filter::Not(part) => !passes(part, record),
+        Filter::Ids(ids) => ids.contains(&record.id()),
         Filter::Field(name, test) => test.matches(record.get(name)),
     }
 }

@@ -4,6 +4,12 @@
 //! * Batches of a generation lie in the order of their sequence numbers, and so do generations.
 //! * A batch is in memory as the WAL has it; its shapes are the generation's, so that a word is looked up once.
 //! * Only the newest generation grows.
+mod known;
+mod tally;
+
+pub(crate) use known::Known;
+pub(crate) use tally::Tally;
+
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::payload::Effect;
@@ -18,20 +24,38 @@ pub(crate) struct HotBatch {
     pub(crate) arrival: i64,
     /// Local shape to the generation's, the whole text first.
     pub(crate) shape_map: Box<[u32]>,
+    /// How many variables texts of each local shape have.
+    pub(crate) slots: Arc<[u8]>,
+    /// How often what it has occurs in it.
+    pub(crate) tally: Arc<Tally>,
     pub(crate) time_min: i64,
     pub(crate) time_max: i64,
 }
 
 impl HotBatch {
+    /// A batch whose shapes have these numbers, and so many slots each, in a table.
+    pub(crate) fn new(batch: Batch, first_seq: u64, arrival: i64, shape_map: Vec<u32>, slots: Vec<u8>) -> Self {
+        let (mut time_min, mut time_max) = (i64::MAX, i64::MIN);
+        for time in batch.times() {
+            let time = time.unwrap_or(arrival);
+            time_min = time_min.min(time);
+            time_max = time_max.max(time);
+        }
+        let tally = Arc::new(Tally::of(&batch));
+        let (batch, shape_map, slots) = (Arc::new(batch), shape_map.into(), slots.into());
+        Self { batch, first_seq, arrival, shape_map, slots, tally, time_min, time_max }
+    }
+
     /// Bytes that it keeps in memory.
     pub(crate) fn bytes(&self) -> usize {
-        self.batch.bytes() + self.shape_map.len() * 4 + 512 + self.batch.fields().len() * 64
+        self.batch.bytes() + self.shape_map.len() * 5 + 512 + self.batch.fields().len() * 64 + self.tally.bytes()
     }
 }
 
 #[derive(Default)]
 struct Inner {
     shapes: ShapeInterner,
+    known: Arc<Known>,
     batches: Vec<Arc<HotBatch>>,
     effects: Vec<(u64, Effect)>,
     rows: usize,
@@ -53,6 +77,8 @@ pub(crate) struct Generation {
 pub(crate) struct GenerationView {
     pub(crate) batches: Vec<Arc<HotBatch>>,
     pub(crate) shapes: Arc<ShapeTable>,
+    /// What was worked out about these shapes.
+    pub(crate) known: Arc<Known>,
 }
 
 /// How much a generation holds.
@@ -84,21 +110,14 @@ impl Generation {
         inner.since.get_or_insert(now);
         let rows = batch.as_ref().map_or(0, Batch::rows);
         if let Some(mut batch) = batch {
-            let mut shape_map = Vec::with_capacity(batch.shape_count() + 1);
-            shape_map.push(0);
+            let (mut shape_map, mut slots) = (vec![0], vec![1]);
             for key in batch.shape_keys() {
                 let number = inner.shapes.intern(key?)?;
                 shape_map.push(number);
+                slots.push(inner.shapes.slots_of(number));
             }
             batch.drop_shapes();
-            let (mut time_min, mut time_max) = (i64::MAX, i64::MIN);
-            for time in batch.times() {
-                let time = time.unwrap_or(arrival);
-                time_min = time_min.min(time);
-                time_max = time_max.max(time);
-            }
-            let batch = Arc::new(batch);
-            let hot = HotBatch { batch, first_seq, arrival, shape_map: shape_map.into(), time_min, time_max };
+            let hot = HotBatch::new(batch, first_seq, arrival, shape_map, slots);
             inner.bytes += hot.bytes();
             inner.rows += rows;
             inner.batches.push(Arc::new(hot));
@@ -117,18 +136,19 @@ impl Generation {
         let alone = HotBatch {
             batch: Arc::clone(&hot.batch),
             shape_map: (0..hot.shape_map.len() as u32).collect(),
-            first_seq: hot.first_seq,
-            arrival: hot.arrival,
-            time_min: hot.time_min,
-            time_max: hot.time_max,
+            slots: Arc::clone(&hot.slots),
+            tally: Arc::clone(&hot.tally),
+            ..*hot
         };
-        Some(GenerationView { batches: vec![Arc::new(alone)], shapes: Arc::new(shapes.of_these(&hot.shape_map)) })
+        let shapes = Arc::new(shapes.of_these(&hot.shape_map));
+        Some(GenerationView { batches: vec![Arc::new(alone)], shapes, known: Arc::default() })
     }
 
     /// What is in it now.
     pub(crate) fn view(&self) -> GenerationView {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        GenerationView { batches: inner.batches.clone(), shapes: inner.shapes.snapshot() }
+        let (shapes, known) = (inner.shapes.snapshot(), Arc::clone(&inner.known));
+        GenerationView { batches: inner.batches.clone(), shapes, known }
     }
 
     /// How much is in it now.
