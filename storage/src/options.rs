@@ -45,7 +45,7 @@ pub struct Options {
     pub wal_file_bytes: usize,
     /// Days that rows stay where a service says nothing; for ever where there are none.
     pub default_ttl_days: Option<u32>,
-    /// Memory for what is kept of segments: shape tables, opened indexes, block heads.
+    /// Memory for what is kept of segments: shape tables, opened indexes, block heads, and with a quarter of it pages.
     pub read_cache_bytes: usize,
     /// Shape text of a segment up to which a straight scan answers words; above it the index does.
     pub straight_scan_bytes: usize,
@@ -86,7 +86,7 @@ impl Options {
             flush_interval: Duration::from_secs(1),
             wal_file_bytes: crate::limits::WAL_FILE_BYTES,
             default_ttl_days: Some(30),
-            read_cache_bytes: 48 * MIB,
+            read_cache_bytes: 64 * MIB,
             straight_scan_bytes: 256 * KIB,
             query_bytes_max: 256 * MIB,
             queries_bytes_max: 512 * MIB,

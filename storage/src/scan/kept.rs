@@ -19,9 +19,9 @@ pub(super) struct Kept<'a> {
 }
 
 impl<'a> Kept<'a> {
-    /// What is kept is held by these.
-    pub(super) fn new(codes: Held<'a>, pages: Held<'a>) -> Self {
-        Self { codes: RefCell::default(), held: codes, pages: KeptPages::new(pages) }
+    /// Codes that are kept are held by this.
+    pub(super) fn new(codes: Held<'a>, pages: KeptPages<'a>) -> Self {
+        Self { codes: RefCell::default(), held: codes, pages }
     }
 
     /// What is kept of a lane.
@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn codes_are_loaded_once_and_kept_of_few_lanes() {
         let counters = Counters::default();
-        let kept = Kept::new(counters.held(), counters.held());
+        let kept = Kept::new(counters.held(), KeptPages::new(counters.held()));
         let loads = Cell::new(0);
         let load = || {
             loads.set(loads.get() + 1);

@@ -11,7 +11,8 @@ use crate::error::Result;
 use crate::hot::{GenerationView, HotBatch, Known};
 use crate::record::FieldPath;
 use crate::segment::{
-    Arrivals, Block, BlockLane, Counters, Directory, Held, Keeper, Kind, Metered, Opened, Segment, Shapes, WholePart,
+    Arrivals, Block, BlockLane, Counters, Directory, Held, Keeper, KeptPages, Kind, Metered, Opened, Segment, Shapes,
+    WholePart,
 };
 use crate::text::table::ShapeTable;
 use std::rc::Rc;
@@ -165,7 +166,8 @@ impl<'a> Part<'a> {
         counters: &'a Counters,
         crew: &'a Crew,
     ) -> Self {
-        let (kept, held) = (Kept::new(counters.held(), counters.held()), counters.held());
+        let pages = segment.sharing(KeptPages::new(counters.held()));
+        let (kept, held) = (Kept::new(counters.held(), pages), counters.held());
         Self::Sealed(SealedPart { segment, index, block, shapes, counters, crew, kept, held })
     }
 
@@ -340,7 +342,9 @@ impl<'a> Part<'a> {
             (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) => {
                 sealed.block.presence(lane, &sealed.source(Kind::Rows))
             }
-            (_, PartLane::Hot { lane, .. }) if !lane.is_prefix() => Ok(Some(lane.rows().map(|row| row as u32).collect())),
+            (_, PartLane::Hot { lane, .. }) if !lane.is_prefix() => {
+                Ok(Some(lane.rows().map(|row| row as u32).collect()))
+            }
             _ => Ok(None),
         }
     }

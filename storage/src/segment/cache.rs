@@ -1,5 +1,7 @@
 //! What has been read of segments and is worth keeping: shape tables, their indexes, the fronts of row indexes, block
-//! heads, slot directories, what comes before whole texts, and what shapes say about tests, all within one budget of bytes.
+//! heads, slot directories, what comes before whole texts, what shapes say about tests, and a few decompressed pages, all
+//! within one budget of bytes. Pages have a part of it to themselves: a scan of everything reads more of them than ever fit,
+//! and would push out all else.
 //!
 //! What was not used since it last came up for eviction goes first (a clock, not an exact order of use), so that a hit
 //! takes only a shared lock and many threads can read at once.
@@ -32,7 +34,14 @@ pub(crate) enum Item {
     RowIndex,
     /// What shapes say about a test, by a hash of it.
     Known(u64),
+    /// The raw bytes of a compressed page, by where it begins in the file.
+    Page(u64),
 }
+
+/// The part of the budget that pages have.
+const PAGES_SHARE: usize = 4;
+/// What a page is counted for beside its bytes.
+const PAGE_BYTES: usize = 128;
 
 /// A segment by the number that the cache gave it, and what of it.
 type Key = (u64, Item);
@@ -51,10 +60,16 @@ struct Inner {
     bytes: usize,
 }
 
-/// The cache that all segments of an engine share.
-pub(crate) struct ReadCache {
+/// Entries within a budget.
+struct Shelf {
     inner: RwLock<Inner>,
     budget: usize,
+}
+
+/// The cache that all segments of an engine share.
+pub(crate) struct ReadCache {
+    heads: Shelf,
+    pages: Shelf,
     /// Shape text up to which a straight scan answers; above it the index does.
     pub(crate) straight_bytes_max: usize,
     next: AtomicU64,
@@ -63,15 +78,16 @@ pub(crate) struct ReadCache {
 
 impl Default for ReadCache {
     fn default() -> Self {
-        Self::new(48 * MIB, 256 * KIB)
+        Self::new(64 * MIB, 256 * KIB)
     }
 }
 
 impl ReadCache {
     pub(crate) fn new(budget: usize, straight_bytes_max: usize) -> Self {
+        let of_pages = budget / PAGES_SHARE;
         Self {
-            inner: RwLock::default(),
-            budget,
+            heads: Shelf { inner: RwLock::default(), budget: budget - of_pages },
+            pages: Shelf { inner: RwLock::default(), budget: of_pages },
             straight_bytes_max,
             next: AtomicU64::new(0),
             troubles: Mutex::default(),
@@ -89,15 +105,54 @@ impl ReadCache {
         key: Key,
         load: impl FnOnce() -> Result<(T, usize), E>,
     ) -> Result<Arc<T>, E> {
-        if let Some(found) = self.find(key) {
+        if let Some(found) = self.heads.find(key) {
             return Ok(found);
         }
         let (value, bytes) = load()?;
         let value = Arc::new(value);
-        self.put(key, Arc::clone(&value) as Arc<dyn Any + Send + Sync>, bytes);
+        self.heads.put(key, Arc::clone(&value) as Arc<dyn Any + Send + Sync>, bytes);
         Ok(value)
     }
 
+    /// The raw bytes of a page of a segment, where they are kept.
+    pub(crate) fn page(&self, segment: u64, offset: u64) -> Option<Arc<Vec<u8>>> {
+        self.pages.find((segment, Item::Page(offset)))
+    }
+
+    /// Keeps the raw bytes of a page.
+    pub(crate) fn keep_page(&self, segment: u64, offset: u64, page: &Arc<Vec<u8>>) {
+        let value = Arc::clone(page) as Arc<dyn Any + Send + Sync>;
+        self.pages.put((segment, Item::Page(offset)), value, page.capacity() + PAGE_BYTES);
+    }
+
+    /// Forgets a segment.
+    pub(crate) fn forget(&self, segment: u64) {
+        self.heads.forget(segment);
+        self.pages.forget(segment);
+    }
+
+    /// Notes damage that was worked around.
+    pub(crate) fn trouble(&self, what: String) {
+        const KEPT: usize = 100;
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        if troubles.len() < KEPT && !troubles.contains(&what) {
+            troubles.push(what);
+        }
+    }
+
+    /// The damage that was worked around.
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Bytes that are kept.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        [&self.heads, &self.pages].iter().map(|shelf| shelf.inner.read().unwrap().bytes).sum()
+    }
+}
+
+impl Shelf {
     fn find<T: Any + Send + Sync>(&self, key: Key) -> Option<Arc<T>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         let entry = inner.entries.get(&key)?;
@@ -134,8 +189,7 @@ impl ReadCache {
         drop(inner);
     }
 
-    /// Forgets a segment.
-    pub(crate) fn forget(&self, segment: u64) {
+    fn forget(&self, segment: u64) {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         let inner = &mut *inner;
         inner.ring.retain(|key| key.0 != segment);
@@ -145,26 +199,6 @@ impl ReadCache {
             }
             key.0 != segment
         });
-    }
-
-    /// Notes damage that was worked around.
-    pub(crate) fn trouble(&self, what: String) {
-        const KEPT: usize = 100;
-        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        if troubles.len() < KEPT && !troubles.contains(&what) {
-            troubles.push(what);
-        }
-    }
-
-    /// The damage that was worked around.
-    pub(crate) fn troubles(&self) -> Vec<String> {
-        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Bytes that are kept.
-    #[cfg(test)]
-    pub(crate) fn bytes(&self) -> usize {
-        self.inner.read().unwrap().bytes
     }
 }
 
@@ -184,7 +218,7 @@ mod tests {
 
     #[test]
     fn what_is_used_stays_within_the_budget() {
-        let cache = ReadCache::new(100, 0);
+        let cache = ReadCache::new(133, 0);
         assert_eq!(get(&cache, 1, 1, 40), (1, true));
         assert_eq!(get(&cache, 1, 2, 40), (2, true));
         assert_eq!(get(&cache, 1, 1, 40), (1, false));
@@ -199,6 +233,22 @@ mod tests {
         assert_eq!(cache.bytes(), 0);
         assert_eq!(get(&cache, 1, 2, 40), (2, true));
         assert!(cache.get((1, Item::Shapes), || Err::<(u8, usize), _>("no")).is_err());
+    }
+
+    #[test]
+    fn pages_push_out_nothing_but_pages() {
+        let cache = ReadCache::new(8_000, 0);
+        assert_eq!(get(&cache, 1, 1, 5_000), (1, true));
+        let page = Arc::new(vec![7u8; 700]);
+        for offset in 0..20 {
+            cache.keep_page(1, offset, &page);
+        }
+        let kept: Vec<u64> = (0..20).filter(|offset| cache.page(1, *offset).is_some()).collect();
+        assert_eq!((kept, cache.page(2, 19)), (vec![18, 19], None));
+        assert_eq!(get(&cache, 1, 1, 5_000), (1, false));
+        assert!(cache.bytes() <= 8_000);
+        cache.forget(1);
+        assert_eq!((cache.bytes(), cache.page(1, 19)), (0, None));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Invariants
 //! * Counting never changes what is read.
+use super::cache::ReadCache;
 use super::control::Budget;
 use super::pages::Source;
 use crate::error::Result;
@@ -142,30 +143,58 @@ impl<'a> Metered<'a> {
 /// Pages of one block that are kept.
 const PAGES_MAX: usize = 16;
 
-/// Decompressed pages of a block, by where they begin, for as long as it is looked at.
+/// Decompressed pages of a block, by where they begin, for as long as it is looked at; they are given to the cache of all
+/// segments as well, for the next query.
 pub(crate) struct KeptPages<'a> {
     pages: Mutex<Vec<(u64, Arc<Vec<u8>>)>>,
     held: Held<'a>,
+    /// That cache, and the segment's number there.
+    shared: Option<(&'a ReadCache, u64)>,
 }
 
 impl<'a> KeptPages<'a> {
     /// They count as held by this.
     pub(crate) fn new(held: Held<'a>) -> Self {
-        Self { pages: Mutex::default(), held }
+        Self { pages: Mutex::default(), held, shared: None }
+    }
+
+    /// The same, with the cache of all segments and the segment's number there.
+    pub(crate) fn shared(self, cache: &'a ReadCache, segment: u64) -> Self {
+        Self { shared: Some((cache, segment)), ..self }
     }
 
     fn find(&self, offset: u64) -> Option<Arc<Vec<u8>>> {
-        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        pages.iter().find(|(at, _)| *at == offset).map(|(_, page)| Arc::clone(page))
+        {
+            let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((_, page)) = pages.iter().find(|(at, _)| *at == offset) {
+                return Some(Arc::clone(page));
+            }
+        }
+        let (cache, segment) = self.shared?;
+        let page = cache.page(segment, offset)?;
+        // Where there is no memory left for it, whoever reads it instead is told so.
+        self.own(offset, &page).ok()?;
+        Some(page)
     }
 
     fn put(&self, offset: u64, page: &Arc<Vec<u8>>) -> Result<()> {
+        if self.own(offset, page)?
+            && let Some((cache, segment)) = self.shared
+        {
+            cache.keep_page(segment, offset, page);
+        }
+        Ok(())
+    }
+
+    /// Keeps a page for as long as the block is looked at, if there are not too many; says so.
+    fn own(&self, offset: u64, page: &Arc<Vec<u8>>) -> Result<bool> {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        if pages.len() < PAGES_MAX {
+        let has_room = pages.len() < PAGES_MAX;
+        if has_room {
             self.held.add(page.len())?;
             pages.push((offset, Arc::clone(page)));
         }
-        Ok(())
+        Ok(has_room)
     }
 }
 
@@ -222,5 +251,13 @@ mod tests {
         // No more than so many are kept.
         let (first, second) = read(Some(&kept), raw.len());
         assert!(first < once && first > 0 && second == 2 * first);
+        // What one query has read, the next one need not.
+        let cache = ReadCache::default();
+        let kept = || KeptPages::new(counters.held()).shared(&cache, 7);
+        assert_eq!(read(Some(&kept()), 1_000_000), (once, once));
+        let (first, second) = read(Some(&kept()), 1_000_000);
+        assert!(first < once && first == second);
+        let (first, _) = read(Some(&KeptPages::new(counters.held()).shared(&cache, 8)), 1_000_000);
+        assert_eq!(first, once);
     }
 }

@@ -10,6 +10,7 @@ use super::directory::Directory;
 use super::effects::{self, SealedEffects};
 use super::footer::{self, Footer, HEAD_BYTES, Piece, TAIL_BYTES};
 use super::index::ShapeIndex;
+use super::meter::KeptPages;
 use super::numbers::Totals;
 use super::pages::Source;
 use super::rowindex::{self, RowIndex};
@@ -277,6 +278,11 @@ impl Segment {
             let (bytes, is_kept) = opened.memory();
             Ok((opened, if is_kept { bytes } else { usize::MAX }))
         })
+    }
+
+    /// Pages that are kept, shared with all who read the segment.
+    pub(crate) fn sharing<'a>(&'a self, pages: KeptPages<'a>) -> KeptPages<'a> {
+        pages.shared(&self.cache, self.number)
     }
 
     /// What was worked out about the segment under a key, or what `load` works out, with the bytes that it takes.
