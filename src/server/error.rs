@@ -100,3 +100,17 @@ impl IntoResponse for ApiError {
 pub(crate) fn json_response(status: StatusCode, body: String) -> Response {
     (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_of_ours_is_no_fault_of_the_request() {
+        let bug = ApiError::from(Error::new(ErrorKind::Bug, "BUG: states of different functions"));
+        assert_eq!(bug.status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!bug.to_string().contains("BUG"), "{bug}");
+        let wrong = ApiError::from(Error::invalid("no such field"));
+        assert_eq!((wrong.status, wrong.body["error"].as_str()), (StatusCode::BAD_REQUEST, Some("no such field")));
+    }
+}

@@ -42,6 +42,8 @@ pub enum ErrorKind {
     Closed,
     /// The operating system refused an operation.
     Io,
+    /// What cannot be has happened: the fault is the engine's, whatever was asked.
+    Bug,
 }
 
 /// An error of the engine.
@@ -61,6 +63,11 @@ impl Error {
     /// A wrong request.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Invalid, message)
+    }
+
+    /// What only a mistake of ours leads to.
+    pub(crate) fn bug(what: &str) -> Self {
+        Self::new(ErrorKind::Bug, format!("BUG: {what}"))
     }
 
     /// Bytes on disk that are not what was written.

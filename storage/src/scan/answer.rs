@@ -124,7 +124,7 @@ impl<'c> Verdicts<'c> {
 
     /// The answer to the test of a number.
     pub(crate) fn of(&self, number: usize, test: &Test, part: &Part<'_>) -> Result<&Answer> {
-        let known = self.of_tests.get(number).ok_or_else(|| Error::invalid("BUG: a test without a number"))?;
+        let known = self.of_tests.get(number).ok_or_else(|| Error::bug("a test without a number"))?;
         if let Some(answer) = known.get() {
             return Ok(answer);
         }

@@ -107,8 +107,7 @@ impl Crew {
                 })
                 .collect();
             go_on(&mut own);
-            let joined =
-                others.into_iter().map(|thread| thread.join().map_err(|_| Error::invalid("BUG: a scan panicked")));
+            let joined = others.into_iter().map(|thread| thread.join().map_err(|_| Error::bug("a scan panicked")));
             joined.collect::<Result<Vec<S>>>()
         })?;
         match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {

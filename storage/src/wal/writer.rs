@@ -201,7 +201,7 @@ impl Writer {
 
     /// Writes frames for which there is room. Nothing of the writer changes unless all were written.
     fn write(&mut self, kind: Kind, frames: &[Frame<'_>]) -> Result<()> {
-        let Some(current) = &mut self.current else { return Err(Error::invalid("BUG: no WAL file to write to")) };
+        let Some(current) = &mut self.current else { return Err(Error::bug("no WAL file to write to")) };
         self.buffer.clear();
         self.buffer.shrink_to(WAL_GROUP_BYTES_MAX);
         let (mut batch_no, mut next_seq) = (self.batch_no, self.next_seq);
@@ -232,7 +232,7 @@ impl Writer {
     /// new file, whose header voids them; for a crash before that, the first of them is made unreadable, as far as the
     /// disk lets us: frames count only up to the first that does not.
     fn refuse_write(&mut self, e: std::io::Error) -> Error {
-        let Some(current) = &mut self.current else { return Error::invalid("BUG: no WAL file to write to") };
+        let Some(current) = &mut self.current else { return Error::bug("no WAL file to write to") };
         let error = Error::io("write", &current.path, e);
         if error.kind() == ErrorKind::DiskFull {
             current.full = true;

@@ -328,7 +328,7 @@ impl State {
             (Self::Rate(a), Self::Rate(b)) | (Self::SumLen(a), Self::SumLen(b)) => *a += b,
             (Self::AnyRow(a), Self::AnyRow(b)) => a.merge(b),
             (Self::ExtremeRow(a), Self::ExtremeRow(b)) => a.merge(b),
-            _ => return Err(Error::invalid("BUG: states of different functions")),
+            _ => return Err(Error::bug("states of different functions")),
         }
         Ok(())
     }

@@ -95,7 +95,7 @@ impl PartWriter {
     pub(super) fn finish(self, prefix: &str, bundle: &mut BundleWriter) -> Result<()> {
         let index = self.writer.finalize().map_err(cannot_build)?;
         let segments = index.searchable_segments().map_err(cannot_build)?;
-        let segment = segments.first().ok_or_else(|| Error::new(ErrorKind::Io, "BUG: a built index has no segment"))?;
+        let segment = segments.first().ok_or_else(|| Error::bug("a built index has no segment"))?;
         for component in FILES {
             let file = self.directory.open_read(&segment.relative_path(component.clone())).map_err(cannot_build)?;
             let bytes = file.read_bytes().map_err(cannot_build)?;
