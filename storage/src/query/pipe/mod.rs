@@ -30,6 +30,7 @@ mod limit;
 mod math;
 mod math_parse;
 mod math_run;
+mod names;
 mod offset;
 mod pack;
 mod rename;
@@ -168,7 +169,7 @@ impl Partial {
             }
             (Self::Tallied(top), Self::Tallied(other)) => top.merge(*other),
             (Self::Uniq(uniq), Self::Uniq(other)) => uniq.merge(*other),
-            _ => Err(Error::invalid("BUG: parts of different pipes")),
+            _ => Err(Error::bug("parts of different pipes")),
         }
     }
 
@@ -247,7 +248,11 @@ impl Pipe {
         parser.back(mark);
         Where::parse(parser).map(Self::Where).map_err(|fault| {
             let further = if stats_fault.at() > fault.at() { stats_fault } else { fault };
-            if further.at() > parser_at(parser, mark) { further } else { unknown(parser, mark) }
+            match no_pipe(parser, mark, &further) {
+                Some(fault) => fault,
+                None if further.at() > parser_at(parser, mark) => further,
+                None => unknown(parser, mark),
+            }
         })
     }
 
@@ -363,6 +368,28 @@ impl Pipe {
 fn parser_at(parser: &mut Parser<'_>, mark: usize) -> usize {
     parser.back(mark);
     parser.at().0
+}
+
+/// The fault where a word is followed by what follows the name of a pipe or a function, and is the name of none.
+fn no_pipe(parser: &mut Parser<'_>, mark: usize, fault: &super::fault::Fault) -> Option<super::fault::Fault> {
+    parser.back(mark);
+    let (word, is_quoted, at) = (parser.token().raw.to_ascii_lowercase(), parser.token().quoted, parser.at().0);
+    let is_name = word.starts_with(|c: char| c.is_ascii_alphabetic())
+        && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if is_quoted || !is_name || names::NAMES.contains(&word.as_str()) || names::JOINING.contains(&word.as_str()) {
+        return None;
+    }
+    parser.advance();
+    // Two words one after another are a filter as well, whose fault is then a later one.
+    let has_words = parser.token().spaced && parser.token().raw.starts_with(|c: char| c.is_ascii_alphabetic());
+    parser.back(mark);
+    let meant = names::nearest(&word);
+    if meant.is_none() && !has_words {
+        return None;
+    }
+    let meant = meant.map_or_else(String::new, |name| format!("; did you mean '{name}'?"));
+    let why = fault.reason();
+    Some(super::fault::Fault::new(at, format!("there is no pipe '{word}'{meant} (read as a filter: {why})")))
 }
 
 fn unknown(parser: &mut Parser<'_>, mark: usize) -> super::fault::Fault {
