@@ -6,7 +6,7 @@ use super::Step;
 use super::tally::Tally;
 use crate::error::Result;
 use crate::query::block::{Block, BlockBuilder, Column};
-use crate::query::budget::Memory;
+use crate::query::budget::{Held, Memory};
 use crate::query::fault::Parsed;
 use crate::query::needed::Needed;
 use crate::query::parse::Parser;
@@ -18,6 +18,8 @@ use std::fmt;
 const LIMIT: u64 = 10;
 const VALUES_MAX: u64 = 1_000;
 const VALUE_BYTES_MAX: u64 = 128;
+/// What a field takes beside its name and its values, about.
+const FIELD_BYTES: usize = 128;
 
 /// The pipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +76,8 @@ impl Step for Facets {
 
     fn stage<'c>(&self, context: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
         let memory = context.memory.clone();
-        Ok(Box::new(FacetsStage { pipe: self.clone(), fields: BTreeMap::new(), rows: 0, memory }))
+        let names = memory.hold("facets");
+        Ok(Box::new(FacetsStage { pipe: self.clone(), fields: BTreeMap::new(), rows: 0, names, memory }))
     }
 }
 
@@ -83,12 +86,17 @@ struct FacetsStage {
     /// A field that is left out has no tally.
     fields: BTreeMap<String, Option<Tally>>,
     rows: u64,
+    /// What the fields' names take, of those that are left out too.
+    names: Held,
     memory: Memory,
 }
 
 impl FacetsStage {
     fn add(&mut self, block: &Block, column: &Column) -> Result<()> {
         let name = column.name().to_string();
+        if !self.fields.contains_key(&name) {
+            self.names.add(name.len() + FIELD_BYTES)?;
+        }
         let memory = &self.memory;
         let field = self.fields.entry(name.clone()).or_insert_with(|| Some(Tally::new(memory.hold("facets"))));
         let Some(tally) = field else { return Ok(()) };

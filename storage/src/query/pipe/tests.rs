@@ -115,12 +115,46 @@ fn what_keeps_rows_has_a_budget() {
         "stats by (b) json_values(a)",
         "quantile(0.5, a)",
         "first 4000 by (a) partition by (b)",
+        "last 4000 by (a)",
+        "sort by (a) partition by (b) limit 4000",
+        "uniq by (a) with hits",
+        "top 4000 by (a)",
+        "stats by (a) row_any(b)",
+        "stats by (a) histogram(b)",
+        "stats by (a) count() if (b:=1)",
+        "union (* | sort by (a))",
+        "where a:in(* | uniq by (a))",
+        "join by (a) (* | fields a, b) inner",
     ] {
         let error = answer(&format!("* | {pipe}"), &source, 40_000).expect_err(pipe);
         assert_eq!(error.kind(), ErrorKind::Budget, "{pipe}: {error}");
-        assert!(error.to_string().contains("query.max_memory"), "{error}");
+        let says = ["query.max_memory", "LOGYARD_QUERY_MAX_MEMORY", "40000 bytes"];
+        assert!(says.iter().all(|part| error.to_string().contains(part)), "{pipe}: {error}");
         answer(&format!("* | {pipe}"), &source, 1 << 30).unwrap_or_else(|error| panic!("{pipe}: {error}"));
     }
+}
+
+#[test]
+fn names_of_fields_have_a_budget() {
+    let lines: Vec<String> = (0..2_000).map(|i| format!("{{\"field number {i}\":\"{}\"}}", "x".repeat(200))).collect();
+    let source = rows(&lines.join("\n"));
+    for pipe in ["field_names", "facets"] {
+        let error = answer(&format!("* | {pipe}"), &source, 100_000).expect_err(pipe);
+        assert_eq!(error.kind(), ErrorKind::Budget, "{pipe}: {error}");
+        answer(&format!("* | {pipe}"), &source, 1 << 30).unwrap_or_else(|error| panic!("{pipe}: {error}"));
+    }
+}
+
+#[test]
+fn context_around_rows_has_a_budget() {
+    let row = |i: usize| {
+        format!("{{\"_time\":\"2024-06-10T11:00:{:02}Z\",\"_stream_id\":\"s\",\"_msg\":\"{}\"}}", i % 60, "m".repeat(i))
+    };
+    let source = rows(&(0..500).map(row).collect::<Vec<_>>().join("\n"));
+    let query = "* | stream_context before 400 after 400";
+    let error = answer(query, &source, 60_000).expect_err(query);
+    assert!(error.kind() == ErrorKind::Budget && error.to_string().contains("query.max_memory"), "{error}");
+    answer(query, &source, 1 << 30).unwrap();
 }
 
 #[test]
