@@ -25,6 +25,7 @@ pub(crate) mod text_range;
 pub(crate) mod time;
 pub(crate) mod value_type;
 pub(crate) mod values;
+pub(crate) mod word_set;
 
 use super::fault::At;
 use super::parse::{quote_field, quote_if_needed};

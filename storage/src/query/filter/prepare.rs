@@ -3,11 +3,12 @@
 //! Invariants
 //! * Made once for a query, used for every value; nothing is parsed again but the values themselves.
 //! * It is the same for what there is and for what arrives.
-use super::contains::Phrases;
+use super::contains::{FEW, Phrases};
 use super::fields::FieldPair;
 use super::phrase::Needle;
 use super::sequence::{in_order, needles};
 use super::stream::Streams;
+use super::word_set::WordSet;
 use super::{
     DayRange, FieldTest, Filter, Fuzzy, Ipv4Range, LabelTest, LengthRange, NumberRange, StreamIds, Test, TextRange,
     Values, WeekRange,
@@ -24,6 +25,7 @@ use crate::query::value::regexp::{self, Regex, compile};
 use crate::query::value::timestamp::timestamp;
 use crate::scan::Cancel;
 use rustc_hash::FxHashSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -101,6 +103,8 @@ pub(crate) enum Check {
     All(Phrases),
     Any(Phrases),
     Sequence(Vec<Needle>),
+    /// Any of many words and phrases.
+    OneOf(WordSet),
     Fuzzy(Fuzzy),
     Regexp(Regex),
     Number(NumberRange),
@@ -125,6 +129,7 @@ impl Check {
             Self::All(phrases) => phrases.all_in(value),
             Self::Any(phrases) => phrases.any_in(value),
             Self::Sequence(needles) => in_order(needles, value),
+            Self::OneOf(set) => set.is_in(value),
             Self::Fuzzy(fuzzy) => fuzzy.is_in(value),
             Self::Regexp(regex) => regex.is_match(value),
             Self::Number(range) => range.has(arithmetic(value)),
@@ -138,10 +143,18 @@ impl Check {
         }
     }
 
+    fn text(&self) -> Option<String> {
+        if let Self::Exact(text) = self { Some(text.clone()) } else { None }
+    }
+
+    fn needle(&self) -> Option<Needle> {
+        if let Self::Needle(needle) = self { Some((**needle).clone()) } else { None }
+    }
+
     /// Whether a single text can take long.
     fn takes_long(&self) -> bool {
         match self {
-            Self::Fuzzy(_) | Self::Regexp(_) | Self::Sequence(_) | Self::Stream(_) => true,
+            Self::Fuzzy(_) | Self::Regexp(_) | Self::Sequence(_) | Self::Stream(_) | Self::OneOf(_) => true,
             Self::All(phrases) | Self::Any(phrases) => phrases.needles().len() > PATIENCE as usize,
             _ => false,
         }
@@ -197,7 +210,7 @@ impl Check {
             Test::ExactPrefix(text) => Self::Begins(text.clone()),
             Test::In(values) => Self::In(answered(values, context, held)?.into_iter().collect()),
             Test::ContainsAll(values) => Self::All(phrases(values, context, held)?),
-            Test::ContainsAny(values) => Self::Any(phrases(values, context, held)?),
+            Test::ContainsAny(values) => Self::Any(phrases(values, context, held)?.of_any()),
             Test::Sequence(phrases) => {
                 held.add(phrases.len().saturating_mul(PHRASE_BYTES))?;
                 Self::Sequence(needles(phrases))
@@ -344,7 +357,11 @@ impl Part {
             }
             Filter::Or(parts) => {
                 let parts = all(parts)?;
-                Ok(if parts.iter().any(|part| matches!(part, Self::All)) { Self::All } else { Self::Or(parts) })
+                if parts.iter().any(|part| matches!(part, Self::All)) {
+                    return Ok(Self::All);
+                }
+                let mut parts = together(parts, stop);
+                Ok(if parts.len() == 1 { parts.remove(0) } else { Self::Or(parts) })
             }
             Filter::Not(part) => Ok(match Self::prepare(part, context, held)? {
                 Self::All => Self::None,
@@ -424,6 +441,53 @@ impl Part {
             }
         }
     }
+}
+
+/// What can be asked at once of one field: texts that it may be, words and phrases that it may have in their own case, and
+/// in any.
+#[derive(PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Together {
+    Texts,
+    Words,
+    AnyCase,
+}
+
+/// Parts of which any has to pass, with many words or texts for one field as one test: each would otherwise be asked of
+/// every row.
+fn together(parts: Vec<Part>, stop: &Cancel) -> Vec<Part> {
+    let (mut others, mut groups) = (Vec::new(), BTreeMap::<(String, Together), Vec<Arc<FieldCheck>>>::new());
+    for part in parts {
+        let way = match &part {
+            Part::Field(_, field) => match &field.check {
+                Check::Exact(_) => Some(Together::Texts),
+                Check::Needle(needle) if !WordSet::takes(needle) => None,
+                Check::Needle(needle) if needle.any_case() => Some(Together::AnyCase),
+                Check::Needle(_) => Some(Together::Words),
+                _ => None,
+            },
+            _ => None,
+        };
+        match (part, way) {
+            (Part::Field(name, field), Some(way)) => groups.entry((name, way)).or_default().push(field),
+            (part, _) => others.push(part),
+        }
+    }
+    for ((name, way), fields) in groups {
+        if fields.len() <= FEW {
+            others.extend(fields.into_iter().map(|field| Part::Field(name.clone(), field)));
+            continue;
+        }
+        let keys: Vec<&str> = fields.iter().map(|field| field.key.as_str()).collect();
+        let key = format!("any of {keys:?}");
+        let check = match way {
+            Together::Texts => Check::In(fields.iter().filter_map(|field| field.check.text()).collect()),
+            Together::Words | Together::AnyCase => {
+                Check::OneOf(WordSet::new(fields.iter().filter_map(|field| field.check.needle()).collect()))
+            }
+        };
+        others.push(Part::Field(name, FieldCheck::new(check, key, stop)));
+    }
+    others
 }
 
 /// Tests the values of a column; those that are the same are tested once where that is easily seen.

@@ -5,6 +5,7 @@
 //! * Under a negation stands only what a scan answers exactly.
 use super::phrase::Needle;
 use super::prepare::{Check, FieldCheck, Matcher, Part};
+use super::word_set::WordSet;
 use crate::query::bits::Bits;
 use crate::query::block::Block;
 use crate::query::value::automaton;
@@ -185,6 +186,7 @@ fn of_field(name: &str, field: &Arc<FieldCheck>) -> Scanned {
         Check::All(phrases) => Scanned::And(all(phrases.needles())),
         Check::Any(phrases) if phrases.has_empty() => Scanned::All,
         Check::Any(phrases) if phrases.needles().is_empty() => none(),
+        Check::Any(phrases) if phrases.set().is_some() => asked(),
         Check::Any(phrases) => Scanned::Or(all(phrases.needles())),
         Check::Sequence(needles) if needles.is_empty() => Scanned::All,
         Check::Sequence(needles) => {
@@ -230,6 +232,8 @@ impl Question for FieldCheck {
             (Some(automaton), _) => automaton.verdict(shape),
             (_, Check::Begins(text)) => begins(text, shape),
             (_, Check::Fuzzy(fuzzy)) => fuzzy.verdict(shape),
+            (_, Check::OneOf(set)) => set.verdict(shape),
+            (_, Check::Any(phrases)) => phrases.set().map_or(Verdict::Look, |set| set.verdict(shape)),
             _ => Verdict::Look,
         }
     }
@@ -245,6 +249,8 @@ impl Question for FieldCheck {
     fn needed_word(&self) -> Option<Arc<TestOfWords>> {
         match &self.check {
             Check::Fuzzy(fuzzy) => fuzzy.needed_word(),
+            Check::OneOf(set) => set.needed_word(),
+            Check::Any(phrases) => phrases.set().and_then(WordSet::needed_word),
             _ => None,
         }
     }
