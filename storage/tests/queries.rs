@@ -197,7 +197,11 @@ fn expression(rng: &mut Rng, rows: &[Row], field: &str) -> String {
 fn test(rng: &mut Rng, rows: &[Row], field: &str) -> String {
     let text = piece(rng, rows, field);
     let more = piece(rng, rows, field);
-    match rng.below(24) {
+    match rng.below(26) {
+        24 => {
+            let many: Vec<String> = (0..6 + rng.below(12)).map(|_| quoted(&piece(rng, rows, field))).collect();
+            format!("contains_any({})", many.join(", "))
+        }
         0..=3 => quoted(&text),
         4 | 5 => format!("{}*", quoted(&text)),
         6 => format!("i({})", quoted(&text.to_uppercase())),
@@ -234,6 +238,7 @@ pub(crate) fn filter(rng: &mut Rng, rows: &[Row], depth: u32) -> String {
             _ => "_time:day_range[09:00, 11:30)".into(),
         },
         0..=2 => format!("_msg:{}", test(rng, rows, "_msg")),
+        3 if rng.one_in(4) => many(rng, rows),
         _ => {
             let field = *rng.pick(&FIELDS);
             format!("{}:{}", field, test(rng, rows, field))
@@ -241,8 +246,25 @@ pub(crate) fn filter(rng: &mut Rng, rows: &[Row], depth: u32) -> String {
     }
 }
 
+/// So many words and texts of one field that they are asked at once.
+fn many(rng: &mut Rng, rows: &[Row]) -> String {
+    let field = *rng.pick(&FIELDS);
+    let way = rng.below(4);
+    let one = |rng: &mut Rng| {
+        let text = piece(rng, rows, field);
+        match way {
+            0 => format!("{field}:={}", quoted(&text)),
+            1 => format!("{field}:i({})", quoted(&text.to_uppercase())),
+            2 => format!("{field}:{}", test(rng, rows, field)),
+            _ => format!("{field}:{}", quoted(&text)),
+        }
+    };
+    let all: Vec<String> = (0..9 + rng.below(9)).map(|_| one(rng)).collect();
+    format!("({})", all.join(" or "))
+}
+
 /// A pipe whose answer does not hang on the order of rows.
-const PIPES: [&str; 24] = [
+const PIPES: [&str; 26] = [
     "",
     "",
     "",
@@ -265,6 +287,8 @@ const PIPES: [&str; 24] = [
     " | sort by (host, rowno) | offset 3 | limit 4",
     " | copy level as l | stats by (l) row_max(rowno, rowno) r",
     " | filter k:>3 | stats by (host) count() n",
+    " | field_names",
+    " | fields k, mixed, host | field_names",
     " | math k * 2 as d | stats sum(d) s",
     " | format '<level>-<k>' as f | uniq by (f)",
 ];
@@ -373,7 +397,8 @@ fn campaign(queries: usize, first_seed: u64) {
                 assert_eq!(found.as_ref(), Ok(&wanted), "seed {seed}, {form:?}: {query}");
             }
             // What a row is made of beside what was sent is for other tests.
-            let of_engine = format!("{query} | delete _id, _stream, _stream_id");
+            let of_engine =
+                format!("{query} | delete _id, _stream, _stream_id | filter !name:in(_id, _stream, _stream_id)");
             let mut found = Vec::new();
             let run = kept.engine.query(&parse(&of_engine).unwrap(), &QueryControl::default(), &mut |block: Block| {
                 found.extend(canonical(&block));
@@ -446,6 +471,97 @@ fn rows_of_an_engine_have_fields_that_are_made_of_what_they_are() {
     assert_eq!(ids, [r#"{"n":"3","m":"1"}"#]);
     assert_eq!(of("service_name:=nobody | count() n"), [r#"{"n":"0"}"#]);
     assert_eq!(of("_time:<1m _time:>2h | count() n"), [r#"{"n":"0"}"#]);
+}
+
+#[test]
+fn a_row_is_found_by_its_id_and_by_all_of_it() {
+    let engine = engine_of(options());
+    let of = |query: &str| ask(&engine, query, &QueryControl { explain: true, ..QueryControl::default() }).unwrap();
+    for (wanted, batches) in [("trace:=00000000000003ef", 0), ("_msg:=\"order 4 of part 3 shipped\"", 1)] {
+        let (rows, _) = of(&format!("{wanted} | fields _id, _msg"));
+        let [row] = rows.as_slice() else { panic!("{rows:?}") };
+        let id = row.split('"').nth(3).unwrap();
+        for query in [format!("_id:={id}"), format!("_id:{id}"), format!("_id:in(x, {id})"), format!("_id:\"{id}\"")] {
+            let (found, answered) = of(&format!("{query} | fields _id, _msg"));
+            assert_eq!(found, rows, "{query}");
+            assert_eq!((answered.stats.blocks_read, answered.stats.blocks_considered), (1, 1), "{query}");
+            let outline = answered.plans[0].outline;
+            assert_eq!((outline.blocks + outline.batches, outline.batches), (1, batches), "{query}");
+            assert_eq!(of(&format!("{query} | count() n")).0, [r#"{"n":"1"}"#], "{query}");
+        }
+        assert_eq!(of(&format!("!_id:={id} | count() n")).0, [r#"{"n":"604"}"#]);
+        assert_eq!(of(&format!("_id:={id} or k:=4 | count() n")).0.len(), 1);
+        assert_eq!(of(&format!("_id:={id} nowhere | count() n")).0, [r#"{"n":"0"}"#]);
+        // The same number at another time is no row's id.
+        let digit = if id.starts_with('0') { '1' } else { '0' };
+        let other = format!("{digit}{}", &id[1..]);
+        let upper = id.to_uppercase();
+        for none in [format!("_id:={other}"), format!("_id:={upper}"), "_id:=x".into(), "_id:\"\"".into()] {
+            assert_eq!(of(&format!("{none} | count() n")).0, [r#"{"n":"0"}"#], "{none}");
+        }
+    }
+    let ids: Vec<String> = of("k:>=0 | fields _id").0.iter().map(|row| row.split('"').nth(3).unwrap().into()).collect();
+    assert_eq!(of(&format!("_id:in({}) | count() n", ids.join(","))).0, [r#"{"n":"605"}"#]);
+    let few: Vec<String> = ids.iter().step_by(7).map(|id| format!("_id:={id}")).collect();
+    assert_eq!(of(&format!("({}) | count() n", few.join(" or "))).0, [format!("{{\"n\":\"{}\"}}", few.len())]);
+}
+
+#[test]
+fn rows_in_memory_are_counted_by_shape_while_more_come() {
+    let env = SimEnv::new(11);
+    env.set_now(NOW);
+    let engine = Engine::open(Arc::new(env), options()).unwrap();
+    let of = |query: &str| ask(&engine, query, &QueryControl::default()).unwrap();
+    let mut messages: Vec<String> = Vec::new();
+    for turn in 0..6i64 {
+        let mut builder = BatchBuilder::new();
+        for at in 0..200 {
+            let message = match at % 4 {
+                0 => format!("order {at} of turn {turn} shipped"),
+                1 => format!("word{} alone", (b'a' + turn as u8) as char),
+                2 => format!("x{at}shipped{turn} again"),
+                _ => format!("turn {} failed hard after {at}ms", "very ".repeat(turn as usize)),
+            };
+            builder.begin_row();
+            builder.time(NOW - 3_600 * SECOND + (turn * 1_000 + at) * SECOND);
+            builder.string("service_name", if at % 3 == 0 { "shop" } else { "mail" });
+            builder.string("level", if at % 5 == 0 { "ERROR" } else { "INFO" });
+            builder.string("_msg", &message);
+            builder.commit_row();
+            messages.push(message);
+        }
+        engine.append(Append::new(builder.finish().unwrap(), Ack::Memory)).unwrap();
+        let counted = |passes: &dyn Fn(&str) -> bool| messages.iter().filter(|message| passes(message)).count();
+        let words = |text: &str, word: &str| text.split(|c: char| !c.is_alphanumeric()).any(|own| own == word);
+        let rows = [
+            ("shipped", counted(&|text| words(text, "shipped")), 0),
+            ("~\"ipped\"", counted(&|text| text.contains("ipped")), 1),
+            ("~\"nowhere7\"", 0, 0),
+            ("~\"very .*hard\"", counted(&|text| text.contains("very ") && text.contains("hard")), 0),
+            ("\"after 7ms\"", counted(&|text| text.ends_with("after 7ms")), 1),
+            ("\"after 777ms\"", 0, 0),
+            ("!shipped", counted(&|text| !words(text, "shipped")), 0),
+            ("=\"wordc alone\"", counted(&|text| text == "wordc alone"), 0),
+            ("=\"order 4 of turn 2 shipped\"", counted(&|text| text == "order 4 of turn 2 shipped"), 1),
+            ("wordb or wordc", counted(&|text| text == "wordb alone" || text == "wordc alone"), 1),
+        ];
+        for (filter, wanted, looks) in rows {
+            let (found, answered) = of(&format!("_msg:{filter} | count() n"));
+            assert_eq!(found, [format!("{{\"n\":\"{wanted}\"}}")], "turn {turn}: {filter}");
+            let stats = answered.stats;
+            assert_eq!(stats.texts_rebuilt, 0, "turn {turn}: {filter}");
+            assert!(looks > 0 || stats.blocks_read == 0, "turn {turn}: {filter}: {stats:?}");
+        }
+        let shop = messages.len() / 200 * 67;
+        assert_eq!(of("service_name:=shop | count() n").0, [format!("{{\"n\":\"{shop}\"}}")]);
+        let (levels, answered) = of("* | stats by (level) count() n | sort by (level)");
+        let (errors, others) = (messages.len() / 5, messages.len() / 5 * 4);
+        let wanted = [
+            format!("{{\"level\":\"ERROR\",\"n\":\"{errors}\"}}"),
+            format!("{{\"level\":\"INFO\",\"n\":\"{others}\"}}"),
+        ];
+        assert_eq!((levels.as_slice(), answered.stats.texts_rebuilt), (wanted.as_slice(), 0));
+    }
 }
 
 #[test]

@@ -176,6 +176,7 @@ impl Wanted {
             needed: &self.needed,
             stop: &self.stop,
             newest: None,
+            names_only: false,
         }
     }
 }

@@ -72,6 +72,8 @@ pub struct Request<'r> {
     pub stop: &'r Stop,
     /// How many of the rows that pass are wanted at most: the newest where rows have times, else the first.
     pub newest: Option<usize>,
+    /// Whether nothing is looked at but which fields rows have and how many have each: any rows that have as many will do.
+    pub names_only: bool,
 }
 
 /// Where rows come from.
@@ -197,7 +199,9 @@ fn run_needed(query: &Query, context: &Context<'_>, wanted: &Needed, sink: &mut 
         pipe.needed(&mut needed);
     }
     let newest = newest(&pipes, context.source.has_times());
-    let request = Request { matcher: &matcher, filter: &filter, time, needed: &needed, stop: &context.stop, newest };
+    let names_only = matches!(pipes.first(), Some(Pipe::FieldNames(_)));
+    let stop = &context.stop;
+    let request = Request { matcher: &matcher, filter: &filter, time, needed: &needed, stop, newest, names_only };
     let (first, rest) = match split(&pipes, context)? {
         Some((local, last, rest)) if newest.is_none() => (Some((local, last)), rest),
         _ => (None, pipes.as_slice()),

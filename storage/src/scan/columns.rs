@@ -7,6 +7,8 @@
 //! Invariants
 //! * Nothing of a column is read before it is asked for.
 //! * Values lie in the order of the rows; what a column gives is what the records of these rows have.
+mod filled;
+
 use super::crew::Flow;
 use super::part::{FEW, Part, PartLane};
 use super::records::{put_together, values_of};
@@ -355,8 +357,7 @@ impl<'a> View<'a> {
         let (sealed, own) = match (self.part, lane.lane) {
             (Part::Hot(hot), PartLane::Hot { number, lane, .. }) if lane.kind.is_text() => {
                 let shape = |local: u16| hot.batch.shape_map.get(usize::from(local)).copied().unwrap_or(WHOLE);
-                let counted =
-                    |(local, n): &(u16, u32)| Some((self.literal(shape(*local))?.to_owned(), *n as usize));
+                let counted = |(local, n): &(u16, u32)| Some((self.literal(shape(*local))?.to_owned(), *n as usize));
                 return Ok(hot.batch.tally.shapes(number).iter().map(counted).collect());
             }
             (Part::Sealed(sealed), PartLane::Sealed { lane, .. }) => (sealed, lane),

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 /// All of them. The last is made of `level`, and given only to who names it.
 pub(in crate::query) const MADE: [&str; 5] = ["_time", "_stream_id", "_stream", "_id", SEVERITY];
 
-const SEVERITY: &str = "_severity";
+pub(super) const SEVERITY: &str = "_severity";
 
 /// The columns of those that are wanted.
 pub(super) fn made(view: &View<'_>, wanted: &Needed) -> Result<Vec<Column>> {

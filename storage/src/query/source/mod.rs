@@ -10,6 +10,7 @@ mod columns;
 mod explain;
 mod faces;
 mod live;
+mod names;
 
 use super::block::{Block, BlockBuilder};
 use super::filter::push::Pushed;
@@ -190,6 +191,9 @@ impl Source for Stored<'_> {
         }
         if let Some(rows) = self.count(request, &plan)? {
             return sink.take(rows);
+        }
+        if request.names_only && plan.pushed.is_exact() {
+            return self.names(request, &plan, sink);
         }
         self.tell(request, &plan, "one block after another");
         let sieve = |view: &View<'_>| self.sift(&plan, view);
