@@ -228,9 +228,13 @@ fn a_query_waits_for_its_turn_and_ends_when_its_client_goes() {
     assert!(refused.header("retry-after").is_some());
     let error = refused.json()["error"].as_str().unwrap().to_owned();
     assert!(error.contains("1 queries") && error.contains("LOGYARD_QUERY_MAX_CONCURRENT"), "{error}");
+    // Searches of the API take turns with queries.
+    let refused = started.server.get("/api/v1/logs/search?q=took");
+    assert_eq!((refused.status, refused.header("retry-after").is_some()), (429, true), "{}", refused.text);
     drop(slow);
     let answer = until(&started.server, "* | count() n", 200);
     assert_eq!(answer.json(), json!({"n": "4000"}));
+    assert_eq!(started.server.get("/api/v1/logs/search?q=took").status, 200);
 }
 
 #[test]
@@ -263,5 +267,19 @@ fn a_query_says_which_bound_it_hit_and_how_to_raise_it() {
         let error = answer.json()["error"].as_str().unwrap().to_owned();
         assert!(error.contains(name), "{error}");
         assert_eq!(answer.header("retry-after").is_some(), status == 503);
+    }
+}
+
+#[test]
+fn a_search_ends_with_the_time_that_a_query_may_take() {
+    let started = filled(&[("LOGYARD_QUERY_MAX_DURATION", "1ms")], 4_000);
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let answer = started.server.get("/api/v1/logs/search?q=took&order=relevance&limit=1000");
+        if answer.status == 503 {
+            assert!(answer.text.contains("LOGYARD_QUERY_MAX_DURATION"), "{}", answer.text);
+            return;
+        }
+        assert!(answer.status == 200 && Instant::now() < until, "{}: {}", answer.status, answer.text);
     }
 }

@@ -2,6 +2,7 @@
 use super::error::{ApiError, json_response};
 use super::params::Params;
 use super::row::push_row;
+use super::select::Gone;
 use super::{Server, blocking, own, ranked};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -12,6 +13,7 @@ use logyard_storage::query::Clock;
 use logyard_storage::query::plain::{plain, sought};
 use logyard_storage::record::{Record, RecordId};
 use logyard_storage::scan::filter::{Filter, Test};
+use logyard_storage::scan::{Cancel, Control};
 use std::sync::Arc;
 
 /// Logs of an answer where nothing is said, and at most.
@@ -39,7 +41,15 @@ pub(super) async fn search(State(server): State<Arc<Server>>, params: Params) ->
         ..Search::default()
     };
     let order = Order::of(&params, asked.offset + asked.limit)?;
-    let (mut records, read_as) = blocking(move || find(&server, asked, &text, order)).await??;
+    let cancel = Cancel::default();
+    let _gone = Gone::of(cancel.clone());
+    let turn = server.queries.turn().await?;
+    let found = blocking(move || {
+        let _until_done = turn;
+        let cancel = cancel.within(&server.env, server.queries.duration);
+        find(&server, asked, &text, order, &Control { cancel, bytes_max: None })
+    });
+    let (mut records, read_as) = found.await??;
     let has_more = records.len() > limit;
     records.truncate(limit);
     let mut response = json_response(StatusCode::OK, page(&records, has_more));
@@ -83,6 +93,7 @@ fn find(
     mut search: Search,
     text: &str,
     order: Order,
+    control: &Control,
 ) -> Result<(Vec<Record>, Option<String>), ApiError> {
     let mut read_as = None;
     if !text.is_empty() {
@@ -97,8 +108,8 @@ fn find(
         search.exclude_services.push(own::SERVICE.into());
     }
     let records = match order {
-        Order::Newest => server.engine.search(&search)?,
-        Order::Relevance => ranked::search(&server.engine, &search)?,
+        Order::Newest => server.engine.search_with(&search, control)?.0,
+        Order::Relevance => ranked::search(&server.engine, &search, control)?,
     };
     Ok((records, read_as))
 }

@@ -22,11 +22,11 @@ const SHAPES_MAX: usize = 50_000;
 pub(super) const REACH_MAX: usize = 10_000;
 
 /// Records of a search in the order of relevance: `limit` of them behind `offset` others.
-pub(super) fn search(engine: &Engine, search: &Search) -> Result<Vec<Record>> {
+pub(super) fn search(engine: &Engine, search: &Search, control: &Control) -> Result<Vec<Record>> {
     let reach = search.offset.saturating_add(search.limit).min(REACH_MAX);
     let all = Search { limit: usize::MAX, offset: 0, ..search.clone() };
-    let ranks = ranks(count_shapes(engine, &all)?, reach);
-    let ids = newest_of(engine, &all, &ranks, reach)?;
+    let ranks = ranks(count_shapes(engine, &all, control)?, reach);
+    let ids = newest_of(engine, &all, &ranks, (reach, control))?;
     let wanted = ids.into_iter().skip(search.offset).take(search.limit);
     wanted.filter_map(|id| engine.get(id).transpose()).collect()
 }
@@ -46,7 +46,7 @@ fn add(all: &mut HeardOf, name: String, heard: Heard) {
 }
 
 /// What there is of each shape.
-fn count_shapes(engine: &Engine, search: &Search) -> Result<HeardOf> {
+fn count_shapes(engine: &Engine, search: &Search, control: &Control) -> Result<HeardOf> {
     let fold = |all: &mut HeardOf, view: &View<'_>| {
         let shapes = Shapes::of(view)?;
         let mut of_view = vec![Heard { count: 0, newest: i64::MIN }; shapes.names.len()];
@@ -59,7 +59,7 @@ fn count_shapes(engine: &Engine, search: &Search) -> Result<HeardOf> {
         found.for_each(|(name, heard)| add(all, name, heard));
         within_bounds(all.len())
     };
-    let (states, _) = engine.fold(search, &Control::default(), HashMap::new, fold)?;
+    let (states, _) = engine.fold(search, control, HashMap::new, fold)?;
     let mut all = HashMap::new();
     states.into_iter().flatten().for_each(|(name, heard)| add(&mut all, name, heard));
     within_bounds(all.len())?;
@@ -92,7 +92,12 @@ fn ranks(all: HeardOf, reach: usize) -> HashMap<String, usize> {
 type Place = (usize, Reverse<i64>, Reverse<RecordId>);
 
 /// The ids of the first so many.
-fn newest_of(engine: &Engine, search: &Search, ranks: &HashMap<String, usize>, reach: usize) -> Result<Vec<RecordId>> {
+fn newest_of(
+    engine: &Engine,
+    search: &Search,
+    ranks: &HashMap<String, usize>,
+    (reach, control): (usize, &Control),
+) -> Result<Vec<RecordId>> {
     let fold = |first: &mut BinaryHeap<Place>, view: &View<'_>| {
         let shapes = Shapes::of(view)?;
         let of_names: Vec<Option<usize>> = shapes.names.iter().map(|name| ranks.get(name).copied()).collect();
@@ -107,7 +112,7 @@ fn newest_of(engine: &Engine, search: &Search, ranks: &HashMap<String, usize>, r
         }
         Ok(())
     };
-    let (states, _) = engine.fold(search, &Control::default(), BinaryHeap::new, fold)?;
+    let (states, _) = engine.fold(search, control, BinaryHeap::new, fold)?;
     let mut first = BinaryHeap::new();
     states.into_iter().flatten().for_each(|place| push(&mut first, place, reach));
     Ok(first.into_sorted_vec().into_iter().map(|(_, _, Reverse(id))| id).collect())
@@ -217,7 +222,11 @@ mod tests {
         };
         let found = |limit, offset| -> Vec<String> {
             let asked = Search { limit, offset, ..Search::default() };
-            search(&engine, &asked).unwrap().iter().map(|record| record.get("_msg").to_owned()).collect()
+            search(&engine, &asked, &Control::default())
+                .unwrap()
+                .iter()
+                .map(|record| record.get("_msg").to_owned())
+                .collect()
         };
         append(0);
         engine.seal().unwrap();

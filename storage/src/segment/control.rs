@@ -42,7 +42,7 @@ impl Cancel {
     }
 
     /// The same, which also ends by itself once so much time has passed from now on.
-    pub(crate) fn within(&self, env: &Arc<dyn Env>, allowed: Duration) -> Self {
+    pub fn within(&self, env: &Arc<dyn Env>, allowed: Duration) -> Self {
         let at = env.monotonic().saturating_add(allowed);
         Self { is_asked: Arc::clone(&self.is_asked), deadline: Some(Deadline { env: Arc::clone(env), at, allowed }) }
     }
