@@ -422,6 +422,11 @@ fn fixed(part: &Part<'_>, lane: PartLane<'_>, test: &Test) -> Result<Passing> {
     if let (Test::Asked(asked), LaneKind::Int) = (test, kind) {
         return ints(part, lane, asked.question());
     }
+    if let (Test::Exact(exact), PartLane::Hot { lane, .. }) = (test, lane)
+        && let Some(passing) = same(lane, exact.text())
+    {
+        return Ok(passing);
+    }
     let mut set = RowSet::none(count);
     part.texts(lane, None, &mut |value, text| {
         if test.matches(std::str::from_utf8(text).unwrap_or_default()) {
@@ -429,6 +434,22 @@ fn fixed(part: &Part<'_>, lane: PartLane<'_>, test: &Test) -> Result<Passing> {
         }
     })?;
     Ok(Passing::of(set, count))
+}
+
+/// Values of a batch that are this text, where they are compared as numbers or bytes.
+fn same(lane: LaneView<'_>, text: &str) -> Option<Passing> {
+    let set = match lane.kind {
+        LaneKind::Int => match integer(text) {
+            Some(wanted) => RowSet::where_true(lane.count, |value| lane.int(value) == wanted),
+            None => return Some(Passing::None),
+        },
+        LaneKind::Hex { .. } | LaneKind::Uuid { .. } => match packed(text, lane.kind) {
+            Some(wanted) => RowSet::where_true(lane.count, |value| lane.fixed(value) == wanted),
+            None => return Some(Passing::None),
+        },
+        _ => return None,
+    };
+    Some(Passing::of(set, lane.count))
 }
 
 /// Lanes of integers, where neighbours are often the same.
@@ -485,14 +506,17 @@ fn integer(text: &str) -> Option<i64> {
 
 /// Values that are compared as bytes.
 fn bytes(sealed: &SealedPart<'_>, lane: &BlockLane, wanted: &str) -> Result<Passing> {
-    let mut packed = [0; 32];
     let width = lane.kind.width().unwrap_or(0);
-    if hex_or_uuid(wanted.as_bytes(), &mut packed) != Some(lane.kind) {
-        // Digits alone are both cases, and were put with those of lower case.
-        return Ok(Passing::None);
-    }
-    let wanted = packed.get(..width).unwrap_or_default();
+    let Some(wanted) = packed(wanted, lane.kind) else { return Ok(Passing::None) };
     let values = sealed.block.fixed(lane, &sealed.source(Kind::Values))?;
-    let set = RowSet::where_true(lane.count, |i| values.get(i * width..(i + 1) * width) == Some(wanted));
+    let set = RowSet::where_true(lane.count, |i| values.get(i * width..(i + 1) * width) == Some(wanted.as_slice()));
     Ok(Passing::of(set, lane.count))
+}
+
+/// The bytes of a text in a lane of hex digits or UUIDs; nothing where no value of the lane is that text.
+fn packed(text: &str, kind: LaneKind) -> Option<Vec<u8>> {
+    let mut packed = [0; 32];
+    // Digits alone are both cases, and were put with those of lower case.
+    let is_of_lane = hex_or_uuid(text.as_bytes(), &mut packed) == Some(kind);
+    packed.get(..kind.width()?).filter(|_| is_of_lane).map(<[u8]>::to_vec)
 }
