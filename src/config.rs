@@ -4,6 +4,7 @@
 //! * The only reader of `LOGYARD_*` variables and of the configuration file.
 //! * All that is wrong is told at once; what cannot be known is never guessed.
 //! * A server that lets everybody in listens on loopback addresses only.
+mod client;
 mod env_file;
 mod file;
 mod given;
@@ -13,6 +14,7 @@ mod reference;
 mod settings;
 mod table;
 
+pub(crate) use client::{ClientFlags, Remote};
 pub(crate) use settings::{Ingest, QueryBounds, Retention, SECTIONS, ServerBounds, TlsFiles, Wal};
 pub(crate) use table::{SectionTable, variable};
 

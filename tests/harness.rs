@@ -11,12 +11,36 @@ pub(crate) const KEY: &str = "test-key";
 /// The program.
 pub(crate) fn logyard() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_logyard"));
-    for name in ["LOGYARD_DATA", "LOGYARD_LISTEN", "LOGYARD_ADMIN_KEY"] {
+    for name in ["LOGYARD_DATA", "LOGYARD_LISTEN", "LOGYARD_ADMIN_KEY", "LOGYARD_URL", "LOGYARD_API_KEY"] {
         command.env_remove(name);
     }
     // How full the disk is that tests run on is not what they test.
     command.env("LOGYARD_RETENTION_DISK_BUDGET", "100%");
     command
+}
+
+/// The program as a client of a server, in whose directory it keeps what it keeps.
+pub(crate) fn client(server: &Server, home: &Path) -> Command {
+    let mut command = logyard();
+    command.env("LOGYARD_URL", &server.address).env("LOGYARD_API_KEY", KEY);
+    command.env("LOGYARD_STATE", home.join("state")).current_dir(home).stdin(Stdio::null());
+    command
+}
+
+/// What a command came to: its exit code, what it wrote, and what it said.
+pub(crate) fn run(command: &mut Command) -> (i32, String, String) {
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// Waits until something is so.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < end, "{what}: not in a minute");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// A text as part of a form.
@@ -77,8 +101,19 @@ impl Server {
     }
 
     pub(crate) fn start_with(data: &Path, set: impl Fn(&mut Command)) -> Self {
+        Self::start_listening(data, "127.0.0.1:0", set)
+    }
+
+    /// A server with the key `KEY` at an address that is known before.
+    pub(crate) fn start_at(data: &Path, listen: &str) -> Self {
+        Self::start_listening(data, listen, |command| {
+            command.env("LOGYARD_ADMIN_KEY", KEY);
+        })
+    }
+
+    fn start_listening(data: &Path, listen: &str, set: impl Fn(&mut Command)) -> Self {
         let mut command = logyard();
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+        command.args(["serve", "--listen", listen, "--data"]).arg(data);
         set(&mut command);
         let mut child = command.stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();

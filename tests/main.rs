@@ -14,6 +14,8 @@ mod frames;
 
 // Who may come in.
 mod auth;
+// Client commands: questions, answers, and what is wrong.
+mod cli_client;
 // Commands, their output and exit codes.
 mod commands;
 // Killed servers and what they have acknowledged.

@@ -3,23 +3,34 @@
 //! Invariant: 0 is done, 1 failed, 2 wrong usage; an error is one line on standard error that begins with `logyard:`.
 mod bench;
 mod check;
+mod client;
+mod delete;
 mod kill;
 mod query;
+mod rows;
 mod serve;
+mod service_config;
+mod services;
 mod settings;
+mod shells;
+mod tail;
+mod terminal;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use logyard_storage::engine::Ack;
 use settings::SettingArgs;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "Examples:
   logyard serve
   logyard serve --data /var/lib/logyard --listen 0.0.0.0:7514
+  logyard query --since 1h 'level:ERROR'
   logyard check --data /var/lib/logyard --repair
 
 Environment:
+  LOGYARD_URL, LOGYARD_API_KEY    the server that commands speak to, and the key that they show
   LOGYARD_DATA, LOGYARD_LISTEN    what --data and --listen set
   LOGYARD_ADMIN_KEY               the admin key, instead of the one in <data>/admin.key
   LOGYARD_CONFIG                  the configuration file, as --config
@@ -38,14 +49,36 @@ enum Command {
     /// Run the server.
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(ServeArgs),
-    /// Run a LogsQL query over JSON lines, without a server; or check one.
-    #[command(after_help = QUERY_EXAMPLES)]
-    Query(QueryArgs),
+    /// Ask a server in LogsQL; or a file of JSON lines; or only check a query.
+    #[command(after_help = query::EXAMPLES)]
+    Query(query::QueryArgs),
+    /// Follow what a query selects as it arrives.
+    #[command(after_help = tail::EXAMPLES)]
+    Tail(tail::TailArgs),
+    /// Delete what a query selects.
+    #[command(after_help = delete::EXAMPLES)]
+    Delete(delete::DeleteArgs),
+    /// List the services that have logs.
+    #[command(after_help = services::SERVICES_EXAMPLES)]
+    Services(services::ServicesArgs),
+    /// Count the logs of a service.
+    #[command(after_help = services::STATS_EXAMPLES)]
+    Stats(services::StatsArgs),
+    /// See or change how a service's logs are kept.
+    #[command(subcommand)]
+    Config(service_config::ConfigCommand),
     /// Check a data directory that no server has open.
+    #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
     /// Measure the engine, or have it killed.
     #[command(subcommand)]
     Bench(Bench),
+    /// Print what makes a shell complete commands and options.
+    #[command(after_help = shells::COMPLETIONS_EXAMPLES)]
+    Completions(shells::CompletionsArgs),
+    /// Print the manual page of a command, or write those of all.
+    #[command(after_help = shells::MAN_EXAMPLES)]
+    Man(shells::ManArgs),
 }
 
 const SERVE_EXAMPLES: &str = "Examples:
@@ -75,27 +108,9 @@ struct ServeArgs {
     settings: SettingArgs,
 }
 
-const QUERY_EXAMPLES: &str = "Examples:
-  logyard query --from app.jsonl 'level:ERROR | stats by (service) count() errors'
-  kubectl logs web | logyard query --from - '\"connection reset\" | sort by (_time) desc | limit 10'
-  logyard query --check 'level:ERROR | stats by (service'
-      exit 0 where the query is right, or the fault with a caret under it";
-
-#[derive(Args)]
-struct QueryArgs {
-    /// The query, in LogsQL
-    #[arg(value_name = "LOGSQL", allow_hyphen_values = true)]
-    query: String,
-    /// JSON lines to ask; - is standard input
-    #[arg(long, value_name = "FILE|-", required_unless_present = "check", allow_hyphen_values = true)]
-    from: Option<PathBuf>,
-    /// Only say whether the query is right
-    #[arg(long, conflicts_with = "from")]
-    check: bool,
-    /// Say how it was answered and what was read, instead of the answer
-    #[arg(long, requires = "from")]
-    explain: bool,
-}
+const CHECK_EXAMPLES: &str = "Examples:
+  logyard check
+  logyard check --data /var/lib/logyard --repair";
 
 #[derive(Args)]
 struct CheckArgs {
@@ -175,11 +190,22 @@ struct KillArgs {
 }
 
 /// Why a command did not do what it was asked for.
+#[derive(Debug)]
 enum Failure {
     /// It was asked for wrongly.
     Usage(String),
     /// It could not.
     Failed(String),
+    /// Whoever reads what it writes has enough, and nothing is wrong.
+    Enough,
+}
+
+/// What it means that standard output cannot be written to.
+fn cannot_write(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::Enough,
+        _ => Failure::Failed(format!("cannot write to standard output: {error}")),
+    }
 }
 
 impl Failure {
@@ -200,12 +226,19 @@ pub(crate) fn run() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
         Command::Query(args) => query::run(&args),
+        Command::Tail(args) => tail::run(args),
+        Command::Delete(args) => delete::run(&args),
+        Command::Services(args) => services::services(&args),
+        Command::Stats(args) => services::stats(&args),
+        Command::Config(command) => service_config::run(&command),
         Command::Check(args) => check::run(args),
         Command::Bench(Bench::Engine(args)) => bench::run(&args),
         Command::Bench(Bench::Kill(args)) => kill::run(&args),
+        Command::Completions(args) => shells::completions(&args),
+        Command::Man(args) => shells::man(&args),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) | Err(Failure::Enough) => ExitCode::SUCCESS,
         Err(Failure::Failed(what)) => {
             eprintln!("logyard: {what}");
             ExitCode::FAILURE

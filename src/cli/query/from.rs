@@ -1,26 +1,18 @@
-//! `logyard query`: LogsQL over JSON lines, and its check.
+//! `logyard query --from`: LogsQL over JSON lines, without a server.
 //!
 //! Invariant: what goes to standard output is rows, one JSON object a line; everything else goes to standard error.
-use super::{Failure, QueryArgs};
+use crate::cli::Failure;
 use crate::config;
 use logyard_storage::engine::{Form, Loose, LooseRows};
 use logyard_storage::error::Error;
-use logyard_storage::query::{Block, Clock, Context, Flow, Memory, Query, Stop, parse, run as run_query};
+use logyard_storage::query::{Block, Clock, Context, Flow, Memory, Query, Stop, run as run_query};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Runs or checks a query.
-pub(super) fn run(args: &QueryArgs) -> Result<(), Failure> {
-    let query = parse(&args.query).map_err(|fault| Failure::Failed(format!("\n{}", fault.drawn(&args.query))))?;
-    match &args.from {
-        Some(from) => answer(&query, from, args.explain),
-        None => Ok(()),
-    }
-}
-
-fn answer(query: &Query, from: &Path, explain: bool) -> Result<(), Failure> {
+/// Answers a query over a file's rows.
+pub(super) fn answer(query: &Query, from: &Path, explain: bool) -> Result<(), Failure> {
     let form = config::form(|name| std::env::var_os(name)).map_err(Failure::Usage)?;
     let memory = config::query_memory(|name| std::env::var_os(name)).map_err(Failure::Usage)?;
     let rows = if from == Path::new("-") {

@@ -1,0 +1,171 @@
+//! `logyard query`: LogsQL over a server or over JSON lines, and its check.
+//!
+//! Invariants
+//! * Rows are written as they come; an answer that broke off fails, and says so.
+//! * A wrong query is shown with a caret under the fault, whoever found it.
+mod from;
+
+use super::Failure;
+use super::client::{Client, ServerArgs, Trouble};
+use super::rows::{Output, Printer};
+use super::terminal::{is_shown, printable_lines};
+use clap::Args;
+use logyard_storage::query::pipe::Pipe;
+use logyard_storage::query::{duration, parse};
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+
+pub(super) const EXAMPLES: &str = "Examples:
+  logyard query --since 1h 'level:ERROR'
+  logyard query --limit 20 'service_name:=shop \"payment failed\"'
+  logyard query --since 7d '* | stats by (service_name, level) count() n' --output csv
+  logyard query 'panic' --context 5
+      with five lines before and after each, of the same stream
+  logyard query --from app.jsonl 'level:ERROR | stats by (service) count() errors'
+  kubectl logs web | logyard query --from - '\"connection reset\" | sort by (_time) desc | limit 10'
+  logyard query --check 'level:ERROR | stats by (service'
+      exit 0 where the query is right, or the fault with a caret under it";
+
+#[derive(Args)]
+pub(super) struct QueryArgs {
+    /// The query, in LogsQL
+    #[arg(value_name = "LOGSQL", allow_hyphen_values = true)]
+    query: String,
+    /// Records from this time on: 1h (so long ago), 2026-05-28, 2026-05-28T10:00:00Z
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Records up to this time, as in --since
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// The newest so many rows only
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// How rows are written [default: table on a terminal, ndjson into a pipe]
+    #[arg(long, value_enum, value_name = "FORM", hide_default_value = true)]
+    output: Option<Output>,
+    /// So many lines before and after each that is found, of the same stream
+    #[arg(long, value_name = "N", conflicts_with = "limit")]
+    context: Option<u32>,
+    /// Say how it was answered and what was read, instead of the answer
+    #[arg(long)]
+    explain: bool,
+    /// JSON lines to ask instead of a server; - is standard input
+    #[arg(
+        long,
+        value_name = "FILE|-",
+        allow_hyphen_values = true,
+        conflicts_with_all = ["since", "until", "limit", "output", "context", "url", "key", "data"]
+    )]
+    from: Option<PathBuf>,
+    /// Only say whether the query is right
+    #[arg(long, conflicts_with_all = ["from", "since", "until", "limit", "output", "context", "explain"])]
+    check: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Runs or checks a query.
+pub(super) fn run(args: &QueryArgs) -> Result<(), Failure> {
+    match &args.from {
+        Some(from) => from::answer(&right(&args.query)?, from, args.explain),
+        None if args.check => right(&args.query).map(drop),
+        None => ask(args),
+    }
+}
+
+/// The query, or its fault drawn.
+fn right(query: &str) -> Result<logyard_storage::query::Query, Failure> {
+    parse(query).map_err(|fault| Failure::Failed(format!("\n{}", fault.drawn(query))))
+}
+
+/// What a server says of a query that it does not answer.
+pub(super) fn refused(trouble: Trouble, query: &str) -> Failure {
+    if let Trouble::Refused(refusal) = &trouble
+        && let Some((at, _)) = refusal.position
+        && let Err(fault) = parse(query)
+        && fault.at() == at
+    {
+        return Failure::Failed(format!("\n{}", fault.drawn(query)));
+    }
+    trouble.into()
+}
+
+/// A time of the command line as the server reads times: a duration is so long ago.
+pub(super) fn moment(text: &str) -> String {
+    match duration(text) {
+        // A number is a time already.
+        Some(nanos) if nanos >= 0 && text.parse::<f64>().is_err() => format!("now-{text}"),
+        _ => text.to_owned(),
+    }
+}
+
+/// Asks a server, and writes the rows.
+fn ask(args: &QueryArgs) -> Result<(), Failure> {
+    let client = Client::new(&args.server)?;
+    let mut params = vec![("query", asked(args)?)];
+    let times = [("start", &args.since), ("end", &args.until)];
+    params.extend(times.iter().filter_map(|(name, time)| time.as_deref().map(|time| (*name, moment(time)))));
+    params.extend(args.limit.map(|limit| ("limit", limit.to_string())));
+    if args.explain {
+        params.push(("explain", "1".into()));
+    }
+    let answer = client.post_form("/select/logsql/query", &params, &[]);
+    let answer = answer.map_err(|trouble| refused(trouble, &args.query))?;
+    let mut lines = BufReader::with_capacity(1 << 16, answer.into_body().into_reader());
+    let mut printer = Printer::new(args.output).with_columns(columns(&args.query));
+    let mut line = String::new();
+    loop {
+        line.clear();
+        let read = lines.read_line(&mut line);
+        let has_more = read.map_err(|e| {
+            // What came is shown; that there is no more of it is said.
+            let _told_below = printer.end();
+            client.broke_off(&e)
+        })?;
+        if has_more == 0 {
+            return printer.end();
+        }
+        let text = line.trim_end_matches('\n');
+        if args.explain {
+            let text = if is_shown() { printable_lines(text) } else { text.into() };
+            writeln!(std::io::stdout().lock(), "{text}").map_err(super::cannot_write)?;
+        } else if !text.is_empty() {
+            printer.line(text)?;
+            // Rows that come slowly are seen as they come.
+            if lines.buffer().is_empty() {
+                printer.flush()?;
+            }
+        }
+    }
+}
+
+/// The columns that a query names at its end.
+fn columns(query: &str) -> Vec<String> {
+    match parse(query).ok().and_then(|query| query.pipes.last().cloned()) {
+        Some(Pipe::Fields(fields)) => fields.patterns,
+        _ => Vec::new(),
+    }
+}
+
+/// The query as the server is asked: with the lines around each row where they are wanted.
+fn asked(args: &QueryArgs) -> Result<String, Failure> {
+    let Some(lines) = args.context else { return Ok(args.query.clone()) };
+    let mut query = right(&args.query)?;
+    let around = right(&format!("* | stream_context before {lines} after {lines}"))?;
+    query.pipes.splice(0..0, around.pipes);
+    Ok(query.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_so_long_ago() {
+        assert_eq!(moment("1h"), "now-1h");
+        assert_eq!(moment("90s"), "now-90s");
+        for text in ["2026-05-28", "2026-05-28T10:00:00Z", "now", "1767225600", "now-5m"] {
+            assert_eq!(moment(text), text);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Where client commands find the server, and the key that they show.
+use std::ffi::OsString;
+
+const URL: &str = "LOGYARD_URL";
+const API_KEY: &str = "LOGYARD_API_KEY";
+const URL_DEFAULT: &str = "http://127.0.0.1:7514";
+
+/// What the command line of a client command sets.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ClientFlags {
+    pub(crate) url: Option<String>,
+    pub(crate) key: Option<String>,
+}
+
+/// A server, as a client command sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Remote {
+    /// Its address, without a slash at the end.
+    pub(crate) url: String,
+    /// The key, and what set it.
+    pub(crate) key: Option<(String, &'static str)>,
+}
+
+impl Remote {
+    /// Flag over environment over default.
+    pub(crate) fn new(flags: ClientFlags, env: impl Fn(&str) -> Option<OsString>) -> Result<Self, String> {
+        let given = flags.url.map(|url| (url, "--url"));
+        let url = match given {
+            Some(given) => given,
+            None => text(&env, URL)?.map_or((URL_DEFAULT.to_owned(), ""), |url| (url, URL)),
+        };
+        let url = address(&url.0).ok_or_else(|| {
+            format!("{} is `{}`, and has to be an address such as {URL_DEFAULT}", url.1, url.0.escape_debug())
+        })?;
+        let key = match flags.key {
+            Some(key) => Some((key, "--key")),
+            None => text(&env, API_KEY)?.map(|key| (key, API_KEY)),
+        };
+        if let Some((key, from)) = &key
+            && (key.is_empty() || key.chars().any(|c| !c.is_ascii_graphic()))
+        {
+            return Err(format!("{from} must be visible ASCII characters without spaces"));
+        }
+        Ok(Self { url, key })
+    }
+}
+
+/// The address of a server: with a scheme, without a slash at the end, and with nothing that belongs to a request.
+fn address(url: &str) -> Option<String> {
+    let (scheme, rest) = url.trim().split_once("://").unwrap_or(("http", url.trim()));
+    let rest = rest.trim_end_matches('/');
+    let is_plain = rest.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '@'));
+    let is_right = matches!(scheme, "http" | "https") && is_plain && !rest.is_empty() && !rest.starts_with(['/', ':']);
+    is_right.then(|| format!("{scheme}://{rest}"))
+}
+
+/// What a variable says, where it says something.
+fn text(env: impl Fn(&str) -> Option<OsString>, name: &str) -> Result<Option<String>, String> {
+    let value = env(name).filter(|value| !value.is_empty());
+    value.map(OsString::into_string).transpose().map_err(|_| format!("{name} is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remote(flags: ClientFlags, env: &[(&str, &str)]) -> Result<Remote, String> {
+        Remote::new(flags, |name| env.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
+    }
+
+    #[test]
+    fn a_server_is_found_by_flag_environment_and_default() {
+        let none = remote(ClientFlags::default(), &[]).unwrap();
+        assert_eq!((none.url.as_str(), none.key), (URL_DEFAULT, None));
+        let env = [(URL, "https://logs.example.com/"), (API_KEY, "k")];
+        let set = remote(ClientFlags::default(), &env).unwrap();
+        assert_eq!(set.url, "https://logs.example.com");
+        assert_eq!(set.key, Some(("k".into(), API_KEY)));
+        let flags = ClientFlags { url: Some("host:1/under".into()), key: Some("l".into()) };
+        let both = remote(flags, &env).unwrap();
+        assert_eq!((both.url.as_str(), both.key), ("http://host:1/under", Some(("l".into(), "--key"))));
+    }
+
+    #[test]
+    fn what_is_no_address_and_no_key_is_refused() {
+        for wrong in ["ftp://host", "http://", "http:///path", "http://host?x=1", "a b", "user:pw@host", ":7514"] {
+            let flags = ClientFlags { url: Some(wrong.into()), ..ClientFlags::default() };
+            assert!(remote(flags, &[]).is_err_and(|e| e.contains("--url")), "{wrong}");
+        }
+        for wrong in ["a b", "ü", "a\nb"] {
+            assert!(remote(ClientFlags::default(), &[(API_KEY, wrong)]).is_err_and(|e| e.contains(API_KEY)));
+        }
+        let empty = ClientFlags { key: Some(String::new()), ..ClientFlags::default() };
+        assert!(remote(empty, &[]).is_err());
+    }
+}
