@@ -14,7 +14,7 @@ mod reference;
 mod settings;
 mod table;
 
-pub(crate) use client::{ClientFlags, Remote};
+pub(crate) use client::{ClientFlags, Remote, ingest_state};
 pub(crate) use settings::{Ingest, QueryBounds, Retention, SECTIONS, ServerBounds, TlsFiles, Wal};
 pub(crate) use table::{SectionTable, variable};
 

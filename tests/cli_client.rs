@@ -116,6 +116,9 @@ fn what_is_wrong_is_said_in_a_line_with_what_to_do() {
         &["query", "*", "--from", "-", "--since", "1h"],
         &["services", "--url", "ftp://x"],
         &["tail", "*", "--output", "csv"],
+        &["ingest", "-"],
+        &["ingest", "-", "--service", "s", "--multiline-start", "("],
+        &["ingest", "-", "--service", "s", "--follow"],
         &["config", "set", "shop", "ttl_days"],
         &["delete", "*"],
         &["man", "nonsense"],
@@ -276,10 +279,10 @@ fn start_on(data: &std::path::Path, listen: &str) -> Server {
 #[test]
 fn completions_and_manual_pages_are_of_every_command() {
     for (shell, has) in
-        [("bash", "logyard__subcmd__query"), ("zsh", "#compdef logyard"), ("fish", "complete -c logyard")]
+        [("bash", "logyard__subcmd__ingest"), ("zsh", "#compdef logyard"), ("fish", "complete -c logyard")]
     {
         let (code, out, _) = run(logyard().args(["completions", shell]));
-        assert!(code == 0 && out.contains(has) && out.contains("context"), "{shell}: {out}");
+        assert!(code == 0 && out.contains(has) && out.contains("multiline-start"), "{shell}: {out}");
     }
     assert!(run(logyard().arg("man")).1.contains(".TH"));
     assert!(run(logyard().args(["man", "config", "set"])).1.contains("Settings that are not named"));
@@ -287,7 +290,7 @@ fn completions_and_manual_pages_are_of_every_command() {
     assert_eq!(run(logyard().args(["man", "--all"]).arg(home.path().join("man1"))).0, 0);
     let pages: Vec<_> =
         std::fs::read_dir(home.path().join("man1")).unwrap().map(|page| page.unwrap().file_name()).collect();
-    for page in ["logyard.1", "logyard-query.1", "logyard-config-set.1"] {
+    for page in ["logyard.1", "logyard-ingest.1", "logyard-config-set.1"] {
         assert!(pages.iter().any(|name| name == page), "{page} of {pages:?}");
     }
 }
@@ -299,7 +302,7 @@ fn every_command_has_examples_in_its_help() {
     let named: Vec<&str> =
         help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty()).collect();
     let names: Vec<&str> = named.iter().filter_map(|line| line.split_ascii_whitespace().next()).collect();
-    assert!(names.starts_with(&["serve", "query", "tail"]), "{names:?}");
+    assert!(names.starts_with(&["serve", "ingest", "query", "tail"]), "{names:?}");
     for name in names.iter().filter(|name| !matches!(**name, "help" | "config" | "bench" | "key")) {
         let (code, help, _) = run(logyard().args([name, "--help"]));
         assert!(code == 0 && help.contains("Examples:\n"), "{name}: {help}");

@@ -16,6 +16,8 @@ mod frames;
 mod auth;
 // Client commands: questions, answers, and what is wrong.
 mod cli_client;
+// Files and standard input into a server.
+mod cli_ingest;
 // Commands, their output and exit codes.
 mod commands;
 // Killed servers and what they have acknowledged.

@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod client;
 mod delete;
+mod ingest;
 mod kill;
 mod query;
 mod rows;
@@ -49,6 +50,9 @@ enum Command {
     /// Run the server.
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(ServeArgs),
+    /// Send files or standard input to a server.
+    #[command(after_help = ingest::EXAMPLES)]
+    Ingest(ingest::IngestArgs),
     /// Ask a server in LogsQL; or a file of JSON lines; or only check a query.
     #[command(after_help = query::EXAMPLES)]
     Query(query::QueryArgs),
@@ -225,6 +229,7 @@ impl<E: std::error::Error> From<E> for Failure {
 pub(crate) fn run() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
+        Command::Ingest(args) => ingest::run(&args),
         Command::Query(args) => query::run(&args),
         Command::Tail(args) => tail::run(args),
         Command::Delete(args) => delete::run(&args),

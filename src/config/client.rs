@@ -1,8 +1,10 @@
 //! Where client commands find the server, and the key that they show.
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 const URL: &str = "LOGYARD_URL";
 const API_KEY: &str = "LOGYARD_API_KEY";
+const STATE: &str = "LOGYARD_STATE";
 const URL_DEFAULT: &str = "http://127.0.0.1:7514";
 
 /// What the command line of a client command sets.
@@ -60,6 +62,18 @@ fn text(env: impl Fn(&str) -> Option<OsString>, name: &str) -> Result<Option<Str
     value.map(OsString::into_string).transpose().map_err(|_| format!("{name} is not UTF-8"))
 }
 
+/// Where `ingest` keeps how far it has read: in the directory that programs of this user keep their state in.
+pub(crate) fn ingest_state(flag: Option<PathBuf>, env: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, String> {
+    let set = |name: &str| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(path) = flag.or_else(|| set(STATE)) {
+        return Ok(path);
+    }
+    let of_user = set("XDG_STATE_HOME").or_else(|| set("HOME").map(|home| home.join(".local/state")));
+    of_user.map(|path| path.join("logyard/ingest")).ok_or_else(|| {
+        format!("there is no HOME to keep in how far files were read; name a directory with --state or {STATE}")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +106,18 @@ mod tests {
         }
         let empty = ClientFlags { key: Some(String::new()), ..ClientFlags::default() };
         assert!(remote(empty, &[]).is_err());
+    }
+
+    #[test]
+    fn how_far_files_were_read_is_kept_with_the_user() {
+        let of = |flag: Option<&str>, env: &[(&str, &str)]| {
+            let find = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
+            ingest_state(flag.map(PathBuf::from), find)
+        };
+        assert_eq!(of(Some("a"), &[(STATE, "b")]).unwrap(), PathBuf::from("a"));
+        assert_eq!(of(None, &[(STATE, "b"), ("HOME", "/h")]).unwrap(), PathBuf::from("b"));
+        assert_eq!(of(None, &[("HOME", "/h")]).unwrap(), PathBuf::from("/h/.local/state/logyard/ingest"));
+        assert_eq!(of(None, &[("HOME", "/h"), ("XDG_STATE_HOME", "/s")]).unwrap(), PathBuf::from("/s/logyard/ingest"));
+        assert!(of(None, &[]).is_err_and(|e| e.contains("--state")));
     }
 }

@@ -15,6 +15,7 @@ pub(super) const OTHER_VARIABLES: &[&str] = &[
     "LOGYARD_CONFIG",
     "LOGYARD_URL",
     "LOGYARD_API_KEY",
+    "LOGYARD_STATE",
     "LOGYARD_FROM",
     "LOGYARD_VECTORS",
     "LOGYARD_SEED",

@@ -4,9 +4,13 @@
 //! * Pure: no I/O and no clock; the time of arrival is an argument.
 //! * A record that is refused leaves no trace in the batch.
 mod complaint;
+pub(crate) mod foreign;
 pub(crate) mod json;
 pub(crate) mod lines;
 pub(crate) mod log;
+mod logfmt;
+mod syslog;
+mod text;
 pub(crate) mod time;
 
 use json::Scalar;

@@ -52,6 +52,17 @@ pub fn time_text(time: i64) -> String {
     value::timestamp::show_timestamp(time)
 }
 
+/// The `key=value` pairs of a text, in order, as `unpack_logfmt` sees them; a lone word is a key without a value.
+pub fn logfmt_pairs(text: &str) -> Vec<(String, String)> {
+    value::logfmt::parse_logfmt(text)
+}
+
+/// The fields of a syslog line, RFC 5424 or RFC 3164, under the names that `unpack_syslog` gives them. A time without a year is the last
+/// such before `now`, and one without an offset is UTC.
+pub fn syslog_fields(line: &str, now: i64) -> Vec<(String, String)> {
+    value::syslog::parse_syslog(line, value::syslog::Era { now, zone: 0 })
+}
+
 /// The first and the last nanosecond of a time that is asked for beside a query: `2026-05`, `2026-05-28T10:00:00Z`, `now-5m`, or
 /// a number of seconds, or of their fractions, since 1970.
 pub fn time_span(text: &str, now: i64) -> Option<(i64, i64)> {

@@ -1,0 +1,90 @@
+//! A batch: records as JSON lines, and which part of the input they are of.
+//!
+//! Invariant: what is in a batch depends on the input from its beginning, on where it ends, and on the time that it was begun at.
+use super::records::{AtEnd, Record, Records};
+use crate::ingest::foreign::Reading;
+use std::io::{self, Read};
+
+const BATCH_BYTES: usize = 4 << 20;
+const BATCH_RECORDS: usize = 8_000;
+
+/// Records that are sent together.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// JSON lines.
+    pub(super) body: String,
+    /// The part of the input: from here.
+    pub(super) start: u64,
+    /// To here.
+    pub(super) end: u64,
+    /// The input's line that each line of the body begins in.
+    pub(super) lines: Vec<u64>,
+    pub(super) surplus: Surplus,
+}
+
+/// What was not sent as it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Surplus {
+    /// Records with bytes that are no UTF-8, which stand there as U+FFFD.
+    pub(super) wrong_text: u64,
+    /// Bytes of overlong records that were left out.
+    pub(super) left_out: u64,
+}
+
+impl Surplus {
+    pub(super) fn add(&mut self, other: Self) {
+        self.wrong_text += other.wrong_text;
+        self.left_out += other.left_out;
+    }
+}
+
+impl Batch {
+    /// The next records, as many as go into a batch, or as there are.
+    pub(super) fn read(
+        records: &mut Records<impl Read>,
+        start: u64,
+        now: i64,
+        reading: &Reading,
+        at_end: AtEnd,
+    ) -> io::Result<Self> {
+        let mut batch = Self { start, end: start, ..Self::default() };
+        while batch.body.len() < BATCH_BYTES && batch.lines.len() < BATCH_RECORDS {
+            let Some(record) = records.next(at_end)? else { break };
+            batch.push(&record, now, reading);
+        }
+        Ok(batch)
+    }
+
+    /// All up to the end that was kept, which is that of a batch that was sent before.
+    pub(super) fn read_again(
+        records: &mut Records<impl Read>,
+        (start, end): (u64, u64),
+        now: i64,
+        reading: &Reading,
+    ) -> io::Result<Self> {
+        let mut batch = Self { start, end: start, ..Self::default() };
+        records.read_until(Some(end));
+        while let Some(record) = records.next(AtEnd::EndAll)? {
+            batch.push(&record, now, reading);
+        }
+        records.read_until(None);
+        if batch.end == end { Ok(batch) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    /// Whether nothing was read.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.end == self.start
+    }
+
+    fn push(&mut self, record: &Record, now: i64, reading: &Reading) {
+        self.end = record.end;
+        self.surplus.left_out += record.left_out;
+        if record.text.trim_ascii().is_empty() {
+            return;
+        }
+        let text = String::from_utf8_lossy(&record.text);
+        self.surplus.wrong_text += u64::from(matches!(text, std::borrow::Cow::Owned(_)));
+        reading.push_line(&mut self.body, &text, now);
+        self.lines.push(record.line);
+    }
+}

@@ -1,0 +1,65 @@
+//! How far it is: a bar with the rate and the remaining time, where somebody looks; and what was done, at the end.
+use super::batch::Surplus;
+use super::sender::Sent;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::Path;
+
+const REASONS_MAX: usize = 10;
+const OF_KNOWN: &str = "{wide_bar} {bytes}/{total_bytes}  {binary_bytes_per_sec}  {eta} left  {msg}";
+const OF_UNKNOWN: &str = "{spinner} {bytes}  {binary_bytes_per_sec}  {msg}";
+
+/// The progress of one input.
+pub(super) struct Progress {
+    bar: ProgressBar,
+    name: String,
+    sent: u64,
+    refused: u64,
+    reasons: Vec<String>,
+    surplus: Surplus,
+}
+
+impl Progress {
+    /// Of an input of this length, which stands at a byte already. The bar is drawn on standard error if that is a terminal.
+    pub(super) fn new(path: &Path, length: Option<u64>, at: u64) -> Self {
+        let (bar, template) = match length {
+            Some(length) => (ProgressBar::new(length), OF_KNOWN),
+            None => (ProgressBar::new_spinner(), OF_UNKNOWN),
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_position(at);
+        bar.reset_eta();
+        Self { bar, name: super::shown(path), sent: 0, refused: 0, reasons: Vec::new(), surplus: Surplus::default() }
+    }
+
+    /// A batch was acknowledged; the input stands at a byte now.
+    pub(super) fn advance(&mut self, sent: Sent, surplus: Surplus, at: u64) {
+        self.sent += sent.stored;
+        self.refused += sent.refused;
+        self.surplus.add(surplus);
+        let room = REASONS_MAX.saturating_sub(self.reasons.len());
+        self.reasons.extend(sent.reasons.into_iter().take(room));
+        self.bar.set_position(at);
+        self.bar.set_message(format!("{} records", self.sent));
+    }
+
+    /// Says what was done, and gives how many records were refused.
+    pub(super) fn end(self, note: &str) -> u64 {
+        self.bar.finish_and_clear();
+        let Self { name, sent, refused, surplus, .. } = &self;
+        let mut line = format!("{name}: {sent} records sent");
+        if *refused > 0 {
+            line.push_str(&format!(", {refused} refused"));
+        }
+        if surplus.wrong_text > 0 {
+            line.push_str(&format!(", {} with bytes that are no UTF-8", surplus.wrong_text));
+        }
+        if surplus.left_out > 0 {
+            line.push_str(&format!(", {} bytes of overlong ones left out", surplus.left_out));
+        }
+        eprintln!("{line}{note}");
+        self.reasons.iter().for_each(|reason| eprintln!("  {reason}"));
+        *refused
+    }
+}
