@@ -5,6 +5,7 @@
 //! Invariants
 //! * Memory is bounded: there are a few chunks for each thread, used again and again, and one batch in each builder.
 //! * A builder is never replaced: it remembers fields and shapes from batch to batch.
+use super::process::Process;
 use super::{EngineArgs, Failure};
 use crate::ingest::{self, log};
 use logyard_storage::batch::BatchBuilder;
@@ -23,8 +24,6 @@ use std::time::Instant;
 
 const CHUNK_BYTES: usize = 1 << 16;
 const BATCH_ROWS: usize = 4_000;
-/// The kernel's clock ticks per second, the same on every Linux.
-const TICKS: f64 = 100.0;
 
 /// Runs the measurement.
 pub(super) fn run(args: &EngineArgs) -> Result<(), Failure> {
@@ -56,7 +55,7 @@ fn measure(file: File, data: &Path, args: &EngineArgs) -> Result<serde_json::Val
     let store = Store { engine: &engine, env: &*env, ack: args.ack.into(), has_failed: AtomicBool::new(false) };
     store.file(file, threads)?;
     engine.seal()?;
-    let (cpu_sealed, wall_sealed) = (cpu_seconds()?, started.elapsed().as_secs_f64());
+    let (cpu_sealed, wall_sealed) = (Process::Own.cpu_seconds()?, started.elapsed().as_secs_f64());
     engine.compact()?;
     let stats = engine.stats()?;
     engine.close()?;
@@ -64,11 +63,11 @@ fn measure(file: File, data: &Path, args: &EngineArgs) -> Result<serde_json::Val
     let bytes = bytes_under(data, stats.wal_bytes)?;
     Ok(json!({
         "rows": stats.rows,
-        "cpu_s": cpu_seconds()?,
+        "cpu_s": Process::Own.cpu_seconds()?,
         "cpu_sealed_s": cpu_sealed,
         "wall_s": started.elapsed().as_secs_f64(),
         "wall_sealed_s": wall_sealed,
-        "rss_mb": peak_memory_mb()?,
+        "rss_mb": Process::Own.peak_memory_mb()?,
         "bytes": bytes,
     }))
 }
@@ -198,21 +197,4 @@ impl Store<'_> {
 
 fn lost_thread() -> Failure {
     Failure::Failed("a thread of the measurement panicked".into())
-}
-
-/// Processor time of this process so far, of users and of the kernel.
-fn cpu_seconds() -> Result<f64, Failure> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    // The program's name, in parentheses, may have spaces; the times are fields 14 and 15 of all.
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks: u64 = after_name.split_ascii_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
-    Ok(ticks as f64 / TICKS)
-}
-
-/// The most memory that this process ever had.
-fn peak_memory_mb() -> Result<f64, Failure> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    let kib = line.split_ascii_whitespace().next().and_then(|n| n.parse::<f64>().ok());
-    kib.map(|kib| kib / 1024.0).ok_or_else(|| Failure::Failed("/proc/self/status has no VmHWM".into()))
 }

@@ -7,6 +7,8 @@ mod client;
 mod delete;
 mod ingest;
 mod kill;
+mod load;
+mod process;
 mod query;
 mod rows;
 mod serve;
@@ -74,7 +76,7 @@ enum Command {
     /// Check a data directory that no server has open.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
-    /// Measure the engine, or have it killed.
+    /// Measure a server or the engine, or have it killed.
     #[command(subcommand)]
     Bench(Bench),
     /// Print what makes a shell complete commands and options.
@@ -133,6 +135,9 @@ struct CheckArgs {
 enum Bench {
     /// Decode, append, seal and compact the logs of a file of JSON lines; prints one JSON line of figures.
     Engine(EngineArgs),
+    /// Send the logs of a file to a server as fast as it takes them; prints one JSON line of figures.
+    #[command(after_help = load::EXAMPLES)]
+    Http(load::LoadArgs),
     /// Append for ever and print what is sent and acknowledged, until killed.
     Kill(KillArgs),
 }
@@ -238,6 +243,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Config(command) => service_config::run(&command),
         Command::Check(args) => check::run(args),
         Command::Bench(Bench::Engine(args)) => bench::run(&args),
+        Command::Bench(Bench::Http(args)) => load::run(&args),
         Command::Bench(Bench::Kill(args)) => kill::run(&args),
         Command::Completions(args) => shells::completions(&args),
         Command::Man(args) => shells::man(&args),
