@@ -265,7 +265,18 @@ impl ServiceConfig {
     }
 }
 
-fn number<T: TryFrom<i128>>(fields: &CopyFields, key: &str) -> Result<Option<T>> {
+/// Bytes as a copy has them.
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes of such a text.
+pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |c: u8| char::from(c).to_digit(16).map(|d| d as u8);
+    text.as_bytes().chunks(2).map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
+}
+
+pub(super) fn number<T: TryFrom<i128>>(fields: &CopyFields, key: &str) -> Result<Option<T>> {
     match fields.get(key) {
         None => Ok(None),
         Some(CopyValue::Number(n)) => T::try_from(*n).map(Some).map_err(|_| out_of_range(key)),
@@ -273,7 +284,7 @@ fn number<T: TryFrom<i128>>(fields: &CopyFields, key: &str) -> Result<Option<T>>
     }
 }
 
-fn text(fields: &CopyFields, key: &str) -> Result<Option<String>> {
+pub(super) fn text(fields: &CopyFields, key: &str) -> Result<Option<String>> {
     match fields.get(key) {
         None => Ok(None),
         Some(CopyValue::Text(text)) => Ok(Some(text.clone())),

@@ -17,6 +17,7 @@
 mod backend;
 pub mod config_copy;
 mod database;
+mod keys;
 mod migrate;
 mod segments;
 mod services;
@@ -25,6 +26,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+pub use keys::KeyRecord;
 pub use segments::{RetentionClass, SEGMENT_SERVICES_MAX, SegmentRecord, SegmentServices, SegmentState, ServiceCount};
 pub use services::{ServiceConfig, TTL_FOREVER};
 pub use state::{Damage, EffectRow, Meta, State};

@@ -1,7 +1,7 @@
 //! The engine: open, append, search, seal, close. Owns the parts and the order in which their locks are taken.
 //!
-//! Lock order: `publish`, then `state`, then a generation's own; `publish`, then the feed's, then a generation's own; `meta`, then
-//! `doubtful`; `effects` is taken alone.
+//! Lock order: `publish`, then `state`, then a generation's own; `publish`, then the feed's, then a generation's own; `meta` or
+//! `keys`, then `doubtful`; `effects` is taken alone.
 //!
 //! Invariants
 //! * A row is in exactly one of: the queue, a generation, a live segment. A snapshot sees each row once.
@@ -12,6 +12,7 @@ mod clock;
 mod commit;
 mod config;
 mod feed;
+mod keys;
 mod live;
 mod loose;
 mod query;
@@ -24,6 +25,7 @@ pub(crate) use clock::{Clock, ClockRow};
 pub use commit::{Ack, Append, Appended};
 pub(crate) use config::Configs;
 use feed::Feed;
+pub(crate) use keys::KeyRecords;
 pub use live::{Given, LiveOptions, Polled, Subscription};
 pub use loose::{Form, Loose, LooseRows};
 pub use query::{Answered, QueryControl};
@@ -108,6 +110,8 @@ pub(crate) struct Shared {
     /// Held by whoever changes a configuration.
     pub(crate) configuring: Mutex<()>,
     pub(crate) configs: RwLock<Arc<Configs>>,
+    /// Held while keys are added and removed.
+    pub(crate) keys: Mutex<KeyRecords>,
     /// What the configurations say of how long rows live.
     pub(crate) lives: RwLock<Arc<Lives>>,
     /// Held by whoever adds or drops a deletion.

@@ -7,7 +7,7 @@
 //! * It changes nothing that a second run, after a crash in the middle of the first, would read otherwise.
 use super::config::{lives, reconcile};
 use super::feed::Feed;
-use super::{CLOCK_KEY, Clock, ClockRow, LiveSegment, Shared, State, is_live};
+use super::{CLOCK_KEY, Clock, ClockRow, LiveSegment, Shared, State, is_live, keys};
 use crate::catalog::{Catalog, Change, Damage, EffectRow, Meta, SegmentRecord, Table};
 use crate::env::{DirLock, Env};
 use crate::error::{Error, ErrorKind, Result};
@@ -104,6 +104,7 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     let in_doubt = |table| is_new || repaired.contains(&table);
     let (services, doubt) = (found.services, in_doubt(Table::Services));
     let configs = reconcile(&**env, &layout, services, doubt, &mut change, &mut troubles)?;
+    let keys = keys::recover(&catalog, (&**env, &layout), in_doubt(Table::Keys), &mut change, &mut troubles)?;
     let (deletions, doubt) = (found.deletions, in_doubt(Table::Deletions));
     let deletions = recover_deletions(&**env, &layout, &deletions, doubt, meta.epoch, &mut change, &mut troubles)?;
     let effects_in_doubt = in_doubt(Table::Effects);
@@ -162,6 +163,7 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
         maintenance: Mutex::default(),
         closing: AtomicBool::new(false),
         configuring: Mutex::default(),
+        keys: Mutex::new(keys),
         lives: RwLock::new(Arc::new(lives(&configs, options.default_ttl_days))),
         configs: RwLock::new(Arc::new(configs)),
         deleting: Mutex::default(),

@@ -10,7 +10,7 @@
 //!   may have one is recycled: it is removed.
 use super::compact::Leaving;
 use super::with_block;
-use crate::catalog::config_copy::{self, CopyKind, CopyValue};
+use crate::catalog::config_copy::{self, CopyKind, CopyValue, from_hex, to_hex};
 use crate::catalog::{Change, Table};
 use crate::codec;
 use crate::engine::{LiveSegment, Search, Shared, locked};
@@ -162,16 +162,6 @@ fn decode(key: &[u8], bytes: &[u8]) -> Result<Deletion> {
         ..Search::default()
     };
     Ok(Deletion { id, search, ends: stored.ends, at: stored.at })
-}
-
-/// Bytes as a readable copy has them.
-fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |c: u8| char::from(c).to_digit(16).map(|d| d as u8);
-    text.as_bytes().chunks(2).map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
 }
 
 /// The deletions that a start has to go on with. `in_doubt` where the catalog may have lost some: then the copies count
