@@ -4,6 +4,7 @@
 //! * The only reader of `LOGYARD_*` variables and of the configuration file.
 //! * All that is wrong is told at once; what cannot be known is never guessed.
 //! * A server that lets everybody in listens on loopback addresses only.
+mod access;
 mod client;
 mod env_file;
 mod file;
@@ -14,15 +15,16 @@ mod reference;
 mod settings;
 mod table;
 
+pub(crate) use access::{AccessSettings, Cidr, Rate};
 pub(crate) use client::{ClientFlags, Remote, ingest_state};
-pub(crate) use settings::{Ingest, QueryBounds, Retention, SECTIONS, ServerBounds, TlsFiles, Wal};
+pub(crate) use settings::{Ingest, QueryBounds, RateLimit, Retention, SECTIONS, ServerBounds, TlsFiles, Wal};
 pub(crate) use table::{SectionTable, variable};
 
 use given::{Given, unknown_variables};
 use logyard_storage::engine::Form;
 use logyard_storage::limits::MIB;
 use readers::Raw;
-use settings::Top;
+use settings::{AccessLog, Cors, Top};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -65,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) access: Access,
+    /// Rates, proxies, origins, and what is written down of requests.
+    pub(crate) gate: AccessSettings,
     pub(crate) server: ServerBounds,
     pub(crate) tls: TlsFiles,
     pub(crate) query: QueryBounds,
@@ -173,6 +177,7 @@ impl Config {
         let top = Top::read(given);
         let (server, tls, query) = (ServerBounds::read(given), TlsFiles::read(given), QueryBounds::read(given));
         let (retention, wal, ingest) = (Retention::read(given), Wal::read(given), Ingest::read(given));
+        let (log, rate_limit, cors) = (AccessLog::read(given), RateLimit::read(given), Cors::read(given));
         if tls.as_ref().is_some_and(|tls| tls.cert.is_some() != tls.key.is_some()) {
             given.faults.push("tls.cert and tls.key belong together, and only one of them is named".into());
         }
@@ -189,6 +194,12 @@ impl Config {
             data: top.data,
             listen: top.listen,
             access,
+            gate: AccessSettings {
+                log: log?.log,
+                rate_limit: rate_limit?,
+                cors_origins: cors?.origins,
+                trusted_proxies: top.trusted_proxies,
+            },
             server: server?,
             tls: tls?,
             query: query?,

@@ -12,6 +12,13 @@ mod certificate;
 // HTTP/2, byte by byte.
 mod frames;
 
+// Every route, and what it takes to use it.
+#[path = "../src/server/access/table.rs"]
+#[allow(dead_code, reason = "tests look at some of it only")]
+mod table;
+
+// Every route with every kind of credential.
+mod access;
 // Who may come in.
 mod auth;
 // Client commands: questions, answers, and what is wrong.
@@ -24,12 +31,18 @@ mod commands;
 mod crash;
 // Clients that mean harm, and what they are given up for.
 mod defence;
+// Records that are deleted by a filter.
+mod deletion;
 // Queries that mean harm, and what bounds them.
 mod hostile;
 // The ways in: one log, batches, JSON lines.
 mod ingest;
 // Killed engines and what they have acknowledged.
 mod kills;
+// API keys.
+mod keys;
+// How often may be asked, and by which pages.
+mod limits;
 // How each service wants its records kept.
 mod configs;
 // What surrounds every request.
@@ -40,6 +53,8 @@ mod query;
 mod reads;
 // Where settings come from.
 mod settings;
+// What is written down of requests and changes.
+mod records;
 // LogsQL in the shapes of VictoriaLogs.
 mod select;
 // Rows as they arrive.

@@ -2,8 +2,8 @@
 use super::{Failure, ServeArgs};
 use crate::config::{self, Access, Config, Flags};
 use crate::server::{
-    BodyMemory, Builders, Door, KeyHash, Queries, Server, Tails, Tls, listen, load_or_make, router, serve,
-    tell_retention,
+    BodyMemory, Builders, Door, Gate, KeyHash, Queries, Server, Tails, Tls, keep_written, listen, load_or_make, router,
+    serve, tell_retention,
 };
 use logyard_storage::engine::{Engine, Options};
 use logyard_storage::env::RealEnv;
@@ -42,11 +42,11 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     };
     let default_ttl_days = options.default_ttl_days;
     let engine = Engine::open(Arc::<RealEnv>::clone(&env), options)?;
-    let door = door(&config)?;
+    let gate = Gate::new(door(&config)?, &config.gate, &engine);
     let server = Arc::new(Server {
         engine: Arc::clone(&engine),
         env,
-        door,
+        gate,
         bodies: BodyMemory::new(config.server.max_bodies_memory),
         body_bytes_max: config.server.max_body,
         requests: Arc::new(Semaphore::new(config.server.max_requests)),
@@ -64,13 +64,15 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         tokio::spawn(watch_retention(Arc::clone(&engine)));
         let tails = Arc::clone(&server);
         tokio::spawn(async move { tails.tails.watch(&tails.engine).await });
+        tokio::spawn(keep_written(Arc::clone(&server)));
         let tails = Arc::clone(&server);
         if let Some(tls) = &tls {
             tokio::spawn(Arc::clone(tls).watch(config.tls.reload_interval));
         }
-        serve(listener, router(server), config.server.clone(), tls, || tails.tails.stop()).await
+        serve(listener, router(Arc::clone(&server)), config.server.clone(), tls, || tails.tails.stop()).await
     });
     tell_retention(&engine);
+    server.gate.write_down(&engine);
     // Requests that were cut may still be in the engine; closing it waits for them.
     engine.close()?;
     served.map_err(|e| Failure::Failed(format!("cannot serve on {:?}: {e}", config.listen)))

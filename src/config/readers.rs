@@ -1,4 +1,5 @@
 //! How values are read from texts: what each has to be, and what it becomes.
+use super::access::{Cidr, Rate, origin};
 use logyard_storage::options::{DiskBudget, WhenFull};
 use logyard_storage::query::{duration, size};
 use std::fmt;
@@ -152,6 +153,33 @@ pub(crate) const fn count<const LEAST: usize, const MOST: usize>() -> Reader<usi
 /// Some texts.
 #[cfg_attr(not(test), expect(dead_code, reason = "no setting is a list yet"))]
 pub(crate) const TEXTS: Reader<Vec<String>> = Reader::new("LIST", || "a list of texts".into(), |raw| Some(raw.items()));
+
+/// So many requests in so long, or as many as come.
+pub(crate) const RATE: Reader<Option<Rate>> = Reader::new(
+    "RATE",
+    || "requests in a time such as 100/m or 20/10s".into(),
+    |raw| match raw.text()? {
+        "" => Some(None),
+        text => Rate::parse(text).map(Some),
+    },
+);
+
+/// Addresses and networks.
+pub(crate) const CIDRS: Reader<Vec<Cidr>> = Reader::new(
+    "LIST",
+    || "a list of addresses or networks such as 10.0.0.0/8".into(),
+    |raw| raw.items().iter().map(|item| Cidr::parse(item)).collect(),
+);
+
+/// Origins of pages.
+pub(crate) const ORIGINS: Reader<Vec<String>> = Reader::new(
+    "LIST",
+    || "a list of origins such as https://logs.example, or *".into(),
+    |raw| raw.items().iter().map(|item| origin(item)).collect(),
+);
+
+/// Yes or no.
+pub(crate) const TRUTH: Reader<bool> = Reader::new("BOOL", || "true or false".into(), |raw| raw.text()?.parse().ok());
 
 /// Days, or for ever.
 pub(crate) const DAYS: Reader<Option<u32>> = Reader::new(

@@ -12,8 +12,10 @@
 //! docs/logyard.example.toml anew. Readers are in `readers.rs`: `DURATION`, `BYTES`, `count::<LEAST, MOST>()`, `TEXTS`, ... A
 //! secret's reader is `SECRET`: it has no flag, and `<key>_env` and `<key>_file` beside its key. A new section is a new block, and a
 //! field of `Config`. A variable that is none of these belongs into `OTHER_VARIABLES` of `given.rs`.
+use super::access::{Cidr, Rate};
 use super::readers::{
-    ADDRESSES, BYTES, DAYS, DISK_BUDGET, DURATION, FILE, PATH, SECRET, Secret, TIMEOUT, WHEN_FULL, bytes, count,
+    ADDRESSES, BYTES, CIDRS, DAYS, DISK_BUDGET, DURATION, FILE, ORIGINS, PATH, RATE, SECRET, Secret, TIMEOUT, TRUTH,
+    WHEN_FULL, bytes, count,
 };
 use super::table::settings;
 use logyard_storage::options::{DiskBudget, WhenFull};
@@ -30,6 +32,8 @@ settings! {
         listen: Vec<SocketAddr> = "127.0.0.1:7514", ADDRESSES;
         /// The admin key, instead of the one in `<data>/admin.key`.
         admin_key: Option<Secret> = "", SECRET;
+        /// Who may say on whose behalf it asks, by `CF-Connecting-IP`, `X-Forwarded-For` or `X-Real-IP`.
+        trusted_proxies: Vec<Cidr> = "", CIDRS;
     }
 
     /// Connections, requests and how long they may take.
@@ -98,6 +102,42 @@ settings! {
     Wal "wal" {
         /// How long what was accepted with `ack=memory` may stay unwritten.
         flush_interval: Duration = "1s", DURATION;
+    }
+
+    /// What is written down of requests.
+    AccessLog "access" {
+        /// Whether reads and requests of administrators leave records of the service `logyard`.
+        log: bool = "true", TRUTH;
+    }
+
+    /// How often may be asked, each kind of request counted apart; over it, 429. None is limited where nothing is said.
+    RateLimit "rate_limit" {
+        /// Single records, from one address.
+        ingest: Option<Rate> = "", RATE;
+        /// Bodies of many records, from one address.
+        batch: Option<Rate> = "", RATE;
+        /// Searches and queries, from one address.
+        read: Option<Rate> = "", RATE;
+        /// Configuration, keys, deletion and maintenance, from one address.
+        admin: Option<Rate> = "", RATE;
+        /// Runs of jobs, from one address.
+        jobs: Option<Rate> = "", RATE;
+        /// Single records, with one key.
+        ingest_per_key: Option<Rate> = "", RATE;
+        /// Bodies of many records, with one key.
+        batch_per_key: Option<Rate> = "", RATE;
+        /// Searches and queries, with one key.
+        read_per_key: Option<Rate> = "", RATE;
+        /// Configuration, keys, deletion and maintenance, with one key.
+        admin_per_key: Option<Rate> = "", RATE;
+        /// Runs of jobs, with one key.
+        jobs_per_key: Option<Rate> = "", RATE;
+    }
+
+    /// Pages of other origins.
+    Cors "cors" {
+        /// Origins whose pages may ask, such as `https://logs.example`; `*` is all.
+        origins: Vec<String> = "", ORIGINS;
     }
 
     /// Ways in.

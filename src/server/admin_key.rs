@@ -30,6 +30,15 @@ impl KeyHash {
         Self::of(key).0.ct_eq(&self.0).into()
     }
 
+    /// The hash that is kept.
+    pub(super) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; 32] {
+        self.0
+    }
+
     fn to_hex(self) -> String {
         hex(&self.0)
     }
@@ -86,9 +95,14 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 }
 
 fn random_key() -> io::Result<String> {
+    Ok(format!("ly_{}", random_digits()?))
+}
+
+/// What nobody can guess, in 64 hex digits.
+pub(super) fn random_digits() -> io::Result<String> {
     let mut bytes = [0; 32];
     fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(format!("ly_{}", hex(&bytes)))
+    Ok(hex(&bytes))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -4,6 +4,7 @@
 //! * A change names keys and leaves the others as they are. A key that is not known, or says what cannot be kept, is refused by its
 //!   name, and then nothing is changed.
 //! * Who changes a configuration sees what was changed before.
+use super::access::{Caller, Changed, audit};
 use super::body::read_whole;
 use super::error::{ApiError, json_response};
 use super::services::{Name, named};
@@ -35,15 +36,17 @@ pub(super) async fn get(State(server): State<Arc<Server>>, name: Name) -> Result
 }
 
 /// `GET /api/v1/logs/configs`
-pub(super) async fn all(State(server): State<Arc<Server>>) -> Result<Response, ApiError> {
+pub(super) async fn all(State(server): State<Arc<Server>>, caller: Caller) -> Result<Response, ApiError> {
     let configs = server.engine.configs();
-    let configs: Vec<Value> = configs.iter().map(|(name, config)| shown(&server, name, config)).collect();
+    let configs = configs.iter().filter(|(name, _)| caller.is_for(name));
+    let configs: Vec<Value> = configs.map(|(name, config)| shown(&server, name, config)).collect();
     Ok(json_response(StatusCode::OK, json!({ "configs": configs }).to_string()))
 }
 
 /// `PUT /api/v1/logs/config/:service`
 pub(super) async fn put(
     State(server): State<Arc<Server>>,
+    caller: Caller,
     name: Name,
     headers: HeaderMap,
     body: Body,
@@ -55,11 +58,15 @@ pub(super) async fn put(
     let body = blocking(move || {
         let _one_at_a_time = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut config = server.engine.config(&name);
+        let before = shown(&server, &name, &config);
         for (key, value) in &change {
             set(&mut config, &name, key, value)?;
         }
         let kept = server.engine.set_config(&name, config)?;
-        Ok::<_, ApiError>(json!({ "success": true, "config": shown(&server, &name, &kept) }).to_string())
+        let after = shown(&server, &name, &kept);
+        let body = json!({ "success": true, "config": after }).to_string();
+        audit(&server, &caller, &Changed { action: "config.set", target: &name, before, after });
+        Ok::<_, ApiError>(body)
     });
     Ok(json_response(StatusCode::OK, body.await??))
 }

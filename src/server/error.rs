@@ -13,12 +13,13 @@ use std::fmt;
 pub(crate) struct ApiError {
     status: StatusCode,
     body: serde_json::Value,
+    retry_after: u64,
 }
 
 impl ApiError {
     /// An error with this status and text.
     pub(crate) fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self { status, body: json!({ "error": error.into() }) }
+        Self { status, body: json!({ "error": error.into() }), retry_after: 1 }
     }
 
     /// The request is wrong.
@@ -31,6 +32,13 @@ impl ApiError {
     pub(crate) fn for_prometheus(self) -> Self {
         let status = self.status.as_str().to_owned();
         self.with("status", "error").with("errorType", status)
+    }
+
+    /// The same error with the seconds after which to try again.
+    #[must_use]
+    pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = seconds;
+        self
     }
 
     /// The same error with another field in its body.
@@ -90,7 +98,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = json_response(self.status, self.body.to_string());
         if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after));
         }
         response
     }

@@ -1,4 +1,5 @@
 //! Logs in the API's own form: one, or a batch of which each is taken or refused alone.
+use super::access::Caller;
 use super::body::read_whole;
 use super::error::{ApiError, json_response};
 use super::params::Params;
@@ -9,7 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use logyard_storage::batch::BatchBuilder;
-use logyard_storage::engine::{Ack, Append, Appended};
+use logyard_storage::engine::{Ack, Appended};
 use logyard_storage::record::RecordId;
 use serde_json::json;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ const ACK: HeaderName = HeaderName::from_static("x-logyard-ack");
 /// `POST /api/v1/logs/ingest`
 pub(super) async fn one(
     State(server): State<Arc<Server>>,
+    caller: Caller,
     params: Params,
     headers: HeaderMap,
     body: Body,
@@ -28,7 +30,7 @@ pub(super) async fn one(
     let appended = blocking(move || {
         server.builders.with(|rows| {
             ingest::text(&body.bytes).and_then(|text| log::read_log(text, server.env.now(), rows)).map_err(refusal)?;
-            Ok::<_, ApiError>(server.engine.append(Append::new(rows.finish()?, ack))?)
+            server.append(&caller, rows.finish()?, ack)
         })
     })
     .await??;
@@ -52,13 +54,14 @@ fn refusal(fault: Refused) -> ApiError {
 /// `POST /api/v1/logs/ingest/batch`
 pub(super) async fn batch(
     State(server): State<Arc<Server>>,
+    caller: Caller,
     params: Params,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let ack = params.ack()?;
     let body = read_whole(&headers, body, server.body_bytes_max, server.bodies.room()).await?;
-    let (ingested, errors) = blocking(move || append_batch(&server, &body.bytes, ack)).await??;
+    let (ingested, errors) = blocking(move || append_batch(&server, &caller, &body.bytes, ack)).await??;
     let failed = errors.len();
     if ingested == 0 {
         let error = ApiError::bad("none of the logs could be stored").with("success", false);
@@ -72,7 +75,7 @@ pub(super) async fn batch(
 }
 
 /// Stores what can be, and says what is wrong with the others by their position.
-fn append_batch(server: &Server, body: &[u8], ack: Ack) -> Result<(usize, Vec<String>), ApiError> {
+fn append_batch(server: &Server, caller: &Caller, body: &[u8], ack: Ack) -> Result<(usize, Vec<String>), ApiError> {
     let bad = |fault: Refused| ApiError::bad(fault.to_string());
     let logs = log::split_logs(ingest::text(body).map_err(bad)?).map_err(bad)?;
     let arrival = server.env.now();
@@ -84,18 +87,18 @@ fn append_batch(server: &Server, body: &[u8], ack: Ack) -> Result<(usize, Vec<St
             }
             // Only very large logs fill more than one batch.
             if rows.is_full() {
-                ingested += store(server, rows, ack)?;
+                ingested += store(server, caller, rows, ack).map_err(|e| e.with("ingested", ingested))?;
             }
         }
-        ingested += store(server, rows, ack)?;
+        ingested += store(server, caller, rows, ack).map_err(|e| e.with("ingested", ingested))?;
         Ok((ingested, errors))
     })
 }
 
-fn store(server: &Server, rows: &mut BatchBuilder, ack: Ack) -> Result<usize, ApiError> {
+fn store(server: &Server, caller: &Caller, rows: &mut BatchBuilder, ack: Ack) -> Result<usize, ApiError> {
     let count = rows.rows();
     if count > 0 {
-        server.engine.append(Append::new(rows.finish()?, ack))?;
+        server.append(caller, rows.finish()?, ack)?;
     }
     Ok(count)
 }

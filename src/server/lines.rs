@@ -5,6 +5,7 @@
 //!   requests together stay within `BodyMemory`.
 //! * Complete lines wait at most `WAIT_MAX` for more of them, so a slow stream is stored as it comes.
 //! * A storage error ends the request and says how many lines were stored before it.
+use super::access::Caller;
 use super::body::{Pieces, check_encoding};
 use super::error::{ApiError, json_response};
 use super::ingest::with_ack;
@@ -16,8 +17,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use logyard_storage::batch::BatchBuilder;
-use logyard_storage::engine::{Ack, Append};
-use logyard_storage::error::Error;
+use logyard_storage::engine::Ack;
 use logyard_storage::limits::MIB;
 use serde_json::json;
 use std::sync::Arc;
@@ -35,6 +35,7 @@ const REASONS_MAX: usize = 10;
 /// The handler.
 pub(super) async fn insert(
     State(server): State<Arc<Server>>,
+    caller: Caller,
     params: Params,
     headers: HeaderMap,
     body: Body,
@@ -47,7 +48,7 @@ pub(super) async fn insert(
     };
     let names = FieldNames::new(&name("_time_field", "vl-time-field"), &name("_msg_field", "vl-msg-field"));
     let mut room = server.bodies.room();
-    let mut intake = Intake { server, names, ack, line: 0, ingested: 0, rejected: 0, reasons: Vec::new() };
+    let mut intake = Intake { server, caller, names, ack, line: 0, ingested: 0, rejected: 0, reasons: Vec::new() };
     let mut pieces = Pieces(body);
     let mut lines = Lines::default();
     loop {
@@ -148,6 +149,7 @@ impl Lines {
 /// Decodes and stores lines, and counts.
 struct Intake {
     server: Arc<Server>,
+    caller: Caller,
     names: FieldNames,
     ack: Ack,
     /// Lines so far.
@@ -165,17 +167,17 @@ impl Intake {
         }
         blocking(move || match self.read(&chunk) {
             Ok(()) => Ok(self),
-            Err(e) => Err(ApiError::from(e).with("ingested", self.ingested)),
+            Err(e) => Err(e.with("ingested", self.ingested)),
         })
         .await?
     }
 
-    fn read(&mut self, chunk: &[u8]) -> Result<(), Error> {
+    fn read(&mut self, chunk: &[u8]) -> Result<(), ApiError> {
         let server = Arc::clone(&self.server);
         server.builders.with(|rows| self.read_with(chunk, rows))
     }
 
-    fn read_with(&mut self, mut chunk: &[u8], rows: &mut BatchBuilder) -> Result<(), Error> {
+    fn read_with(&mut self, mut chunk: &[u8], rows: &mut BatchBuilder) -> Result<(), ApiError> {
         let arrival = self.server.env.now();
         while !chunk.is_empty() {
             let end = memchr::memchr(b'\n', chunk).unwrap_or(chunk.len());
@@ -192,10 +194,10 @@ impl Intake {
         self.store(rows)
     }
 
-    fn store(&mut self, rows: &mut BatchBuilder) -> Result<(), Error> {
+    fn store(&mut self, rows: &mut BatchBuilder) -> Result<(), ApiError> {
         let count = rows.rows();
         if count > 0 {
-            self.server.engine.append(Append::new(rows.finish()?, self.ack))?;
+            self.server.append(&self.caller, rows.finish()?, self.ack)?;
             self.ingested += count;
         }
         Ok(())

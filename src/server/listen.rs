@@ -13,6 +13,7 @@ pub(super) use framing::refuse_ambiguous;
 pub(super) use held::Held;
 pub(super) use paced::TooSlow;
 
+use super::access::Peer;
 use super::tls::Tls;
 use crate::config::ServerBounds;
 use axum::Router;
@@ -58,9 +59,9 @@ pub(crate) async fn serve(
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
         };
-        let Some(stream) = accepted else { continue };
+        let Some((stream, peer)) = accepted else { continue };
         match Arc::clone(&places).try_acquire_owned() {
-            Ok(place) => converse(&host, stream, place, tls.as_deref(), connections.watcher()),
+            Ok(place) => converse(&host, (stream, peer), place, tls.as_deref(), connections.watcher()),
             Err(_) => refuse(stream, tls.is_some()),
         }
     }
@@ -75,12 +76,12 @@ pub(crate) async fn serve(
 }
 
 /// The next connection.
-async fn accept(listener: &TcpListener) -> Option<TcpStream> {
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, Peer)> {
     match listener.accept().await {
-        Ok((stream, _)) => {
+        Ok((stream, peer)) => {
             // Without it answers wait for more bytes that never come; where it cannot be set they are only slower.
             let _is_set = stream.set_nodelay(true);
-            Some(stream)
+            Some((stream, Peer(peer.ip())))
         }
         Err(e) if e.kind() == io::ErrorKind::ConnectionAborted || e.kind() == io::ErrorKind::ConnectionReset => None,
         Err(e) => {
@@ -94,19 +95,19 @@ async fn accept(listener: &TcpListener) -> Option<TcpStream> {
 /// Speaks with a client on a task of its own.
 fn converse(
     host: &Arc<Host>,
-    stream: TcpStream,
+    (stream, peer): (TcpStream, Peer),
     place: OwnedSemaphorePermit,
     tls: Option<&Tls>,
     watcher: hyper_util::server::graceful::Watcher,
 ) {
     let host = Arc::clone(host);
     match tls.map(Tls::acceptor) {
-        None => drop(tokio::spawn(async move { host.converse(stream, place, watcher).await })),
+        None => drop(tokio::spawn(async move { host.converse((stream, peer), place, watcher).await })),
         Some(acceptor) => drop(tokio::spawn(async move {
             let handshake = tokio::time::timeout(host.bounds.header_timeout, acceptor.accept(stream)).await;
             // Who does not get through it is told so by TLS itself, or has gone.
             if let Ok(Ok(stream)) = handshake {
-                host.converse(stream, place, watcher).await;
+                host.converse((stream, peer), place, watcher).await;
             }
         })),
     }

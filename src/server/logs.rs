@@ -1,4 +1,5 @@
 //! The reads of the API: search, and one log by its id.
+use super::access::{Caller, not_for};
 use super::error::{ApiError, json_response};
 use super::params::Params;
 use super::row::push_row;
@@ -31,7 +32,7 @@ pub(super) async fn search(State(server): State<Arc<Server>>, params: Params) ->
     let limit = params.count("limit", LIMIT, LIMIT_MAX)?;
     let text = params.get("q").unwrap_or_default().to_owned();
     let asked = Search {
-        services: params.get("service").map(str::to_owned).into_iter().collect(),
+        services: services(&params)?,
         from: params.millis("start_time")?.map(|t| t.saturating_mul(MILLI)),
         until: params.millis("end_time")?.map(|t| t.saturating_mul(MILLI).saturating_add(MILLI - 1)),
         filter: level(params.get("level")),
@@ -58,6 +59,15 @@ pub(super) async fn search(State(server): State<Arc<Server>>, params: Params) ->
         response.headers_mut().insert(READ_AS, read_as);
     }
     Ok(response)
+}
+
+/// The services that are asked for, of those that may be seen.
+fn services(params: &Params) -> Result<Vec<String>, ApiError> {
+    match (params.get("service"), params.services()) {
+        (Some(service), Some(own)) if !own.iter().any(|own| own == service) => Err(not_for(service)),
+        (Some(service), _) => Ok(vec![service.into()]),
+        (None, own) => Ok(own.map_or_else(Vec::new, <[String]>::to_vec)),
+    }
 }
 
 /// In which order records are given.
@@ -151,11 +161,13 @@ pub(super) fn push_rows(body: &mut String, records: &[Record]) {
 /// `GET /api/v1/logs/:id`, and the same with `/full`: rows are whole here.
 pub(super) async fn by_id(
     State(server): State<Arc<Server>>,
+    caller: Caller,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
     let missing = || ApiError::new(StatusCode::NOT_FOUND, "Log not found");
     let id = id.ok().and_then(|Path(text)| RecordId::parse(&text)).ok_or_else(missing)?;
-    let record = blocking(move || server.engine.get(id)).await??.ok_or_else(missing)?;
+    let record = blocking(move || server.engine.get(id)).await??;
+    let record = record.filter(|record| caller.is_for(record.get("service_name"))).ok_or_else(missing)?;
     let mut body = String::from("{\"log\":");
     push_row(&mut body, &record);
     body.push('}');

@@ -1,16 +1,18 @@
 //! The HTTP API: routes, who may use them, and what surrounds each request.
 //!
 //! Invariants
-//! * Every route but `/health` and `/ready` is behind the door; a new route is put behind it unless it says otherwise.
+//! * The router is built from the table of routes (`access/table.rs`), each behind its guard, and from nothing else.
 //! * The engine blocks, so it is called on the blocking pool only.
+mod access;
 mod admin_key;
-mod auth;
 mod body;
 mod builders;
 mod busy;
 mod configs;
+mod deletion;
 mod error;
 mod ingest;
+mod keys;
 mod lines;
 mod listen;
 mod logs;
@@ -28,8 +30,8 @@ mod tails;
 mod tls;
 mod turns;
 
+pub(crate) use access::{Door, Gate, keep_written};
 pub(crate) use admin_key::{KeyHash, load_or_make};
-pub(crate) use auth::Door;
 pub(crate) use builders::Builders;
 pub(crate) use listen::{listen, serve};
 pub(crate) use own::tell_retention;
@@ -38,12 +40,13 @@ pub(crate) use tails::Tails;
 pub(crate) use tls::Tls;
 pub(crate) use turns::Queries;
 
+use access::table::{Method, Name, Route, Scope, TABLE};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodFilter, MethodRouter, on};
 use error::ApiError;
 use logyard_storage::engine::Engine;
 use logyard_storage::env::Env;
@@ -55,7 +58,7 @@ use tokio::sync::Semaphore;
 pub(crate) struct Server {
     pub(crate) engine: Arc<Engine>,
     pub(crate) env: Arc<dyn Env>,
-    pub(crate) door: Door,
+    pub(crate) gate: Gate,
     pub(crate) bodies: BodyMemory,
     /// Bytes of a body that is read as a whole.
     pub(crate) body_bytes_max: usize,
@@ -68,44 +71,93 @@ pub(crate) struct Server {
     pub(crate) default_ttl_days: Option<u32>,
 }
 
-/// Every route.
+/// Every route of the table, with its guard.
 pub(crate) fn router(server: Arc<Server>) -> Router {
-    let open = Router::new().route("/health", get(ops::health)).route("/ready", get(ops::ready));
-    let closed = Router::new()
-        .route("/api/v1/logs/ingest", post(ingest::one))
-        .route("/api/v1/logs/ingest/batch", post(ingest::batch))
-        .route("/insert/jsonline", post(lines::insert))
-        .merge(select::routes())
-        .route("/select/logsql/tail", get(tail::tail).post(tail::tail))
-        .route("/api/v1/logs/search", get(logs::search))
-        .route("/api/v1/logs/services", get(services::services))
-        .route("/api/v1/logs/recent/{service}", get(services::recent))
-        .route("/api/v1/logs/stats/{service}", get(services::stats))
-        .route("/api/v1/logs/config/{service}", get(configs::get).put(configs::put))
-        .route("/api/v1/logs/configs", get(configs::all))
-        .route("/api/v1/logs/{id}", get(logs::by_id))
-        .route("/api/v1/logs/{id}/full", get(logs::by_id))
-        .route("/api/v1/logs/logs/{id}", get(logs::by_id))
-        .route("/api/v1/logs/logs/{id}/full", get(logs::by_id))
-        .route("/api/v1/admin/seal", post(ops::seal))
-        .route("/api/v1/admin/compact", post(ops::compact))
-        .route("/api/v1/admin/storage", get(ops::storage))
-        .route_layer(from_fn_with_state(Arc::clone(&server), auth::require))
-        .route_layer(from_fn_with_state(Arc::clone(&server), busy::admit));
-    open.merge(closed)
+    let routes = TABLE.iter().fold(Router::new(), |router, route| {
+        let guard = from_fn_with_state((Arc::clone(&server), route), access::guard);
+        let handler = handler(route).route_layer(guard);
+        // Who asks whether the server is there is answered however many others there are.
+        let handler = match route.scope {
+            Scope::Open => handler,
+            _ => handler.route_layer(from_fn_with_state(Arc::clone(&server), busy::admit)),
+        };
+        router.route(route.path, handler)
+    });
+    routes
         .fallback(not_found)
-        .method_not_allowed_fallback(|| async { ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed") })
+        .method_not_allowed_fallback(not_allowed)
+        .layer(from_fn_with_state(Arc::clone(&server), access::allow))
         .layer(from_fn(listen::refuse_ambiguous))
         .layer(from_fn_with_state(Arc::clone(&server), request_id::tag))
         .with_state(server)
 }
 
+/// What answers at a route.
+fn handler(route: &Route) -> MethodRouter<Arc<Server>> {
+    let methods = methods(route);
+    match route.name {
+        Name::Health => on(methods, ops::health),
+        Name::Ready => on(methods, ops::ready),
+        Name::IngestOne => on(methods, ingest::one),
+        Name::IngestBatch => on(methods, ingest::batch),
+        Name::InsertLines => on(methods, lines::insert),
+        Name::LogsSearch => on(methods, logs::search),
+        Name::LogsServices => on(methods, services::services),
+        Name::LogsRecent => on(methods, services::recent),
+        Name::LogsStats => on(methods, services::stats),
+        Name::LogsConfig => on(methods, configs::get),
+        Name::LogsConfigs => on(methods, configs::all),
+        Name::LogsConfigPut => on(methods, configs::put),
+        Name::LogsById | Name::LogsByIdFull | Name::LogsLogsById | Name::LogsLogsByIdFull => on(methods, logs::by_id),
+        Name::SelectQuery => on(methods, select::query),
+        Name::SelectTail => on(methods, tail::tail),
+        Name::SelectHits => on(methods, select::hits),
+        Name::SelectFacets => on(methods, select::facets),
+        Name::SelectStats => on(methods, select::stats_query),
+        Name::SelectStatsRange => on(methods, select::stats_query_range),
+        Name::SelectFieldNames => on(methods, select::field_names),
+        Name::SelectFieldValues => on(methods, select::field_values),
+        Name::SelectStreams => on(methods, select::streams),
+        Name::SelectStreamIds => on(methods, select::stream_ids),
+        Name::SelectStreamFieldNames => on(methods, select::stream_field_names),
+        Name::SelectStreamFieldValues => on(methods, select::stream_field_values),
+        Name::Keys => on(methods, keys::list),
+        Name::KeyCreate => on(methods, keys::create),
+        Name::KeyRevoke => on(methods, keys::revoke),
+        Name::AdminSeal => on(methods, ops::seal),
+        Name::AdminCompact => on(methods, ops::compact),
+        Name::AdminDelete => on(methods, deletion::delete),
+        Name::AdminStorage => on(methods, ops::storage),
+    }
+}
+
+/// The methods of a route as the router has them; it answers HEAD where it answers GET.
+fn methods(route: &Route) -> MethodFilter {
+    let filter = |method: &Method| match method {
+        Method::Get => MethodFilter::GET,
+        Method::Post => MethodFilter::POST,
+        Method::Put => MethodFilter::PUT,
+        Method::Delete => MethodFilter::DELETE,
+    };
+    let all = route.methods.iter().map(filter).reduce(MethodFilter::or);
+    all.unwrap_or(MethodFilter::GET)
+}
+
 async fn not_found(State(server): State<Arc<Server>>, request: Request) -> Result<Response, ApiError> {
     let path = request.uri().path();
     if path.starts_with("/api/") {
-        server.door.admit(request.headers())?;
+        server.gate.admit_any(request.headers(), server.env.now())?;
     }
     Ok(ApiError::new(StatusCode::NOT_FOUND, "Not found").with("path", path).into_response())
+}
+
+/// Where there is a route, but not for this method: who has no key is not told.
+async fn not_allowed(State(server): State<Arc<Server>>, request: Request) -> Result<Response, ApiError> {
+    let is_open = |route: &&Route| route.path == request.uri().path() && route.scope == Scope::Open;
+    if !TABLE.iter().any(|route| is_open(&route)) {
+        server.gate.admit_any(request.headers(), server.env.now())?;
+    }
+    Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"))
 }
 
 /// Runs what blocks where it may.

@@ -7,6 +7,7 @@ use super::complain;
 use logyard_storage::batch::{Batch, BatchBuilder};
 use logyard_storage::engine::{Ack, Append, Engine, Removed, RetentionReport};
 use logyard_storage::error::Result;
+use serde_json::Value;
 use std::io::Write;
 
 /// The service of what Logyard writes itself, shown by the API's own reads only to who asks for it.
@@ -64,7 +65,8 @@ fn push_pass(rows: &mut BatchBuilder, report: &RetentionReport) {
     });
 }
 
-fn push(rows: &mut BatchBuilder, time: i64, message: &str, metadata: impl FnOnce(&mut BatchBuilder)) {
+/// Adds a record with what happened and its figures.
+pub(super) fn push(rows: &mut BatchBuilder, time: i64, message: &str, metadata: impl FnOnce(&mut BatchBuilder)) {
     rows.begin_row();
     rows.time(time);
     rows.string("service_name", SERVICE);
@@ -77,8 +79,25 @@ fn push(rows: &mut BatchBuilder, time: i64, message: &str, metadata: impl FnOnce
     rows.commit_row();
 }
 
-fn put(rows: &mut BatchBuilder, name: &str, count: u64) {
+/// Adds a count to the figures of a record.
+pub(super) fn put(rows: &mut BatchBuilder, name: &str, count: u64) {
     rows.int(name, i64::try_from(count).unwrap_or(i64::MAX));
+}
+
+/// Adds a value to the figures of a record: objects as what is in them, nothing as nothing.
+pub(super) fn put_value(rows: &mut BatchBuilder, name: &str, value: &Value) {
+    match value {
+        Value::Null => {}
+        Value::Bool(value) => rows.bool(name, *value),
+        Value::Number(number) => rows.number(name, &number.to_string()),
+        Value::String(text) => rows.string(name, text),
+        Value::Array(_) => rows.json(name, &value.to_string()),
+        Value::Object(fields) => {
+            rows.enter(name);
+            fields.iter().for_each(|(name, value)| put_value(rows, name, value));
+            rows.leave();
+        }
+    }
 }
 
 #[cfg(test)]

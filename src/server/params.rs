@@ -1,13 +1,34 @@
 //! Query parameters by name, each checked with an answer that names it.
+use super::access::Caller;
 use super::error::ApiError;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use logyard_storage::engine::Ack;
+use std::sync::Arc;
 
 /// The parameters of a request; of a repeated one the last counts.
-pub(crate) struct Params(Vec<(String, String)>);
+pub(crate) struct Params {
+    given: Vec<(String, String)>,
+    /// The only services that whoever asks may see.
+    services: Option<Arc<[String]>>,
+}
 
 impl Params {
+    fn of(given: Vec<(String, String)>) -> Self {
+        Self { given, services: None }
+    }
+
+    /// The only services that whoever asks may see; none where it may see all.
+    pub(crate) fn services(&self) -> Option<&[String]> {
+        self.services.as_deref()
+    }
+
+    /// Those of somebody who may see some services only.
+    #[cfg(test)]
+    pub(crate) fn limited_to(services: Vec<String>) -> Self {
+        Self { given: Vec::new(), services: Some(services.into()) }
+    }
+
     /// Those of a form's body.
     pub(crate) fn form(body: &[u8]) -> Result<Self, ApiError> {
         let wrong = || ApiError::bad("the body is no form: send name=value pairs, percent-encoded");
@@ -15,24 +36,24 @@ impl Params {
         if !pairs.is_ascii() || pairs.contains(&b' ') {
             return Err(wrong());
         }
-        serde_urlencoded::from_bytes(pairs).map(Self).map_err(|_| wrong())
+        serde_urlencoded::from_bytes(pairs).map(Self::of).map_err(|_| wrong())
     }
 
     /// These, and others that count more.
     #[must_use]
     pub(crate) fn and(mut self, others: Self) -> Self {
-        self.0.extend(others.0);
+        self.given.extend(others.given);
         self
     }
 
     /// A parameter that is there and not empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|v| !v.is_empty())
+        self.given.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|v| !v.is_empty())
     }
 
     /// Every value of a parameter that may be repeated, but for empty ones.
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
+        self.given.iter().filter(move |(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
     /// Whether a parameter says yes; what is neither nothing nor no does.
@@ -70,7 +91,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let read = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
-        read.map(|Query(pairs)| Self(pairs)).map_err(|e| ApiError::bad(e.body_text()))
+        let services = parts.extensions.get::<Caller>().and_then(|caller| caller.services.clone());
+        read.map(|Query(given)| Self { given, services }).map_err(|e| ApiError::bad(e.body_text()))
     }
 }
 
@@ -81,15 +103,16 @@ mod tests {
     #[test]
     fn values_are_checked_and_capped() {
         let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
-        let params = Params(vec![pair("limit", "5"), pair("limit", "5000"), pair("offset", "-1"), pair("t", "1.5")]);
+        let params =
+            Params::of(vec![pair("limit", "5"), pair("limit", "5000"), pair("offset", "-1"), pair("t", "1.5")]);
         assert_eq!(params.count("limit", 100, 1_000).unwrap(), 1_000);
         assert_eq!(params.count("none", 100, 1_000).unwrap(), 100);
         assert!(params.count("offset", 0, 10).is_err());
         assert!(params.millis("t").is_err());
         assert!(params.millis("none").unwrap().is_none());
         assert!(params.ack().is_ok_and(|ack| ack == Ack::Wal));
-        assert!(Params(vec![pair("ack", "archive")]).ack().is_err());
-        let form = Params(vec![pair("limit", "5")]).and(Params::form(b"limit=7&query=a+b%7C\n").unwrap());
+        assert!(Params::of(vec![pair("ack", "archive")]).ack().is_err());
+        let form = Params::of(vec![pair("limit", "5")]).and(Params::form(b"limit=7&query=a+b%7C\n").unwrap());
         assert_eq!((form.get("limit"), form.get("query")), (Some("7"), Some("a b|")));
         assert!(Params::form(b"\xff=1").is_err() && Params::form(b"a b").is_err());
     }

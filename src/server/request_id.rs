@@ -7,10 +7,14 @@ use axum::response::Response;
 use std::sync::Arc;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The id of a request, for who answers it.
+#[derive(Clone)]
+pub(super) struct RequestId(pub(super) Arc<str>);
+
 const BYTES_MAX: usize = 128;
 
 /// The outermost middleware.
-pub(super) async fn tag(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
+pub(super) async fn tag(State(server): State<Arc<Server>>, mut request: Request, next: Next) -> Response {
     let is_sensible = |id: &&HeaderValue| {
         (1..=BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(|byte| byte.is_ascii_graphic())
     };
@@ -21,6 +25,7 @@ pub(super) async fn tag(State(server): State<Arc<Server>>, request: Request, nex
             HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("-"))
         }
     };
+    request.extensions_mut().insert(RequestId(id.to_str().unwrap_or("-").into()));
     let mut response = next.run(request).await;
     response.headers_mut().insert(REQUEST_ID, id);
     response

@@ -1,4 +1,5 @@
 //! The services: which there are, the newest logs of one, and how many it has.
+use super::access::Caller;
 use super::error::{ApiError, json_response};
 use super::logs::{LIMIT, LIMIT_MAX, MILLI, push_rows};
 use super::params::Params;
@@ -23,9 +24,9 @@ pub(super) fn named(name: Name) -> Result<String, ApiError> {
 }
 
 /// `GET /api/v1/logs/services`
-pub(super) async fn services(State(server): State<Arc<Server>>) -> Result<Response, ApiError> {
+pub(super) async fn services(State(server): State<Arc<Server>>, caller: Caller) -> Result<Response, ApiError> {
     let mut services = blocking(move || server.engine.services()).await?;
-    services.retain(|service| service != own::SERVICE);
+    services.retain(|service| service != own::SERVICE && caller.is_for(service));
     Ok(json_response(StatusCode::OK, json!({ "services": services }).to_string()))
 }
 

@@ -3,6 +3,7 @@ use super::held::Held;
 use super::life::{Life, Watched};
 use super::paced::Paced;
 use crate::config::ServerBounds;
+use crate::server::access::Peer;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -38,13 +39,14 @@ pub(super) struct Host {
 
 impl Host {
     /// Speaks with a client until it goes, is given up, or the server stops.
-    pub(super) async fn converse<S>(&self, stream: S, place: OwnedSemaphorePermit, watcher: Watcher)
+    pub(super) async fn converse<S>(&self, (stream, peer): (S, Peer), place: OwnedSemaphorePermit, watcher: Watcher)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let life = Arc::new(Life::new(&self.bounds, Instant::now()));
         let (router, begun, pace) = (self.router.clone(), Arc::clone(&life), self.bounds.body_timeout);
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(peer);
             let guard = begun.begin(request.version() == Version::HTTP_2);
             if guard.is_ambiguous() {
                 request.extensions_mut().insert(super::framing::Ambiguous);

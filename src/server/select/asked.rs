@@ -25,7 +25,7 @@ const FORM_BYTES_MAX: usize = 3 * QUERY_BYTES_MAX + MIB;
 const SHOWN_CHARS: usize = 40;
 
 /// The parameters of a query string and of a form, and the room that the query takes.
-pub(super) struct Form {
+pub(in crate::server) struct Form {
     pub(super) params: Params,
     pub(super) room: Room,
 }

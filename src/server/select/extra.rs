@@ -1,4 +1,5 @@
-//! `extra_filters` and `extra_stream_filters`: what the rows of a request have to be besides what its query says.
+//! `extra_filters` and `extra_stream_filters`, and the services that a key is for: what the rows of a request have to be besides
+//! what its query says.
 //!
 //! Invariant: they are for every query of a request, also for those within others.
 use super::within::{Part, visit};
@@ -6,6 +7,7 @@ use crate::server::error::ApiError;
 use crate::server::params::Params;
 use logyard_storage::query::fault::At;
 use logyard_storage::query::filter::{FieldTest, Filter, Label, LabelTest, StreamSelector, Test, Values};
+use logyard_storage::query::pipe::{Pipe, Where};
 use logyard_storage::query::tree::Options;
 use logyard_storage::query::{Query, parse};
 use serde_json::{Map, Value};
@@ -19,10 +21,15 @@ pub(super) fn add(query: &mut Query, params: &Params) -> Result<(), ApiError> {
     for text in params.all("extra_stream_filters") {
         extra.push(filter("extra_stream_filters", text, of_streams)?);
     }
+    let services = params.services().map(|services| of_fields(vec![("service_name".into(), services.to_vec())]));
+    extra.extend(services.clone());
     if !extra.is_empty() {
         visit(query, &mut |part| {
             if let Part::Query(query) = part {
                 narrow(&mut query.filter, &extra);
+                if let Some(services) = &services {
+                    narrow_context(query, services);
+                }
             }
         });
     }
@@ -83,6 +90,13 @@ fn narrow(filter: &mut Filter, extra: &[Filter]) {
     *filter = joined(parts);
 }
 
+/// The rows around others are looked for by their stream, whatever the filter says; they pass this behind it.
+fn narrow_context(query: &mut Query, services: &Filter) {
+    if matches!(query.pipes.first(), Some(Pipe::StreamContext(_))) {
+        query.pipes.insert(1, Pipe::Where(Where { filter: services.clone() }));
+    }
+}
+
 fn joined(mut parts: Vec<Filter>) -> Filter {
     match parts.len() {
         0 => Filter::All,
@@ -113,6 +127,52 @@ mod tests {
         same("*", "extra_stream_filters=%7B%22a%22:%5B%22b%22,%22c%22%5D%7D", "{a in (b,c)}");
         same("*", "extra_stream_filters=%7Ba%3Db%7D", "{a=b}");
         same("a:in(x | fields a) | union (z)", "extra_filters=t:%3D1", "t:=1 a:in(t:=1 x | fields a) | union (t:=1 z)");
+    }
+
+    #[test]
+    fn a_key_for_some_services_sees_no_others() {
+        let seen = |query: &str, services: &[&str]| {
+            let mut query = parse(query).unwrap();
+            let services: Vec<String> = services.iter().map(|service| (*service).to_owned()).collect();
+            add(&mut query, &Params::limited_to(services)).unwrap();
+            query.to_string()
+        };
+        let same = |query: &str, wanted: &str| assert_eq!(seen(query, &["a"]), parse(wanted).unwrap().to_string());
+        same("*", "service_name:=a");
+        same("x or service_name:=b", "service_name:=a (x or service_name:=b)");
+        same(
+            "x | stream_context before 2 | limit 1",
+            "service_name:=a x | stream_context before 2 | filter service_name:=a | limit 1",
+        );
+        same("!(x or y)", "service_name:=a !(x or y)");
+        assert_eq!(seen("*", &["a", "b"]), parse("service_name:in(a,b)").unwrap().to_string());
+        // Wherever a query can stand in another one.
+        for within in [
+            "x:in(y | fields x)",
+            "x:contains_any(y | fields x)",
+            "x:contains_all(y | fields x)",
+            "_stream_id:in(y | fields _stream_id)",
+            "!x:in(y | fields x)",
+            "* | filter x:in(y | fields x)",
+            "* | union (y)",
+            "* | join by (x) (y)",
+            "* | union (z | join by (x) (y))",
+            "* | stats count() if (x:in(y | fields x)) n",
+            "* | format if (x:in(y | fields x)) \"<z>\" as w",
+            "* | extract if (x:in(y | fields x)) \"<z>\" from w",
+            "* | extract_regexp if (x:in(y | fields x)) \"(?P<z>.)\" from w",
+            "* | replace if (x:in(y | fields x)) (\"a\", \"b\") at w",
+            "* | replace_regexp if (x:in(y | fields x)) (\"a\", \"b\") at w",
+            "* | unpack_json if (x:in(y | fields x)) from w",
+            "* | unpack_logfmt if (x:in(y | fields x)) from w",
+            "* | unpack_syslog if (x:in(y | fields x)) from w",
+            "* | unroll if (x:in(y | fields x)) (w)",
+            "* | collapse_nums if (x:in(y | fields x)) at w",
+        ] {
+            let seen = seen(within, &["a"]);
+            assert!(seen.contains("service_name:=a y"), "{within}: {seen}");
+            assert!(seen.starts_with("service_name:=a"), "{within}: {seen}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 /// `/select/logsql/facets`
-pub(super) async fn facets(State(server): State<Arc<Server>>, form: Form) -> Result<Response, ApiError> {
+pub(in crate::server) async fn facets(State(server): State<Arc<Server>>, form: Form) -> Result<Response, ApiError> {
     answer(server, form, found).await
 }
 

@@ -33,7 +33,7 @@ impl Group {
 }
 
 /// `/select/logsql/hits`
-pub(super) async fn hits(State(server): State<Arc<Server>>, form: Form) -> Result<Response, ApiError> {
+pub(in crate::server) async fn hits(State(server): State<Arc<Server>>, form: Form) -> Result<Response, ApiError> {
     answer(server, form, counted).await
 }
 

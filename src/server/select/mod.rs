@@ -19,34 +19,10 @@ mod values;
 mod whole;
 mod within;
 
-use super::Server;
 pub(super) use asked::{broke_off, parsed, read_form};
-use axum::Router;
-use axum::routing::{MethodRouter, get};
-use facets::facets;
-use hits::hits;
-use query::query;
-use stats::{stats_query, stats_query_range};
-use std::sync::Arc;
-use values::{field_names, field_values, stream_field_names, stream_field_values, stream_ids, streams};
+pub(super) use facets::facets;
+pub(super) use hits::hits;
+pub(super) use query::query;
+pub(super) use stats::{stats_query, stats_query_range};
+pub(super) use values::{field_names, field_values, stream_field_names, stream_field_values, stream_ids, streams};
 pub(super) use whole::{Gone, quoted};
-
-/// Every route but that of rows as they arrive.
-pub(super) fn routes() -> Router<Arc<Server>> {
-    let routes: [(&str, MethodRouter<Arc<Server>>); 11] = [
-        ("query", get(query).post(query)),
-        ("hits", get(hits).post(hits)),
-        ("facets", get(facets).post(facets)),
-        ("stats_query", get(stats_query).post(stats_query)),
-        ("stats_query_range", get(stats_query_range).post(stats_query_range)),
-        ("field_names", get(field_names).post(field_names)),
-        ("field_values", get(field_values).post(field_values)),
-        ("streams", get(streams).post(streams)),
-        ("stream_ids", get(stream_ids).post(stream_ids)),
-        ("stream_field_names", get(stream_field_names).post(stream_field_names)),
-        ("stream_field_values", get(stream_field_values).post(stream_field_values)),
-    ];
-    routes
-        .into_iter()
-        .fold(Router::new(), |router, (name, route)| router.route(&format!("/select/logsql/{name}"), route))
-}

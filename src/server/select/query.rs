@@ -37,7 +37,7 @@ const SHOWN_BYTES_MAX: usize = 4 * KIB;
 type Chunk = Result<Bytes, ApiError>;
 
 /// `GET` or `POST /select/logsql/query`, the parameters in the query string or in a form.
-pub(super) async fn query(State(server): State<Arc<Server>>, form: Form) -> Result<Response, ApiError> {
+pub(in crate::server) async fn query(State(server): State<Arc<Server>>, form: Form) -> Result<Response, ApiError> {
     let Form { params, room } = form;
     let explains = params.says("explain");
     let cancel = Cancel::default();

@@ -20,7 +20,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 /// `/select/logsql/stats_query`
-pub(super) async fn stats_query(
+pub(in crate::server) async fn stats_query(
     State(server): State<Arc<Server>>,
     form: Result<Form, ApiError>,
 ) -> Result<Response, ApiError> {
@@ -32,7 +32,7 @@ pub(super) async fn stats_query(
 }
 
 /// `/select/logsql/stats_query_range`
-pub(super) async fn stats_query_range(
+pub(in crate::server) async fn stats_query_range(
     State(server): State<Arc<Server>>,
     form: Result<Form, ApiError>,
 ) -> Result<Response, ApiError> {

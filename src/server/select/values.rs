@@ -19,7 +19,10 @@ use std::sync::Arc;
 type Hits = (String, u64);
 
 /// `/select/logsql/field_names`
-pub(super) async fn field_names(State(server): State<Arc<Server>>, form: Form) -> Result<Response, ApiError> {
+pub(in crate::server) async fn field_names(
+    State(server): State<Arc<Server>>,
+    form: Form,
+) -> Result<Response, ApiError> {
     answer(server, form, |asked| {
         asked.pipe_all("field_names")?;
         Ok(shown(counted(asked, "name")?))
@@ -28,7 +31,10 @@ pub(super) async fn field_names(State(server): State<Arc<Server>>, form: Form) -
 }
 
 /// `/select/logsql/field_values`
-pub(super) async fn field_values(State(server): State<Arc<Server>>, form: Form) -> Result<Response, ApiError> {
+pub(in crate::server) async fn field_values(
+    State(server): State<Arc<Server>>,
+    form: Form,
+) -> Result<Response, ApiError> {
     answer(server, form, |asked| {
         let field = field(asked)?.to_owned();
         Ok(shown(values(asked, &field)?))
@@ -37,22 +43,28 @@ pub(super) async fn field_values(State(server): State<Arc<Server>>, form: Form) 
 }
 
 /// `/select/logsql/streams`
-pub(super) async fn streams(State(server): State<Arc<Server>>, form: Form) -> Result<Response, ApiError> {
+pub(in crate::server) async fn streams(State(server): State<Arc<Server>>, form: Form) -> Result<Response, ApiError> {
     answer(server, form, |asked| Ok(shown(values(asked, "_stream")?))).await
 }
 
 /// `/select/logsql/stream_ids`
-pub(super) async fn stream_ids(State(server): State<Arc<Server>>, form: Form) -> Result<Response, ApiError> {
+pub(in crate::server) async fn stream_ids(State(server): State<Arc<Server>>, form: Form) -> Result<Response, ApiError> {
     answer(server, form, |asked| Ok(shown(values(asked, "_stream_id")?))).await
 }
 
 /// `/select/logsql/stream_field_names`
-pub(super) async fn stream_field_names(State(server): State<Arc<Server>>, form: Form) -> Result<Response, ApiError> {
+pub(in crate::server) async fn stream_field_names(
+    State(server): State<Arc<Server>>,
+    form: Form,
+) -> Result<Response, ApiError> {
     answer(server, form, |asked| Ok(shown(of_streams(asked, |name, _| Some(name))?))).await
 }
 
 /// `/select/logsql/stream_field_values`
-pub(super) async fn stream_field_values(State(server): State<Arc<Server>>, form: Form) -> Result<Response, ApiError> {
+pub(in crate::server) async fn stream_field_values(
+    State(server): State<Arc<Server>>,
+    form: Form,
+) -> Result<Response, ApiError> {
     answer(server, form, |asked| {
         let (wanted, limit) = (field(asked)?.to_owned(), limit(asked)?);
         let mut hits = of_streams(asked, |name, value| (name == wanted).then_some(value))?;

@@ -1,0 +1,116 @@
+//! Keys that were made: found by the id that is part of them, known by their hash, good for scopes and services.
+//!
+//! A key is `lyk_<id>_<64 hex digits>`. The id is no secret: lists, records and copies name the key by it.
+//!
+//! Invariants
+//! * The key itself is said once, to who had it made. What is compared is its hash, in constant time.
+//! * Changes hold in the catalog before they hold here.
+//! * When a key was used last is known here at once, and written down once in a while.
+use super::table::Scope;
+use crate::server::admin_key::{KeyHash, random_digits};
+use logyard_storage::catalog::KeyRecord;
+use logyard_storage::engine::Engine;
+use logyard_storage::error::{Error, ErrorKind, Result};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+const PREFIX: &str = "lyk_";
+/// What a key can be good for, as people write it.
+pub(in crate::server) const SCOPES: [(&str, Scope); 3] =
+    [("ingest", Scope::Ingest), ("read", Scope::Read), ("admin", Scope::Admin)];
+/// A key that was never used.
+const NEVER: i64 = i64::MIN;
+
+/// A key that was made.
+pub(super) struct Key {
+    pub(super) id: Arc<str>,
+    hash: KeyHash,
+    scopes: Vec<Scope>,
+    /// The only services that it is for.
+    pub(super) services: Option<Arc<[String]>>,
+    expires_at: Option<i64>,
+    last_used_at: AtomicI64,
+}
+
+impl Key {
+    fn of(id: &str, record: &KeyRecord) -> Self {
+        let scopes = SCOPES.iter().filter(|(name, _)| record.scopes.iter().any(|scope| scope == name));
+        Self {
+            id: id.into(),
+            hash: KeyHash::from_bytes(record.hash),
+            scopes: scopes.map(|(_, scope)| *scope).collect(),
+            services: (!record.services.is_empty()).then(|| record.services.clone().into()),
+            expires_at: record.expires_at,
+            last_used_at: AtomicI64::new(record.last_used_at.unwrap_or(NEVER)),
+        }
+    }
+
+    /// An administrator's key is good for everything.
+    pub(super) fn is_good_for(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
+    }
+
+    pub(super) fn is_over(&self, now: i64) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    pub(super) fn note_use(&self, now: i64) {
+        self.last_used_at.fetch_max(now, Ordering::Relaxed);
+    }
+
+    fn last_used_at(&self) -> Option<i64> {
+        Some(self.last_used_at.load(Ordering::Relaxed)).filter(|at| *at != NEVER)
+    }
+}
+
+/// All of them, by id.
+#[derive(Default)]
+pub(in crate::server) struct Keys(RwLock<HashMap<Arc<str>, Arc<Key>>>);
+
+impl Keys {
+    /// Those that the engine keeps.
+    pub(super) fn of(engine: &Engine) -> Self {
+        let keys = engine.keys();
+        let keys = keys.iter().map(|(id, record)| Arc::new(Key::of(id, record)));
+        Self(RwLock::new(keys.map(|key| (Arc::clone(&key.id), key)).collect()))
+    }
+
+    /// The key that a client brings, if it is one.
+    pub(super) fn find(&self, brought: &str) -> Option<Arc<Key>> {
+        let (id, _) = brought.strip_prefix(PREFIX)?.split_once('_')?;
+        let key = Arc::clone(self.0.read().unwrap_or_else(PoisonError::into_inner).get(id)?);
+        key.hash.matches(brought).then_some(key)
+    }
+
+    /// Makes a key; gives its id and, once, the key itself.
+    pub(in crate::server) fn make(&self, engine: &Engine, id: u64, mut record: KeyRecord) -> Result<(String, String)> {
+        let id = format!("{:012x}", id >> 16);
+        let digits = random_digits().map_err(|e| Error::new(ErrorKind::Io, format!("cannot make a key: {e}")))?;
+        let whole = format!("{PREFIX}{id}_{digits}");
+        record.hash = KeyHash::of(&whole).to_bytes();
+        let key = Key::of(&id, &record);
+        engine.add_key(&id, record)?;
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(id.as_str().into(), Arc::new(key));
+        Ok((id, whole))
+    }
+
+    /// Revokes a key and gives what was kept of it, if there was one.
+    pub(in crate::server) fn revoke(&self, engine: &Engine, id: &str) -> Result<Option<KeyRecord>> {
+        let removed = engine.remove_key(id)?;
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        Ok(removed)
+    }
+
+    /// When a key was used last.
+    pub(in crate::server) fn last_used_at(&self, id: &str) -> Option<i64> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id)?.last_used_at()
+    }
+
+    /// Writes down when each was used last. This blocks.
+    pub(super) fn write_uses(&self, engine: &Engine) -> Result<()> {
+        let used = |key: &Arc<Key>| Some((key.id.to_string(), key.last_used_at()?));
+        let uses: Vec<_> = self.0.read().unwrap_or_else(PoisonError::into_inner).values().filter_map(used).collect();
+        engine.note_key_uses(&uses)
+    }
+}

@@ -1,0 +1,211 @@
+//! What stands before every route: who comes, from where, how often, and what is written down of it.
+//!
+//! * [`table`] has every route and what it takes to use it; [`guard`] stands before each.
+//! * [`door`] tells credentials apart, [`keys`] has the keys that were made, [`caller`] is what handlers see of both.
+//! * [`address`], [`limits`], [`cors`]: where requests come from, how often they may, and which pages may make them.
+//! * [`records`] and [`audit`] are what is written down.
+//!
+//! Invariants
+//! * Nothing of a request's body is read before it has passed.
+//! * A route refuses keys that are for some services only, unless the table says who sees to it that they get no others.
+mod address;
+mod audit;
+mod caller;
+mod cors;
+mod door;
+mod keys;
+mod limits;
+mod records;
+pub(super) mod table;
+
+pub(super) use address::Peer;
+pub(super) use audit::{Changed, audit};
+pub(super) use caller::{Caller, not_for};
+pub(super) use cors::allow;
+pub(crate) use door::Door;
+pub(super) use keys::{Keys, SCOPES};
+
+use super::error::ApiError;
+use super::request_id::RequestId;
+use super::{Server, complain};
+use crate::config::{AccessSettings, Cidr};
+use axum::RequestExt;
+use axum::extract::{RawPathParams, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use cors::Origins;
+use limits::{Quota, RateLimits};
+use logyard_storage::engine::Engine;
+use records::{AccessRecords, Record, STORE_EVERY, told_parameters, told_path};
+use std::sync::Arc;
+use std::time::Duration;
+use table::{Route, Scope, Services};
+
+/// How often it is written down when keys were used last.
+const NOTE_USES_EVERY: Duration = Duration::from_secs(600);
+const MILLI: i64 = 1_000_000;
+
+/// What stands before every route.
+pub(crate) struct Gate {
+    door: Door,
+    pub(in crate::server) keys: Keys,
+    limits: RateLimits,
+    origins: Origins,
+    proxies: Vec<Cidr>,
+    records: AccessRecords,
+}
+
+impl Gate {
+    /// With the keys that the engine keeps.
+    pub(crate) fn new(door: Door, settings: &AccessSettings, engine: &Engine) -> Self {
+        Self {
+            door,
+            keys: Keys::of(engine),
+            limits: RateLimits::new(&settings.rate_limit),
+            origins: Origins::new(&settings.cors_origins),
+            proxies: settings.trusted_proxies.clone(),
+            records: AccessRecords::new(settings.log),
+        }
+    }
+
+    /// Lets in who has any right key.
+    pub(super) fn admit_any(&self, headers: &HeaderMap, now: i64) -> Result<(), ApiError> {
+        self.door.identify(&self.keys, headers, now).map(drop)
+    }
+
+    /// Stores what there is to write down. This blocks.
+    pub(crate) fn write_down(&self, engine: &Engine) {
+        self.records.store(engine);
+        if let Err(error) = self.keys.write_uses(engine) {
+            complain(format_args!("when keys were used last could not be written down: {error}"));
+        }
+    }
+}
+
+/// Writes down what there is, while the server runs.
+pub(crate) async fn keep_written(server: Arc<Server>) {
+    let mut noted = tokio::time::Instant::now();
+    loop {
+        tokio::time::sleep(STORE_EVERY).await;
+        let is_due = noted.elapsed() >= NOTE_USES_EVERY;
+        if is_due {
+            noted = tokio::time::Instant::now();
+        }
+        let server = Arc::clone(&server);
+        let work = move || {
+            if is_due { server.gate.write_down(&server.engine) } else { server.gate.records.store(&server.engine) }
+        };
+        // It fails only by a panic, of which the panic itself has told.
+        let _is_done = tokio::task::spawn_blocking(work).await;
+    }
+}
+
+/// The middleware of a route.
+pub(super) async fn guard(
+    State((server, route)): State<(Arc<Server>, &'static Route)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if route.scope == Scope::Open {
+        return next.run(request).await;
+    }
+    let (began, now) = (server.env.monotonic(), server.env.now());
+    let mut told = Told::of(&server.gate, &request);
+    let mut response = match admit(&server.gate, route, &mut request, &mut told, now).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(refusal) => refusal.into_response(),
+    };
+    if let Some(quota) = told.quota {
+        quota.tell(response.headers_mut());
+    }
+    if matches!(route.scope, Scope::Read | Scope::Admin) {
+        let took = server.env.monotonic().saturating_sub(began);
+        server.gate.records.tell(now, || told.record(now, took, response.status()));
+    }
+    response
+}
+
+/// What is known of a request, whether or not it is let in.
+struct Told {
+    method: &'static str,
+    path: String,
+    parameters: String,
+    address: std::net::IpAddr,
+    request_id: Arc<str>,
+    key: Option<Arc<str>>,
+    quota: Option<Quota>,
+}
+
+impl Told {
+    fn of(gate: &Gate, request: &Request) -> Self {
+        let extensions = request.extensions();
+        let peer = extensions.get::<Peer>().copied().unwrap_or_default();
+        let known = [table::Method::Get, table::Method::Post, table::Method::Put, table::Method::Delete];
+        let method = known.into_iter().map(table::Method::name).find(|name| *name == request.method().as_str());
+        Self {
+            // Of the methods that come this far it is the only other one.
+            method: method.unwrap_or("HEAD"),
+            path: told_path(request.uri().path()),
+            parameters: request.uri().query().map(told_parameters).unwrap_or_default(),
+            address: address::client(&gate.proxies, peer, request.headers()),
+            request_id: extensions.get::<RequestId>().map_or_else(|| "-".into(), |id| Arc::clone(&id.0)),
+            key: None,
+            quota: None,
+        }
+    }
+
+    fn record(self, at: i64, took: Duration, status: StatusCode) -> Record {
+        let Self { method, path, parameters, address, request_id, key, .. } = self;
+        Record { at, method, path, parameters, status: status.as_u16(), took, key, address, request_id }
+    }
+}
+
+/// Lets a request in, or says why not.
+async fn admit(
+    gate: &Gate,
+    route: &Route,
+    request: &mut Request,
+    told: &mut Told,
+    now: i64,
+) -> Result<Caller, ApiError> {
+    let millis = now.div_euclid(MILLI);
+    let of_address = gate.limits.of_address(route.class, told.address, millis);
+    told.quota = of_address;
+    of_address.map_or(Ok(()), |quota| quota.check(millis))?;
+    let holder = gate.door.identify(&gate.keys, request.headers(), now)?;
+    let key = holder.id();
+    told.key = Some(Arc::clone(&key));
+    let of_key = gate.limits.of_key(route.class, &key, millis);
+    told.quota = Quota::tighter(of_key, of_address);
+    of_key.map_or(Ok(()), |quota| quota.check(millis))?;
+    if !holder.is_good_for(route.scope) {
+        let needed = SCOPES.iter().find(|(_, scope)| *scope == route.scope).map_or("", |(name, _)| name);
+        return Err(ApiError::new(StatusCode::FORBIDDEN, format!("This API key does not have the scope {needed}")));
+    }
+    let caller = Caller::new(&holder, told.address, Arc::clone(&told.request_id));
+    if caller.services.is_some() {
+        check_services(route, request, &caller).await?;
+    }
+    Ok(caller)
+}
+
+/// Refuses a key that is for some services only what it may not have, as far as the path says it.
+async fn check_services(route: &Route, request: &mut Request, caller: &Caller) -> Result<(), ApiError> {
+    match route.services {
+        Services::Narrowed => Ok(()),
+        Services::Refused => {
+            let error = "This API key is for some services only, and this is for all of them";
+            Err(ApiError::new(StatusCode::FORBIDDEN, error))
+        }
+        Services::Named => {
+            let params = request.extract_parts::<RawPathParams>().await;
+            let params = params.map_err(|e| ApiError::bad(e.body_text()))?;
+            let named = params.iter().find(|(name, _)| *name == "service").map(|(_, service)| service);
+            caller.check(named.unwrap_or_default())
+        }
+    }
+}
