@@ -1,6 +1,6 @@
 //! API keys over their life: made, listed, used, revoked, kept over a restart.
 use crate::access::{make, raw};
-use crate::harness::{KEY, Server};
+use crate::harness::{KEY, Server, logyard};
 use serde_json::{Value, json};
 
 fn listed(server: &Server) -> Vec<Value> {
@@ -93,4 +93,48 @@ fn what_is_no_key_is_not_made() {
         assert!(answer.json()["error"].as_str().unwrap().contains(said), "{wrong}: {}", answer.text);
     }
     assert_eq!(listed(&server).len(), 0);
+}
+
+/// Runs a command against a server: its exit code and what it wrote.
+fn run(server: &Server, args: &[&str]) -> (i32, String, String) {
+    let mut command = logyard();
+    command.args(args).args(["--url", &server.address]).env("LOGYARD_API_KEY", KEY);
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn keys_are_made_listed_and_revoked_by_command() {
+    let server = Server::start();
+    let create = ["key", "create", "shop", "--scope", "ingest,read", "--service", "shop", "--expires", "90d"];
+    let (code, key, said) = run(&server, &create);
+    assert_eq!((code, reads(&server, key.trim())), (0, 200), "{said}");
+    let (code, list, _) = run(&server, &["key", "list"]);
+    let listed: Value = serde_json::from_str(&list).unwrap();
+    assert_eq!((code, &listed["scopes"], &listed["services"]), (0, &json!(["ingest", "read"]), &json!(["shop"])));
+    let id = listed["id"].as_str().unwrap();
+    assert!(said.contains(id) && !said.contains(key.trim()), "{said}");
+    assert_eq!(run(&server, &["key", "revoke", id]).0, 0);
+    assert_eq!(reads(&server, key.trim()), 403);
+    let (code, _, said) = run(&server, &["key", "revoke", id]);
+    assert!(code == 1 && said.starts_with("logyard: Key not found"), "{said}");
+    assert_eq!(run(&server, &["key", "revoke", "../x"]).0, 2);
+    assert_eq!(run(&server, &["key", "create", "x", "--scope", "all"]).0, 2);
+    assert_eq!(run(&server, &["key", "create", "x", "--scope", "read", "--expires", "soon"]).0, 2);
+    let (code, _, said) = run(&server, &["key", "create", "x", "--scope", "admin", "--service", "a"]);
+    assert!(code == 1 && said.contains("leave services out"), "{said}");
+}
+
+#[test]
+fn a_command_finds_the_admin_key_of_a_server_on_its_machine() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start_with(data.path(), |_| {});
+    let list = |data: &std::path::Path| {
+        let mut command = logyard();
+        command.args(["key", "list", "--url", &server.address, "--data"]).arg(data).env_remove("LOGYARD_API_KEY");
+        command.output().unwrap().status.code()
+    };
+    let elsewhere = tempfile::tempdir().unwrap();
+    assert_eq!((list(data.path()), list(elsewhere.path())), (Some(0), Some(1)));
 }

@@ -6,6 +6,7 @@ mod check;
 mod client;
 mod delete;
 mod ingest;
+mod key;
 mod kill;
 mod load;
 mod process;
@@ -73,6 +74,9 @@ enum Command {
     /// See or change how a service's logs are kept.
     #[command(subcommand)]
     Config(service_config::ConfigCommand),
+    /// Make, list and revoke API keys.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Check a data directory that no server has open.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
@@ -241,6 +245,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Services(args) => services::services(&args),
         Command::Stats(args) => services::stats(&args),
         Command::Config(command) => service_config::run(&command),
+        Command::Key(command) => key::run(&command),
         Command::Check(args) => check::run(args),
         Command::Bench(Bench::Engine(args)) => bench::run(&args),
         Command::Bench(Bench::Http(args)) => load::run(&args),
