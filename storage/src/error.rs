@@ -46,6 +46,48 @@ pub enum ErrorKind {
     Bug,
 }
 
+impl ErrorKind {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::Invalid,
+        Self::NotFound,
+        Self::Conflict,
+        Self::Busy,
+        Self::DiskFull,
+        Self::Poisoned,
+        Self::Corrupt,
+        Self::Locked,
+        Self::NewerFormat,
+        Self::Budget,
+        Self::OverTime,
+        Self::Cancelled,
+        Self::Closed,
+        Self::Io,
+        Self::Bug,
+    ];
+
+    /// Its name, as counters show it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Busy => "busy",
+            Self::DiskFull => "disk_full",
+            Self::Poisoned => "poisoned",
+            Self::Corrupt => "corrupt",
+            Self::Locked => "locked",
+            Self::NewerFormat => "newer_format",
+            Self::Budget => "query_memory",
+            Self::OverTime => "query_duration",
+            Self::Cancelled => "cancelled",
+            Self::Closed => "closed",
+            Self::Io => "io",
+            Self::Bug => "bug",
+        }
+    }
+}
+
 /// An error of the engine.
 #[derive(Clone)]
 pub struct Error {

@@ -5,6 +5,7 @@
 pub mod batch;
 pub mod catalog;
 pub mod codec;
+pub mod durations;
 pub mod engine;
 pub mod env;
 pub mod error;

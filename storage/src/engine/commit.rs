@@ -378,6 +378,9 @@ impl Group {
             Ok(grown) => {
                 shared.hot_bytes.fetch_add(grown, Ordering::SeqCst);
                 shared.release(reserved);
+                shared.activity.appends.add(frame.members.len() as u64);
+                shared.activity.rows.add(rows as u64);
+                shared.activity.bytes.add(reserved as u64);
                 if rows > 0 {
                     shared.feed.put(frame.first_seq, rows as u64, || generation.as_ref().and_then(|g| g.last_alone()));
                 }

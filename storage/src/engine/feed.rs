@@ -18,6 +18,8 @@ pub(crate) struct Feed {
     queue: Mutex<Queue>,
     /// Rows that came since the start.
     rows: AtomicU64,
+    /// Rows that readers were told they missed.
+    missed: AtomicU64,
     batches_max: usize,
     bytes_max: usize,
 }
@@ -66,7 +68,13 @@ impl Feed {
     pub(crate) fn new(batches_max: usize, bytes_max: usize, next_seq: u64) -> Self {
         let queue =
             Queue { batches: VecDeque::new(), bytes: 0, rows: 0, end_seq: next_seq, readers: 0, is_closed: false };
-        Self { queue: Mutex::new(queue), rows: AtomicU64::new(0), batches_max, bytes_max }
+        Self {
+            queue: Mutex::new(queue),
+            rows: AtomicU64::default(),
+            missed: AtomicU64::default(),
+            batches_max,
+            bytes_max,
+        }
     }
 
     /// A batch of so many rows became visible, the first of which has this number.
@@ -98,6 +106,16 @@ impl Feed {
     pub(crate) fn rows(&self) -> u64 {
         self.rows.load(Ordering::Acquire)
     }
+
+    /// How many read.
+    pub(crate) fn readers(&self) -> usize {
+        locked(&self.queue).readers
+    }
+
+    /// Rows that readers were told they missed.
+    pub(crate) fn missed(&self) -> u64 {
+        self.missed.load(Ordering::Relaxed)
+    }
 }
 
 impl Reader {
@@ -126,7 +144,13 @@ impl Reader {
         };
         let missed = until - self.seen;
         self.seen = until;
-        next.map_or(Next::Missed(missed), Next::Batch)
+        next.map_or_else(
+            || {
+                self.feed.missed.fetch_add(missed, Ordering::Relaxed);
+                Next::Missed(missed)
+            },
+            Next::Batch,
+        )
     }
 }
 
@@ -180,7 +204,7 @@ mod tests {
         put(&feed, 63, 10);
         assert_eq!(all(&mut first), [Ok(())]);
         assert_eq!(all(&mut second), [Err(30), Ok(()), Ok(()), Ok(())]);
-        assert_eq!(feed.rows(), 66);
+        assert_eq!((feed.rows(), feed.missed(), feed.readers()), (66, 50, 2));
         drop(first);
         assert_eq!(locked(&feed.queue).batches.len(), 3);
         feed.close();

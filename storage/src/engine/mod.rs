@@ -7,6 +7,7 @@
 //! * A row is in exactly one of: the queue, a generation, a live segment. A snapshot sees each row once.
 //! * What is acknowledged with `ack=wal` was synced before; what is refused is not there, unless the error says that it
 //!   is unknown.
+mod activity;
 mod check;
 mod clock;
 mod commit;
@@ -20,6 +21,8 @@ mod recovery;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use activity::Activity;
+pub use activity::ActivityReport;
 pub use check::{CheckReport, check};
 pub(crate) use clock::{Clock, ClockRow};
 pub use commit::{Ack, Append, Appended};
@@ -130,6 +133,8 @@ pub(crate) struct Shared {
     pub(crate) leftovers: Leftovers,
     /// What retention removed, until somebody takes it.
     pub(crate) summaries: Mutex<VecDeque<RetentionReport>>,
+    /// What was done so far.
+    pub(crate) activity: Activity,
 }
 
 /// Takes a lock; one that a panicking thread left behind guards data that is replaced as a whole, so it is still right.
@@ -169,7 +174,7 @@ impl Engine {
 
     /// Appends a batch and waits until it is as durable as `append.ack` says.
     pub fn append(&self, append: Append) -> Result<Appended> {
-        self.committer.append(append)
+        self.shared.activity.appended(self.committer.append(append))
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -200,7 +205,8 @@ impl Engine {
     /// The newest rows that pass, newest first, within bounds, and what it took to find them.
     pub fn search_with(&self, search: &Search, control: &Control) -> Result<(Vec<Record>, ScanStats)> {
         let counters = self.counters(control);
-        let found = self.snapshot().search(search, &counters)?;
+        let found = self.snapshot().search(search, &counters);
+        let found = self.shared.activity.asked(found, || counters.stats())?;
         Ok((found, counters.stats()))
     }
 
@@ -212,7 +218,8 @@ impl Engine {
     /// How many rows pass, within bounds, and what it took to count them.
     pub fn count_with(&self, search: &Search, control: &Control) -> Result<(u64, ScanStats)> {
         let counters = self.counters(control);
-        let counted = self.snapshot().count(search, &counters)?;
+        let counted = self.snapshot().count(search, &counters);
+        let counted = self.shared.activity.asked(counted, || counters.stats())?;
         Ok((counted, counters.stats()))
     }
 

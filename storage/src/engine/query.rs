@@ -96,7 +96,8 @@ impl Engine {
         let clock = Clock { now: self.shared.env.now(), zone: control.zone };
         let context = Context::new(&source, clock, memory, Stop::with(cancel));
         let (first, last) = control.time;
-        run(query, &context.within(first, last), sink)?;
+        let ran = run(query, &context.within(first, last), sink);
+        self.shared.activity.asked(ran, || counters.stats())?;
         let plans = std::mem::take(&mut *locked(&plans));
         Ok(Answered { stats: counters.stats(), plans })
     }

@@ -7,7 +7,7 @@
 //! * It changes nothing that a second run, after a crash in the middle of the first, would read otherwise.
 use super::config::{lives, reconcile};
 use super::feed::Feed;
-use super::{CLOCK_KEY, Clock, ClockRow, LiveSegment, Shared, State, is_live, keys};
+use super::{Activity, CLOCK_KEY, Clock, ClockRow, LiveSegment, Shared, State, is_live, keys};
 use crate::catalog::{Catalog, Change, Damage, EffectRow, Meta, SegmentRecord, Table};
 use crate::env::{DirLock, Env};
 use crate::error::{Error, ErrorKind, Result};
@@ -178,6 +178,7 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
         doubtful: Mutex::default(),
         leftovers: Leftovers::default(),
         summaries: Mutex::default(),
+        activity: Activity::default(),
     });
     Ok(Recovered { shared, writer, next_seq, lock })
 }

@@ -106,6 +106,7 @@ impl Shared {
     }
 
     fn seal(&self, generation: &Arc<Generation>) -> Result<()> {
+        let began = self.env.monotonic();
         let size = generation.size();
         let view = generation.view();
         let epoch = locked(&self.meta).epoch;
@@ -123,6 +124,10 @@ impl Shared {
             self.commit_seal(&effects, &sealed, size.end_seq)?;
             Ok(sealed)
         })?;
+        let activity = &self.activity;
+        activity.sealed_rows.add(sealed.iter().map(|sealed| sealed.record.rows).sum());
+        activity.sealed_bytes.add(sealed.iter().map(|sealed| sealed.record.bytes).sum());
+        activity.seals.note(self.env.monotonic().saturating_sub(began));
         self.replace(&[], sealed, Some(generation));
         self.release(size.bytes);
         self.files.retire(size.end_seq)?;

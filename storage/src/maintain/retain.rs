@@ -152,6 +152,8 @@ impl Shared {
         if report.services.is_empty() {
             return;
         }
+        self.activity.removed_rows.add(report.services.values().map(|removed| removed.rows).sum());
+        self.activity.removed_bytes.add(report.services.values().map(|removed| removed.bytes).sum());
         let mut summaries = locked(&self.summaries);
         if summaries.len() >= SUMMARIES_MAX {
             summaries.pop_front();

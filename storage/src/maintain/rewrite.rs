@@ -92,6 +92,7 @@ impl Shared {
 
     /// Writes segments anew and lets the catalog forget the old; their files stay.
     pub(super) fn supersede(&self, group: &[LiveSegment], leaving: &Leaving, blocks: Blocks) -> Result<()> {
+        let began = self.env.monotonic();
         let mut files = self.plan(group, leaving, blocks)?;
         if planted::on("merge-drops-a-block") {
             files.iter_mut().for_each(|file| drop(file.pieces.pop()));
@@ -107,6 +108,9 @@ impl Shared {
             self.commit_merge(group, &sealed)?;
             Ok(sealed)
         })?;
+        self.activity.rewritten_segments.add(group.len() as u64);
+        self.activity.rewritten_bytes.add(sealed.iter().map(|sealed| sealed.record.bytes).sum());
+        self.activity.rewrites.note(self.env.monotonic().saturating_sub(began));
         self.replace(&lineage.replaces, sealed, None);
         Ok(())
     }

@@ -60,6 +60,7 @@ impl Shared {
             }
             self.scrub_segment(&live, &mut at, budget, &mut report);
         }
+        self.activity.scrubbed_bytes.add(report.bytes);
         self.say_losses();
         Ok(report)
     }

@@ -73,6 +73,8 @@ pub(crate) struct ReadCache {
     /// Shape text up to which a straight scan answers; above it the index does.
     pub(crate) straight_bytes_max: usize,
     next: AtomicU64,
+    hits: AtomicU64,
+    misses: AtomicU64,
     troubles: Mutex<Vec<String>>,
 }
 
@@ -90,6 +92,8 @@ impl ReadCache {
             pages: Shelf { inner: RwLock::default(), budget: of_pages },
             straight_bytes_max,
             next: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
             troubles: Mutex::default(),
         }
     }
@@ -106,8 +110,10 @@ impl ReadCache {
         load: impl FnOnce() -> Result<(T, usize), E>,
     ) -> Result<Arc<T>, E> {
         if let Some(found) = self.heads.find(key) {
+            self.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(found);
         }
+        self.misses.fetch_add(1, Ordering::Relaxed);
         let (value, bytes) = load()?;
         let value = Arc::new(value);
         self.heads.put(key, Arc::clone(&value) as Arc<dyn Any + Send + Sync>, bytes);
@@ -116,7 +122,10 @@ impl ReadCache {
 
     /// The raw bytes of a page of a segment, where they are kept.
     pub(crate) fn page(&self, segment: u64, offset: u64) -> Option<Arc<Vec<u8>>> {
-        self.pages.find((segment, Item::Page(offset)))
+        let found = self.pages.find((segment, Item::Page(offset)));
+        let count = if found.is_some() { &self.hits } else { &self.misses };
+        count.fetch_add(1, Ordering::Relaxed);
+        found
     }
 
     /// Keeps the raw bytes of a page.
@@ -146,9 +155,19 @@ impl ReadCache {
     }
 
     /// Bytes that are kept.
-    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
-        [&self.heads, &self.pages].iter().map(|shelf| shelf.inner.read().unwrap().bytes).sum()
+        let bytes = |shelf: &&Shelf| shelf.inner.read().unwrap_or_else(PoisonError::into_inner).bytes;
+        [&self.heads, &self.pages].iter().map(bytes).sum()
+    }
+
+    /// Bytes that may be kept.
+    pub(crate) fn budget(&self) -> usize {
+        self.heads.budget + self.pages.budget
+    }
+
+    /// How often something was there that was looked for, and how often not.
+    pub(crate) fn looks(&self) -> (u64, u64) {
+        (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
     }
 }
 
@@ -227,6 +246,7 @@ mod tests {
         assert_eq!(get(&cache, 1, 1, 40), (1, false));
         assert_eq!(get(&cache, 1, 2, 40), (2, true));
         assert!(cache.bytes() <= 100);
+        assert_eq!(cache.looks(), (2, 4));
         assert_eq!(get(&cache, 1, 9, 1_000), (9, true));
         assert_eq!(get(&cache, 1, 9, 1_000), (9, true));
         cache.forget(1);

@@ -7,6 +7,7 @@
 //! * `state` is never locked during I/O: whoever does I/O has taken its files out first.
 use super::frame::FILE_HEADER_BYTES;
 use super::replay::{Replayed, is_empty};
+use crate::durations::Durations;
 use crate::env::{DirEntry, Env, OpenMode};
 use crate::error::{Error, Result};
 use crate::layout::TEMPORARY;
@@ -83,6 +84,10 @@ pub struct Files {
     current_bytes: AtomicU64,
     /// Appends to the current file.
     appends: AtomicU64,
+    /// Bytes of all appends so far.
+    written: AtomicU64,
+    /// How long syncs took.
+    pub(crate) syncs: Durations,
 }
 
 impl Files {
@@ -106,6 +111,8 @@ impl Files {
             next_spare: AtomicU64::new(0),
             current_bytes: AtomicU64::new(0),
             appends: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            syncs: Durations::default(),
             options,
         };
         for entry in entries {
@@ -119,6 +126,17 @@ impl Files {
     pub fn live_bytes(&self) -> u64 {
         let closed: u64 = self.state().closed.iter().map(|file| file.bytes).sum();
         closed + self.current_bytes.load(Ordering::Relaxed)
+    }
+
+    /// How many files are in use.
+    pub(crate) fn count(&self) -> u64 {
+        let is_one_written = self.current_bytes.load(Ordering::Relaxed) > 0;
+        self.state().closed.len() as u64 + u64::from(is_one_written)
+    }
+
+    /// Bytes that were appended since the start.
+    pub(crate) fn bytes_written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Gives up files that hold nothing from `sealed_seq` on: keeps them as spares or removes them. Says how many.
@@ -214,9 +232,10 @@ impl Files {
         self.current_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Notes an append, after which the current file has `bytes`.
-    pub(super) fn note_append(&self, bytes: u64) {
+    /// Notes an append of so many bytes, after which the current file has `bytes`.
+    pub(super) fn note_append(&self, appended: u64, bytes: u64) {
         self.set_current_bytes(bytes);
+        self.written.fetch_add(appended, Ordering::Relaxed);
         self.appends.fetch_add(1, Ordering::Relaxed);
     }
 

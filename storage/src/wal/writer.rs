@@ -115,11 +115,13 @@ impl Writer {
             return Ok(());
         }
         let Some(current) = &self.current else { return Ok(()) };
+        let began = self.files.env().monotonic();
         if !planted::on("ack-before-sync")
             && let Err(e) = current.file.sync_data()
         {
             return Err(self.poison("sync", &e));
         }
+        self.files.syncs.note(self.files.env().monotonic().saturating_sub(began));
         self.durable_seq = self.next_seq;
         self.durable_batch = self.batch_no;
         Ok(())
@@ -223,7 +225,7 @@ impl Writer {
         (current.crc, current.keep_until) = (crc, keep_until);
         (self.batch_no, self.next_seq) = (batch_no, next_seq);
         self.marked &= frames.is_empty();
-        self.files.note_append(current.offset);
+        self.files.note_append(self.buffer.len() as u64, current.offset);
         Ok(())
     }
 
