@@ -17,7 +17,9 @@ mod table;
 
 pub(crate) use access::{AccessSettings, Cidr, Rate};
 pub(crate) use client::{ClientFlags, Remote, ingest_state};
-pub(crate) use settings::{Ingest, QueryBounds, RateLimit, Retention, SECTIONS, ServerBounds, TlsFiles, Wal};
+pub(crate) use settings::{
+    Ingest, LogSettings, QueryBounds, RateLimit, Retention, SECTIONS, ServerBounds, TlsFiles, Wal,
+};
 pub(crate) use table::{SectionTable, variable};
 
 use given::{Given, unknown_variables};
@@ -74,6 +76,7 @@ pub(crate) struct Config {
     pub(crate) query: QueryBounds,
     pub(crate) retention: Retention,
     pub(crate) wal: Wal,
+    pub(crate) log: LogSettings,
     #[expect(dead_code, reason = "it has no settings yet")]
     pub(crate) ingest: Ingest,
 }
@@ -177,7 +180,8 @@ impl Config {
         let top = Top::read(given);
         let (server, tls, query) = (ServerBounds::read(given), TlsFiles::read(given), QueryBounds::read(given));
         let (retention, wal, ingest) = (Retention::read(given), Wal::read(given), Ingest::read(given));
-        let (log, rate_limit, cors) = (AccessLog::read(given), RateLimit::read(given), Cors::read(given));
+        let (access_log, rate_limit, cors) = (AccessLog::read(given), RateLimit::read(given), Cors::read(given));
+        let log = LogSettings::read(given);
         if tls.as_ref().is_some_and(|tls| tls.cert.is_some() != tls.key.is_some()) {
             given.faults.push("tls.cert and tls.key belong together, and only one of them is named".into());
         }
@@ -195,7 +199,7 @@ impl Config {
             listen: top.listen,
             access,
             gate: AccessSettings {
-                log: log?.log,
+                log: access_log?.log,
                 rate_limit: rate_limit?,
                 cors_origins: cors?.origins,
                 trusted_proxies: top.trusted_proxies,
@@ -205,6 +209,7 @@ impl Config {
             query: query?,
             retention: retention?,
             wal: wal?,
+            log: log?,
             ingest: ingest?,
         })
     }

@@ -3,6 +3,7 @@ mod allocator;
 mod cli;
 mod config;
 mod ingest;
+mod log;
 mod server;
 
 use std::process::ExitCode;

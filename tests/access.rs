@@ -304,7 +304,8 @@ fn check_reads(server: &Server, (ours, all): &(String, String), ours_id: &str, t
             assert_eq!(get(server, &own, ours).status, 200, "{own}");
             continue;
         }
-        if route.name == Name::SelectTail {
+        // One has no end, and the other nothing of any service.
+        if matches!(route.name, Name::SelectTail | Name::OpenApi) {
             continue;
         }
         for method in route.methods {

@@ -177,7 +177,7 @@ impl Server {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        request.call().map(answer)
+        Ok(checked("GET", path, answer(request.call()?)))
     }
 
     pub(crate) fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
@@ -190,7 +190,7 @@ impl Server {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        request.send(body).map(answer)
+        Ok(checked("POST", path, answer(request.send(body)?)))
     }
 
     /// Posts with another key.
@@ -202,7 +202,8 @@ impl Server {
     /// Puts a body.
     pub(crate) fn put(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
         let request = self.agent.put(format!("{}{path}", self.address));
-        answer(request.header("authorization", format!("Bearer {KEY}")).send(body.as_ref()).unwrap())
+        let sent = request.header("authorization", format!("Bearer {KEY}")).send(body.as_ref());
+        checked("PUT", path, answer(sent.unwrap()))
     }
 
     /// Sends a body of unknown length.
@@ -210,8 +211,21 @@ impl Server {
         let mut body = body;
         let request = self.agent.post(format!("{}{path}", self.address));
         let request = request.header("authorization", format!("Bearer {KEY}"));
-        answer(request.send(ureq::SendBody::from_reader(&mut body)).unwrap())
+        checked("POST", path, answer(request.send(ureq::SendBody::from_reader(&mut body)).unwrap()))
     }
+
+    /// Asks by any method, without a body.
+    pub(crate) fn ask(&self, method: &str, path: &str) -> Answer {
+        let request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.address));
+        let request = request.header("authorization", format!("Bearer {KEY}")).body(()).unwrap();
+        checked(method, path, answer(self.agent.run(request).unwrap()))
+    }
+}
+
+/// Says where an answer is none that the API's description knows.
+fn checked(method: &str, path: &str, answer: Answer) -> Answer {
+    crate::description::check(method, path, answer.status);
+    answer
 }
 
 fn answer(mut response: ureq::http::Response<ureq::Body>) -> Answer {

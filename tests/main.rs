@@ -1,6 +1,8 @@
 //! The program from outside: the real binary on a free port, spoken to over HTTP and on the command line.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, reason = "tests fail by panicking")]
 
+// What the API says of itself.
+mod description;
 // Starts servers and speaks to them.
 mod harness;
 // What `bench kill` writes.
@@ -47,6 +49,12 @@ mod limits;
 mod configs;
 // What surrounds every request.
 mod protocol;
+// What is counted for graphs.
+mod metrics;
+// The description of the API.
+mod openapi;
+// The server's own log.
+mod own_log;
 // LogsQL over JSON lines.
 mod query;
 // Search, by id, services.

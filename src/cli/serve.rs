@@ -1,20 +1,24 @@
 //! `logyard serve`: opens the engine, serves until told to stop, closes it again.
 use super::{Failure, ServeArgs};
 use crate::config::{self, Access, Config, Flags};
+use crate::log;
 use crate::server::{
-    BodyMemory, Builders, Door, Gate, KeyHash, Queries, Server, Tails, Tls, keep_written, listen, load_or_make, router,
-    serve, tell_retention,
+    BodyMemory, Builders, Door, Gate, KeyHash, Queries, Requests, Server, Tails, Tls, keep_log, keep_written, listen,
+    load_or_make, router, serve, tell_retention, tell_troubles,
 };
 use logyard_storage::engine::{Engine, Options};
 use logyard_storage::env::RealEnv;
 use logyard_storage::layout::ADMIN_KEY;
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 /// How often it is looked whether retention removed something.
 const LOOK: Duration = Duration::from_secs(60);
+/// How often what was logged becomes records.
+const KEEP: Duration = Duration::from_secs(1);
 
 /// Runs the server.
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
@@ -30,6 +34,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         eprintln!("the configuration is right");
         return Ok(());
     }
+    log::set_up(config.log.level, config.log.format, &config.log.environment);
     let env = Arc::new(RealEnv::new());
     let options = Options {
         default_ttl_days: config.retention.default_ttl_days,
@@ -53,15 +58,18 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         queries: Queries::new(&config.query),
         tails: Tails::new(&config.query),
         builders: Builders::default(),
+        requests_seen: Requests::default(),
+        began: Instant::now(),
         default_ttl_days,
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let listener = listen(&config.listen).await?;
         let scheme = if tls.is_some() { "https" } else { "http" };
-        eprintln!("listening on {scheme}://{}", listener.local_addr()?);
+        log::greet(format_args!("listening on {scheme}://{}", listener.local_addr()?));
         greet(&config);
         tokio::spawn(watch_retention(Arc::clone(&engine)));
+        tokio::spawn(watch_log(Arc::clone(&engine)));
         let tails = Arc::clone(&server);
         tokio::spawn(async move { tails.tails.watch(&tails.engine).await });
         tokio::spawn(keep_written(Arc::clone(&server)));
@@ -73,6 +81,8 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     });
     tell_retention(&engine);
     server.gate.write_down(&engine);
+    log::aside(log::Level::Info, format_args!("stopped serving"));
+    keep_log(&engine);
     // Requests that were cut may still be in the engine; closing it waits for them.
     engine.close()?;
     served.map_err(|e| Failure::Failed(format!("cannot serve on {:?}: {e}", config.listen)))
@@ -88,6 +98,21 @@ async fn watch_retention(engine: Arc<Engine>) {
     }
 }
 
+/// Has what was logged, and what the engine found wrong, told and kept, while the server runs.
+async fn watch_log(engine: Arc<Engine>) {
+    let told = Arc::new(Mutex::new(BTreeSet::new()));
+    loop {
+        let (engine, told) = (Arc::clone(&engine), Arc::clone(&told));
+        let keep = move || {
+            tell_troubles(&engine, &told);
+            keep_log(&engine);
+        };
+        // It fails only by a panic, of which the panic itself has told.
+        let _is_kept = tokio::task::spawn_blocking(keep).await;
+        tokio::time::sleep(KEEP).await;
+    }
+}
+
 fn door(config: &Config) -> Result<Door, Failure> {
     Ok(match &config.access {
         Access::Open => Door::Open,
@@ -99,10 +124,12 @@ fn door(config: &Config) -> Result<Door, Failure> {
 /// Says where things are.
 fn greet(config: &Config) {
     let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    eprintln!("data in {}", whole(&config.data).display());
+    log::greet(format_args!("data in {}", whole(&config.data).display()));
     match config.access {
-        Access::Open => eprintln!("no key is asked for (--no-auth)"),
-        Access::Key(_) => eprintln!("admin key from the configuration"),
-        Access::KeyOfData => eprintln!("admin key in {}", whole(&config.data.join(ADMIN_KEY)).display()),
+        Access::Open => log::greet(format_args!("no key is asked for (--no-auth)")),
+        Access::Key(_) => log::greet(format_args!("admin key from the configuration")),
+        Access::KeyOfData => {
+            log::greet(format_args!("admin key in {}", whole(&config.data.join(ADMIN_KEY)).display()));
+        }
     }
 }

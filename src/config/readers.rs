@@ -1,5 +1,6 @@
 //! How values are read from texts: what each has to be, and what it becomes.
 use super::access::{Cidr, Rate, origin};
+use crate::log::{Format, Level};
 use logyard_storage::options::{DiskBudget, WhenFull};
 use logyard_storage::query::{duration, size};
 use std::fmt;
@@ -228,6 +229,34 @@ pub(crate) const WHEN_FULL: Reader<WhenFull> = Reader::new(
     },
 );
 
+/// How much has to matter that is logged.
+pub(crate) const LEVEL: Reader<Level> = Reader::new(
+    "LEVEL",
+    || "error, warn, info or debug".into(),
+    |raw| Level::ALL.into_iter().find(|level| raw.text() == Some(level.name())),
+);
+
+/// What lines of the log look like.
+pub(crate) const FORMAT: Reader<Format> = Reader::new(
+    "FORMAT",
+    || "text or json".into(),
+    |raw| match raw.text()? {
+        "text" => Some(Format::Text),
+        "json" => Some(Format::Json),
+        _ => None,
+    },
+);
+
+/// A short name, or none.
+pub(crate) const NAME: Reader<String> = Reader::new(
+    "NAME",
+    || "a name of at most 100 characters without control characters".into(),
+    |raw| {
+        let is_name = |text: &&str| text.chars().count() <= 100 && !text.chars().any(char::is_control);
+        raw.text().filter(is_name).map(str::to_owned)
+    },
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,6 +299,14 @@ mod tests {
         assert_eq!(read(&TEXTS, "a, b,"), Some(texts.clone()));
         assert_eq!((TEXTS.read)(&Raw::List(texts.clone())), Some(texts.clone()));
         assert!((DURATION.read)(&Raw::List(texts)).is_none());
+    }
+
+    #[test]
+    fn the_log_has_levels_formats_and_a_name() {
+        assert_eq!((read(&LEVEL, "warn"), read(&LEVEL, "loud")), (Some(Level::Warn), None));
+        assert_eq!((read(&FORMAT, "json"), read(&FORMAT, "xml")), (Some(Format::Json), None));
+        assert_eq!((read(&NAME, ""), read(&NAME, "a\nb")), (Some(String::new()), None));
+        assert!(read(&NAME, &"ä".repeat(100)).is_some() && read(&NAME, &"ä".repeat(101)).is_none());
     }
 
     #[test]

@@ -14,10 +14,11 @@
 //! field of `Config`. A variable that is none of these belongs into `OTHER_VARIABLES` of `given.rs`.
 use super::access::{Cidr, Rate};
 use super::readers::{
-    ADDRESSES, BYTES, CIDRS, DAYS, DISK_BUDGET, DURATION, FILE, ORIGINS, PATH, RATE, SECRET, Secret, TIMEOUT, TRUTH,
-    WHEN_FULL, bytes, count,
+    ADDRESSES, BYTES, CIDRS, DAYS, DISK_BUDGET, DURATION, FILE, FORMAT, LEVEL, NAME, ORIGINS, PATH, RATE, SECRET,
+    Secret, TIMEOUT, TRUTH, WHEN_FULL, bytes, count,
 };
 use super::table::settings;
+use crate::log::{Format, Level};
 use logyard_storage::options::{DiskBudget, WhenFull};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -138,6 +139,16 @@ settings! {
     Cors "cors" {
         /// Origins whose pages may ask, such as `https://logs.example`; `*` is all.
         origins: Vec<String> = "", ORIGINS;
+    }
+
+    /// What Logyard says of itself, on standard error and as records of the service `logyard`.
+    LogSettings "log" {
+        /// How much has to matter that is logged; `debug` has each request.
+        level: Level = "info", LEVEL;
+        /// What lines look like: `text` for people, or `json`, an object each.
+        format: Format = "text", FORMAT;
+        /// Where this server runs, such as `production`: the field `environment` of its lines and records.
+        environment: String = "", NAME;
     }
 
     /// Ways in.

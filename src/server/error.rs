@@ -8,18 +8,45 @@ use logyard_storage::query::Fault;
 use serde_json::json;
 use std::fmt;
 
+/// Why an answer is an error, as it is counted; beside the answer, not in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reason(pub(super) &'static str);
+
+/// The reason where only the status is known.
+pub(super) fn reason_of(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        400 => "invalid",
+        401 => "no_credential",
+        403 => "forbidden",
+        404 => "not_found",
+        405 => "method_not_allowed",
+        408 => "slow_client",
+        409 => "conflict",
+        413 => "too_large",
+        415 => "unsupported_media_type",
+        422 => "unprocessable",
+        429 => "too_many",
+        431 => "too_many_headers",
+        503 => "busy",
+        507 => "disk_full",
+        500..=599 => "internal",
+        _ => "other",
+    }
+}
+
 /// An answer that says what is wrong.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
     body: serde_json::Value,
     retry_after: u64,
+    reason: Option<Reason>,
 }
 
 impl ApiError {
     /// An error with this status and text.
     pub(crate) fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self { status, body: json!({ "error": error.into() }), retry_after: 1 }
+        Self { status, body: json!({ "error": error.into() }), retry_after: 1, reason: None }
     }
 
     /// The request is wrong.
@@ -81,22 +108,25 @@ impl From<Error> for ApiError {
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let is_of_callers = matches!(error.kind(), ErrorKind::OverTime | ErrorKind::Cancelled);
-        if !status.is_server_error() || is_of_callers {
-            return Self::new(status, error.to_string());
+        let internal = status == StatusCode::INTERNAL_SERVER_ERROR;
+        if status.is_server_error() && !is_of_callers {
+            crate::log::error(format_args!("{error:?}"));
         }
-        super::complain(format_args!("{error:?}"));
-        match status {
-            StatusCode::INTERNAL_SERVER_ERROR => {
-                Self::new(status, "Internal server error").with("message", "the server's log says more")
-            }
-            _ => Self::new(status, error.to_string()),
-        }
+        let answer = if internal {
+            Self::new(status, "Internal server error").with("message", "the server's log says more")
+        } else {
+            Self::new(status, error.to_string())
+        };
+        Self { reason: Some(Reason(error.kind().name())), ..answer }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = json_response(self.status, self.body.to_string());
+        if let Some(reason) = self.reason {
+            response.extensions_mut().insert(reason);
+        }
         if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after));
         }

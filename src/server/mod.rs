@@ -16,6 +16,8 @@ mod keys;
 mod lines;
 mod listen;
 mod logs;
+mod metrics;
+mod openapi;
 mod ops;
 mod own;
 mod params;
@@ -34,7 +36,8 @@ pub(crate) use access::{Door, Gate, keep_written};
 pub(crate) use admin_key::{KeyHash, load_or_make};
 pub(crate) use builders::Builders;
 pub(crate) use listen::{listen, serve};
-pub(crate) use own::tell_retention;
+pub(crate) use metrics::Requests;
+pub(crate) use own::{keep_log, tell_retention, tell_troubles};
 pub(crate) use room::BodyMemory;
 pub(crate) use tails::Tails;
 pub(crate) use tls::Tls;
@@ -50,8 +53,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use error::ApiError;
 use logyard_storage::engine::Engine;
 use logyard_storage::env::Env;
-use std::io::Write;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::Semaphore;
 
 /// What the handlers share.
@@ -67,6 +70,10 @@ pub(crate) struct Server {
     pub(crate) builders: Builders,
     pub(crate) queries: Queries,
     pub(crate) tails: Tails,
+    /// Requests as they are counted.
+    pub(crate) requests_seen: Requests,
+    /// When the server was ready to listen.
+    pub(crate) began: Instant,
     /// Days that records live where their service says nothing.
     pub(crate) default_ttl_days: Option<u32>,
 }
@@ -89,6 +96,7 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&server), access::allow))
         .layer(from_fn(listen::refuse_ambiguous))
         .layer(from_fn_with_state(Arc::clone(&server), request_id::tag))
+        .layer(from_fn_with_state(Arc::clone(&server), metrics::requests::count))
         .with_state(server)
 }
 
@@ -98,6 +106,8 @@ fn handler(route: &Route) -> MethodRouter<Arc<Server>> {
     match route.name {
         Name::Health => on(methods, ops::health),
         Name::Ready => on(methods, ops::ready),
+        Name::Metrics => on(methods, metrics::metrics),
+        Name::OpenApi => on(methods, openapi::description),
         Name::IngestOne => on(methods, ingest::one),
         Name::IngestBatch => on(methods, ingest::batch),
         Name::InsertLines => on(methods, lines::insert),
@@ -169,7 +179,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     })
 }
 
-/// Tells the operator; where nobody reads standard error there is nobody to tell.
+/// Tells the operator.
 fn complain(what: std::fmt::Arguments<'_>) {
-    let _is_read = writeln!(std::io::stderr(), "error: {what}");
+    crate::log::error(what);
 }

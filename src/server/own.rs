@@ -3,12 +3,13 @@
 //! Invariants
 //! * A record says in its message what happened, and in its metadata the figures.
 //! * Where it cannot be stored, the operator has still been told.
-use super::complain;
+use crate::log::{self, Entry, Level};
 use logyard_storage::batch::{Batch, BatchBuilder};
 use logyard_storage::engine::{Ack, Append, Engine, Removed, RetentionReport};
 use logyard_storage::error::Result;
 use serde_json::Value;
-use std::io::Write;
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 
 /// The service of what Logyard writes itself, shown by the API's own reads only to who asks for it.
 pub(super) const SERVICE: &str = "logyard";
@@ -20,12 +21,47 @@ pub(crate) fn tell_retention(engine: &Engine) {
         return;
     }
     for line in reports.iter().flat_map(RetentionReport::lines) {
-        let _is_read = writeln!(std::io::stderr(), "{line}");
+        log::aside(Level::Info, format_args!("{line}"));
     }
     let stored = retention_batch(&reports).and_then(|rows| engine.append(Append::new(rows, Ack::Wal)));
     if let Err(error) = stored {
-        complain(format_args!("what retention removed could not be logged: {error}"));
+        log::aside(Level::Error, format_args!("what retention removed could not be logged: {error}"));
     }
+}
+
+/// Makes records of what was logged since the last call. This blocks.
+pub(crate) fn keep_log(engine: &Engine) {
+    let entries = log::take();
+    if entries.is_empty() {
+        return;
+    }
+    let mut rows = BatchBuilder::new();
+    entries.iter().for_each(|entry| push_entry(&mut rows, entry));
+    // Nobody waits for it, and a machine that loses power loses the last second of it.
+    let stored = rows.finish().and_then(|rows| engine.append(Append::new(rows, Ack::Memory)));
+    if let Err(error) = stored {
+        log::lose(entries.len());
+        let lost = entries.len();
+        log::aside(Level::Error, format_args!("{lost} entries of the log did not become records: {error}"));
+    }
+}
+
+/// Logs what recovery or maintenance found wrong since the last call. This blocks.
+pub(crate) fn tell_troubles(engine: &Engine, told: &Mutex<BTreeSet<String>>) {
+    let troubles = engine.troubles();
+    let mut told = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for trouble in troubles {
+        if told.insert(trouble.clone()) {
+            log::warn(format_args!("{trouble}"));
+        }
+    }
+}
+
+fn push_entry(rows: &mut BatchBuilder, entry: &Entry) {
+    push_with(rows, entry.time, entry.level.of_records(), &entry.message, |rows| {
+        rows.string("event", "log");
+        entry.fields.iter().for_each(|(name, value)| rows.string(name, value));
+    });
 }
 
 /// A record for each pass, and one for each service of it.
@@ -67,12 +103,19 @@ fn push_pass(rows: &mut BatchBuilder, report: &RetentionReport) {
 
 /// Adds a record with what happened and its figures.
 pub(super) fn push(rows: &mut BatchBuilder, time: i64, message: &str, metadata: impl FnOnce(&mut BatchBuilder)) {
+    push_with(rows, time, "INFO", message, metadata);
+}
+
+fn push_with(rows: &mut BatchBuilder, time: i64, level: &str, message: &str, metadata: impl FnOnce(&mut BatchBuilder)) {
     rows.begin_row();
     rows.time(time);
     rows.string("service_name", SERVICE);
-    rows.string("level", "INFO");
+    rows.string("level", level);
     rows.string("_msg", message);
     rows.string("source_type", "agent");
+    if !log::environment().is_empty() {
+        rows.string("environment", log::environment());
+    }
     rows.enter("metadata");
     metadata(rows);
     rows.leave();

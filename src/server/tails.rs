@@ -8,6 +8,7 @@ use crate::config::QueryBounds;
 use axum::http::StatusCode;
 use logyard_storage::engine::Engine;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
@@ -20,6 +21,7 @@ const REST: Duration = Duration::from_micros(200);
 pub(crate) struct Tails {
     places: Arc<Semaphore>,
     most: usize,
+    refused: AtomicU64,
     /// Held by those that look at rows.
     turns: Semaphore,
     /// How many rows arrived.
@@ -38,6 +40,7 @@ impl Tails {
         Self {
             places: Arc::new(Semaphore::new(bounds.max_tails)),
             most: bounds.max_tails,
+            refused: AtomicU64::default(),
             turns: Semaphore::new((cores / 2).max(1)),
             arrived: watch::Sender::new(0),
             opened: Notify::new(),
@@ -70,11 +73,17 @@ impl Tails {
         self.most - self.places.available_permits()
     }
 
+    /// How many found no place.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
     /// A place for another one.
     pub(super) fn place(&self) -> Result<Place, ApiError> {
         let place = Arc::clone(&self.places).try_acquire_owned();
         self.opened.notify_one();
         place.map_err(|_| {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             let error = format!(
                 "{} live queries are open, which is as many as may; end one, or raise query.max_tails \
                  (LOGYARD_QUERY_MAX_TAILS)",

@@ -7,9 +7,11 @@ use super::error::ApiError;
 use super::room::{BodyMemory, Room};
 use crate::config::QueryBounds;
 use axum::http::StatusCode;
+use logyard_storage::durations::{DurationCounts, Durations};
 use logyard_storage::limits::MIB;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The texts of all queries that run or wait.
@@ -26,10 +28,40 @@ pub(crate) struct Queries {
     answers: BodyMemory,
     /// How long one may take.
     pub(super) duration: Duration,
+    waiting: AtomicU64,
+    refused: AtomicU64,
+    /// How long turns lasted.
+    durations: Arc<Durations>,
 }
 
 /// The turn of a query.
-pub(super) type Turn = OwnedSemaphorePermit;
+pub(super) struct Turn {
+    began: Instant,
+    durations: Arc<Durations>,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.durations.note(self.began.elapsed());
+    }
+}
+
+/// Somebody who waits for a turn, until it has one or goes.
+struct Waiting<'a>(&'a AtomicU64);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Queries {
     /// None runs.
@@ -41,6 +73,9 @@ impl Queries {
             texts: BodyMemory::new(TEXTS_BYTES_MAX),
             answers: BodyMemory::new(ANSWERS_BYTES_MAX),
             duration: bounds.max_duration,
+            waiting: AtomicU64::default(),
+            refused: AtomicU64::default(),
+            durations: Arc::default(),
         }
     }
 
@@ -56,8 +91,12 @@ impl Queries {
 
     /// Waits for a turn.
     pub(super) async fn turn(&self) -> Result<Turn, ApiError> {
+        let waiting = Waiting::new(&self.waiting);
         let turn = tokio::time::timeout(self.wait, Arc::clone(&self.turns).acquire_owned()).await;
-        turn.ok().and_then(Result::ok).ok_or_else(|| {
+        drop(waiting);
+        let turn = turn.ok().and_then(Result::ok).map(|turn| self.begin(turn));
+        turn.ok_or_else(|| {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             let error = format!(
                 "{} queries run at once, which is as many as may; ask again later, or raise query.max_concurrent \
                  (LOGYARD_QUERY_MAX_CONCURRENT) or how long queries wait, query.max_wait (LOGYARD_QUERY_MAX_WAIT)",
@@ -65,5 +104,29 @@ impl Queries {
             );
             ApiError::new(StatusCode::TOO_MANY_REQUESTS, error)
         })
+    }
+
+    fn begin(&self, turn: OwnedSemaphorePermit) -> Turn {
+        Turn { began: Instant::now(), durations: Arc::clone(&self.durations), _turn: turn }
+    }
+
+    /// How many run.
+    pub(super) fn running(&self) -> usize {
+        self.concurrent - self.turns.available_permits()
+    }
+
+    /// How many wait for their turn.
+    pub(super) fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How many waited too long.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// How long turns lasted that are over.
+    pub(super) fn durations(&self) -> DurationCounts {
+        self.durations.read()
     }
 }

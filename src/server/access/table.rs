@@ -80,11 +80,13 @@ macro_rules! routes {
 routes! {
     Health: [Get] "/health" Open Uncounted Refused;
     Ready: [Get] "/ready" Open Uncounted Refused;
+    Metrics: [Get] "/metrics" Open Uncounted Refused;
 
     IngestOne: [Post] "/api/v1/logs/ingest" Ingest Ingest Narrowed;
     IngestBatch: [Post] "/api/v1/logs/ingest/batch" Ingest Batch Narrowed;
     InsertLines: [Post] "/insert/jsonline" Ingest Batch Narrowed;
 
+    OpenApi: [Get] "/api/v1/openapi.json" Read Read Narrowed;
     LogsSearch: [Get] "/api/v1/logs/search" Read Read Narrowed;
     LogsServices: [Get] "/api/v1/logs/services" Read Read Narrowed;
     LogsRecent: [Get] "/api/v1/logs/recent/{service}" Read Read Named;
