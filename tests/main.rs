@@ -35,6 +35,8 @@ mod crash;
 mod defence;
 // Records that are deleted by a filter.
 mod deletion;
+// What is put on machines.
+mod deploy;
 // The examples of docs/api.md.
 mod examples;
 // Queries that mean harm, and what bounds them.
