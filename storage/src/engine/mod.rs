@@ -47,7 +47,7 @@ use crate::planted;
 use crate::record::{Record, RecordId};
 use crate::retention::Lives;
 use crate::scan::columns::View;
-pub use crate::scan::{Cancel, Control, ScanStats, Search};
+pub use crate::scan::{Cancel, Control, Order, Position, ScanStats, Search};
 use crate::scan::{Crew, Deletion, Hidden, LostBlocks, Snapshot};
 use crate::segment::{Budget, Counters, ReadCache, Segment};
 use crate::wal;
@@ -197,12 +197,12 @@ impl Engine {
         Counters::new(Budget::new(control.cancel.clone(), self.memory(control)))
     }
 
-    /// The newest rows that pass, newest first.
+    /// The newest rows that pass, newest first, or the oldest, as the search says.
     pub fn search(&self, search: &Search) -> Result<Vec<Record>> {
         self.search_with(search, &Control::default()).map(|(found, _)| found)
     }
 
-    /// The newest rows that pass, newest first, within bounds, and what it took to find them.
+    /// The same within bounds, and what it took to find them.
     pub fn search_with(&self, search: &Search, control: &Control) -> Result<(Vec<Record>, ScanStats)> {
         let counters = self.counters(control);
         let found = self.snapshot().search(search, &counters);
@@ -259,6 +259,11 @@ impl Engine {
         }
         names.remove("");
         names.into_iter().collect()
+    }
+
+    /// About what a service's records take: their share of the segments that they are in, and of what is in memory.
+    pub fn service_bytes(&self, service: &str) -> Result<u64> {
+        self.shared.bytes_of_service(service)
     }
 
     /// The value of an effect, if one was committed and is not over.

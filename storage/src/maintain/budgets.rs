@@ -10,6 +10,7 @@ use super::retain::{Plan, RetentionReport};
 use super::with_block;
 use crate::engine::{LiveSegment, Shared};
 use crate::error::Result;
+use crate::hot::HotBatch;
 use crate::scan::{Part, RowSet};
 use std::collections::BTreeMap;
 
@@ -58,6 +59,32 @@ impl Shared {
         }
         Ok(found)
     }
+}
+
+impl Shared {
+    /// What a service's records take: its share by rows of each segment, and of what is in memory.
+    pub(crate) fn bytes_of_service(&self, service: &str) -> Result<u64> {
+        let mut bytes = 0;
+        for live in self.live_segments() {
+            let Some(counts) = self.known(&live, self.census.counts(&live))? else { continue };
+            bytes += share_of(live.record.bytes, counts.get(service).copied().unwrap_or(0), live.record.rows);
+        }
+        let generations = self.snapshot().generations;
+        let batches = generations.iter().flat_map(|generation| &generation.batches);
+        Ok(bytes + batches.map(|batch| share_of_batch(batch, service)).sum::<u64>())
+    }
+}
+
+fn share_of_batch(hot: &HotBatch, service: &str) -> u64 {
+    let (batch, streams) = (&hot.batch, hot.batch.streams());
+    let is_own: Vec<bool> = streams.iter().map(|stream| &*stream.service == service).collect();
+    let rows = batch.rows() as u64;
+    let own = match is_own.iter().filter(|is_own| **is_own).count() {
+        0 => 0,
+        all if all == streams.len() => rows,
+        _ => (0..batch.rows()).filter(|row| is_own.get(batch.stream_of(*row)) == Some(&true)).count() as u64,
+    };
+    share_of(hot.bytes() as u64, own, rows)
 }
 
 /// How many bytes of which shares go so that the others are within a budget, the oldest first.

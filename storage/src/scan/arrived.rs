@@ -5,9 +5,12 @@
 //! * A batch that arrived is looked at as a snapshot that has nothing else: by what looks at everything there is.
 use super::answer::Verdicts;
 use super::columns::{Sieve, View};
+use super::records::materialise;
+use super::rows::RowSet;
 use super::{Crew, Hidden, Place, Search, Snapshot, Spot};
 use crate::error::Result;
 use crate::hot::GenerationView;
+use crate::record::Record;
 use crate::segment::Counters;
 use std::sync::Arc;
 
@@ -30,7 +33,7 @@ impl Snapshot {
             return Ok(Vec::new());
         };
         let (place, verdicts) = (Place::Hot(0, 0), Verdicts::new(&search.filter, counters));
-        let spot = Spot { time_max: batch.time_max, place, among: None };
+        let spot = Spot { best: batch.time_max, place, among: None };
         let passing = self.with_part(place, counters, |part| {
             let mut rows = self.select(search, &spot, part, &verdicts)?.listed();
             rows.retain(|row| *row >= from);
@@ -40,6 +43,12 @@ impl Snapshot {
             }
         });
         Ok(passing?.unwrap_or_default())
+    }
+
+    /// Some rows of its first batch, which ascend, as records.
+    pub(crate) fn records_of_batch(&self, rows: &[usize], counters: &Counters) -> Result<Vec<Record>> {
+        let made = self.with_part(Place::Hot(0, 0), counters, |part| materialise(part, &RowSet::of(part.rows(), rows)));
+        Ok(made?.unwrap_or_default())
     }
 
     /// The same without what has no rows of its own epoch behind a number.

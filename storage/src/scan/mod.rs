@@ -16,6 +16,7 @@ mod ids;
 mod kept;
 mod look;
 mod needle;
+mod order;
 mod part;
 mod records;
 mod rows;
@@ -29,6 +30,7 @@ use answer::Verdicts;
 pub(crate) use crew::Crew;
 use evaluate::evaluate;
 pub(crate) use hidden::{Deletion, Hidden, LostBlocks, Tally};
+pub use order::{Order, Position};
 pub(crate) use part::HotPart;
 pub(crate) use part::Part;
 #[cfg(test)]
@@ -62,8 +64,12 @@ pub struct Search {
     pub filter: Filter,
     /// How many rows to give.
     pub limit: usize,
-    /// How many of the newest to pass over first.
+    /// How many of the first to pass over.
     pub offset: usize,
+    /// In which order rows are given.
+    pub order: Order,
+    /// The place behind which rows are given; [`Search::behind`] sets it.
+    pub behind: Option<Position>,
 }
 
 impl Default for Search {
@@ -76,6 +82,8 @@ impl Default for Search {
             filter: Filter::All,
             limit: 100,
             offset: 0,
+            order: Order::Newest,
+            behind: None,
         }
     }
 }
@@ -123,8 +131,8 @@ pub struct Outline {
 
 /// A part that may have rows that are wanted.
 struct Spot {
-    /// Its newest time.
-    time_max: i64,
+    /// How early its first row comes, as far as its times say it: the greatest first.
+    best: i64,
     place: Place,
     /// The only rows that can pass, where that is known.
     among: Option<Vec<usize>>,
@@ -138,7 +146,7 @@ pub(crate) enum Place {
 }
 
 impl Snapshot {
-    /// The parts whose rows may be wanted, newest first.
+    /// The parts whose rows may be wanted, in their order.
     fn spots(&self, search: &Search, counters: &Counters) -> Result<Vec<Spot>> {
         let (hex, ids) = (search.filter.needed_hex(), search.filter.needed_ids());
         let mut spots = Vec::new();
@@ -147,7 +155,8 @@ impl Snapshot {
                 let may_have = |id: &RecordId| batch_may_have(batch, self.epoch, *id);
                 if search.wants_times(batch.time_min, batch.time_max) && ids.is_none_or(|ids| ids.iter().any(may_have))
                 {
-                    spots.push(Spot { time_max: batch.time_max, place: Place::Hot(g, b), among: None });
+                    let best = search.order.best(batch.time_min, batch.time_max);
+                    spots.push(Spot { best, place: Place::Hot(g, b), among: None });
                 }
             }
         }
@@ -173,10 +182,11 @@ impl Snapshot {
                 if among.as_ref().is_some_and(Vec::is_empty) {
                     continue;
                 }
-                spots.push(Spot { time_max: block.time_max, place: Place::Sealed(s, b), among });
+                let best = search.order.best(block.time_min, block.time_max);
+                spots.push(Spot { best, place: Place::Sealed(s, b), among });
             }
         }
-        spots.sort_by_key(|spot| (Reverse(spot.time_max), spot.place));
+        spots.sort_by_key(|spot| (Reverse(spot.best), spot.place));
         Ok(spots)
     }
 

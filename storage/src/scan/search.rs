@@ -1,8 +1,8 @@
 //! Searches: the newest rows that pass, how many do, and single rows by their number.
 //!
 //! Invariants
-//! * Rows come newest first by event time, ties by sequence number.
-//! * A search ends early only when no part that is left can hold a newer row than those it has.
+//! * Rows come newest first by event time, ties by sequence number, or in the opposite order.
+//! * A search ends early only when no part that is left can hold a row that comes before those it has.
 use super::columns::{Sieve, View};
 use super::crew::Flow;
 use super::evaluate::count;
@@ -10,10 +10,11 @@ use super::filter::Filter;
 use super::ids::{batch_may_have, block_may_have};
 use super::records::{materialise, put_together};
 use super::rows::RowSet;
-use super::{Place, Search, Snapshot, Spot, Tables, served};
+use super::{Order, Place, Search, Snapshot, Spot, Tables, served};
 use crate::error::Result;
 use crate::record::{Record, RecordId};
 use crate::segment::{Counters, add};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -28,22 +29,27 @@ const FIELD_BYTES: usize = 96;
 /// A row and where it is: first by what rows are ordered by.
 pub(crate) type Found = (i64, u64, Place, usize);
 
-/// The newest rows so far, in no order.
-struct Newest {
+/// The rows so far that come first, in no order.
+struct First {
+    order: Order,
     wanted: usize,
     rows: Vec<Found>,
-    /// Once there are enough: none that is older is wanted.
-    oldest: Option<(i64, u64)>,
+    /// Once there are enough, how early the last of them comes: none that comes later is wanted.
+    last: Option<(i64, u64)>,
 }
 
-impl Newest {
-    /// Whether a row of this time could still be among them.
-    fn may_take(&self, time: i64) -> bool {
-        self.oldest.is_none_or(|(oldest, _)| time >= oldest)
+impl First {
+    /// Whether a row could still be among them that comes so early at most, as far as times say it.
+    fn may_take(&self, best: i64) -> bool {
+        self.last.is_none_or(|(last, _)| best >= last)
+    }
+
+    fn rank(&self, row: &Found) -> (i64, u64) {
+        self.order.rank(row.0, row.1)
     }
 
     fn put(&mut self, row: Found, counters: &Counters) -> Result<()> {
-        if self.oldest.is_some_and(|oldest| (row.0, row.1) <= oldest) {
+        if self.last.is_some_and(|last| self.rank(&row) <= last) {
             return Ok(());
         }
         counters.budget.hold(size_of::<Found>())?;
@@ -54,15 +60,16 @@ impl Newest {
         Ok(())
     }
 
-    /// Leaves as many as are wanted, the newest.
+    /// Leaves as many as are wanted, those that come first.
     fn cut(&mut self, counters: &Counters) {
         let Some(surplus) = self.rows.len().checked_sub(self.wanted).filter(|_| self.wanted > 0) else { return };
         if surplus > 0 {
-            self.rows.select_nth_unstable_by(self.wanted - 1, |a, b| (b.0, b.1).cmp(&(a.0, a.1)));
+            let order = self.order;
+            self.rows.select_nth_unstable_by_key(self.wanted - 1, |row| Reverse(order.rank(row.0, row.1)));
             self.rows.truncate(self.wanted);
             counters.budget.release(surplus * size_of::<Found>());
         }
-        self.oldest = self.rows.iter().map(|row| (row.0, row.1)).min();
+        self.last = self.rows.iter().map(|row| self.rank(row)).min();
     }
 }
 
@@ -71,13 +78,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Snapshot {
-    /// The newest rows that pass.
+    /// The rows that pass and come first.
     pub(crate) fn search(&self, search: &Search, counters: &Counters) -> Result<Vec<Record>> {
         let found = self.newest(search, None, counters)?;
         self.records(&found, counters)
     }
 
-    /// Where the newest rows are that pass, and that a sieve keeps.
+    /// Where the rows are that pass, that a sieve keeps, and that come first: the newest, where the search says nothing else.
     pub(crate) fn newest(&self, search: &Search, sieve: Option<&Sieve<'_>>, counters: &Counters) -> Result<Vec<Found>> {
         let wanted = search.offset.saturating_add(search.limit);
         if wanted == 0 {
@@ -85,17 +92,17 @@ impl Snapshot {
         }
         let (tables, spots) = (Tables::new(self, &search.filter, counters), self.spots(search, counters)?);
         add(&counters.blocks_considered, spots.len() as u64);
-        let newest = Mutex::new(Newest { wanted, rows: Vec::new(), oldest: None });
+        let newest = Mutex::new(First { order: search.order, wanted, rows: Vec::new(), last: None });
         let look = |(): &mut (), number: usize| {
             let Some(spot) = spots.get(number) else { return Ok(Flow::Break(())) };
             let enough = {
                 let mut newest = locked(&newest);
-                if newest.oldest.is_none() && newest.rows.len() >= wanted {
+                if newest.last.is_none() && newest.rows.len() >= wanted {
                     newest.cut(counters);
                 }
-                !newest.may_take(spot.time_max)
+                !newest.may_take(spot.best)
             };
-            // Those after it are no newer.
+            // Those after it come no earlier.
             if enough {
                 return Ok(Flow::Break(()));
             }
@@ -104,7 +111,7 @@ impl Snapshot {
         self.crew.work(spots.len(), ALONE, &|| (), &look)?;
         let mut newest = newest.into_inner().unwrap_or_else(PoisonError::into_inner);
         newest.cut(counters);
-        newest.rows.sort_unstable_by(|a, b| b.cmp(a));
+        newest.rows.sort_unstable_by_key(|row| Reverse((search.order.rank(row.0, row.1), row.2, row.3)));
         newest.rows.drain(..search.offset.min(newest.rows.len()));
         Ok(newest.rows)
     }
@@ -116,7 +123,7 @@ impl Snapshot {
         sieve: Option<&Sieve<'_>>,
         spot: &Spot,
         tables: &Tables<'_>,
-        newest: &Mutex<Newest>,
+        newest: &Mutex<First>,
         counters: &Counters,
     ) -> Result<()> {
         let looked = self.with_part(spot.place, counters, |part| {
@@ -132,7 +139,9 @@ impl Snapshot {
             let (times, seqs) = (part.few_times(&rows)?, part.few_seqs(&rows)?);
             let mut newest = locked(newest);
             for ((row, time), seq) in rows.into_iter().zip(times).zip(seqs).rev() {
-                newest.put((time, seq, spot.place, row), counters)?;
+                if search.is_left(search.order.rank(time, seq)) {
+                    newest.put((time, seq, spot.place, row), counters)?;
+                }
             }
             Ok(())
         });
@@ -223,7 +232,7 @@ impl Snapshot {
     }
 
     /// Records in the given order, each part read once.
-    fn records(&self, found: &[Found], counters: &Counters) -> Result<Vec<Record>> {
+    pub(crate) fn records(&self, found: &[Found], counters: &Counters) -> Result<Vec<Record>> {
         let mut by_place: BTreeMap<Place, Vec<(usize, usize)>> = BTreeMap::new();
         for (at, (.., place, row)) in found.iter().enumerate() {
             by_place.entry(*place).or_default().push((*row, at));

@@ -6,6 +6,7 @@
 //! Invariants
 //! * No `And` stands in an `And`, no `Or` in an `Or`, no `Not` in a `Not`; each has at least two, two, and one part.
 //! * What is shown parses to the same filter.
+mod common_case;
 pub(crate) mod contains;
 pub(crate) mod day;
 pub(crate) mod exact;

@@ -1,6 +1,6 @@
 //! Filters from tokens: how they combine, and which kind one is.
-use super::{FieldTest, Filter, Test, exact, fields, fuzzy, ipv4, phrase, range, regexp, sequence, stream, stream_id};
-use super::{text_range, time, value_type, values};
+use super::{FieldTest, Filter, Test, common_case, exact, fields, fuzzy, ipv4, phrase, range, regexp, sequence};
+use super::{stream, stream_id, text_range, time, value_type, values};
 use crate::query::fault::{At, Fault, Parsed};
 use crate::query::parse::{NAME_BYTES_MAX, Parser, begins_pipe, canonical};
 
@@ -140,6 +140,8 @@ fn named(parser: &mut Parser<'_>, scope: Scope<'_>, raw: &str) -> Parsed<Filter>
         "not" => negation(parser, scope.field),
         "contains_all" => values::parse(parser, scope, Test::ContainsAll),
         "contains_any" => values::parse(parser, scope, Test::ContainsAny),
+        "contains_common_case" => common_case::parse(parser, scope, Test::ContainsAny),
+        "equals_common_case" => common_case::parse(parser, scope, Test::In),
         "in" => values::parse(parser, scope, Test::In),
         "eq_field" | "le_field" | "lt_field" => fields::parse(parser, scope),
         "exact" => maybe_prefix(parser, scope, Test::Exact, Test::ExactPrefix),

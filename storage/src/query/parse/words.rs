@@ -4,7 +4,7 @@ use crate::query::value::quote::quote;
 use crate::text::words::is_word;
 
 /// Words of filters, times and options.
-const RESERVED: [&str; 21] = [
+const RESERVED: [&str; 23] = [
     "and",
     "or",
     "not",
@@ -12,7 +12,9 @@ const RESERVED: [&str; 21] = [
     "offset",
     "contains_all",
     "contains_any",
+    "contains_common_case",
     "eq_field",
+    "equals_common_case",
     "exact",
     "i",
     "in",

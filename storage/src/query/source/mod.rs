@@ -87,7 +87,7 @@ impl<'s> Stored<'s> {
             until: (last < i64::MAX).then_some(last),
             filter: pushed.filter.clone(),
             limit: request.newest.unwrap_or(0),
-            offset: 0,
+            ..Search::default()
         };
         let mut looked_at = Needed::none();
         looked_at.add_all(pushed.fields());

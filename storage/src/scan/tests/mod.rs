@@ -3,7 +3,7 @@ mod bounds;
 mod columns;
 
 use crate::batch::BatchBuilder;
-use crate::engine::{Ack, Append, Control, Engine, Options, Search};
+use crate::engine::{Ack, Append, Control, Engine, Options, Order, Position, Search};
 use crate::env::sim::SimEnv;
 use crate::record::Record;
 use crate::scan::ScanStats;
@@ -104,6 +104,24 @@ fn compare_combined(engine: &Engine, all: &[Record], filters: &[Filter]) {
         }
         let search = Search { filter: filter.clone(), ..Search::default() };
         assert_eq!(engine.count(&search).unwrap(), expected.len() as u64, "{filter:?}");
+        compare_pages(engine, search, &expected);
+    }
+}
+
+/// The same in both orders, page by page.
+fn compare_pages(engine: &Engine, search: Search, newest_first: &[&Record]) {
+    let mut expected = newest_first.to_vec();
+    for order in [Order::Newest, Order::Oldest] {
+        let mut search = Search { order, limit: expected.len() / 3 + 1, ..search.clone() };
+        let mut found: Vec<Record> = Vec::new();
+        loop {
+            let page = engine.search(&search).unwrap();
+            let Some(last) = page.last() else { break };
+            search = search.behind(Position::of(last));
+            found.extend(page);
+        }
+        assert!(found.iter().eq(expected.iter().copied()), "{order:?} {:?}", search.filter);
+        expected.reverse();
     }
 }
 
