@@ -1,5 +1,6 @@
 //! Every route of the table, by every method, with every kind of credential; and what keys that are for one service see of another.
 use crate::harness::{Answer, KEY, Server, encoded};
+use crate::socket::Socket;
 use crate::table::{Class, Method, Name, Route, Scope, Services, TABLE};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -304,8 +305,8 @@ fn check_reads(server: &Server, (ours, all): &(String, String), ours_id: &str, t
             assert_eq!(get(server, &own, ours).status, 200, "{own}");
             continue;
         }
-        // One has no end, and the other nothing of any service.
-        if matches!(route.name, Name::SelectTail | Name::OpenApi) {
+        // Of what arrives there are tests below; the others have nothing of any service.
+        if matches!(route.name, Name::SelectTail | Name::LogsSocket | Name::SelectTenants | Name::OpenApi) {
             continue;
         }
         for method in route.methods {
@@ -390,6 +391,37 @@ fn a_live_query_gives_what_its_key_is_for() {
         }
     }
     assert!(seen.contains("ours says") && !seen.contains(THEIRS), "{seen}");
+}
+
+#[test]
+fn a_socket_gives_what_its_key_is_for_and_as_long_as_it_is_good() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start_with(directory.path(), |command| {
+        command.env("LOGYARD_ADMIN_KEY", KEY).env("LOGYARD_SERVER_IDLE_TIMEOUT", "1s");
+    });
+    let (id, ours) = make(&server, &json!({"name": "ours", "scopes": ["read"], "services": ["ours"]}));
+    let store = |service: &str, message: &str| {
+        let log = json!({"service_name": service, "level": "INFO", "message": message});
+        assert_eq!(server.post("/api/v1/logs/ingest", log.to_string()).status, 200);
+    };
+    store(THEIRS, "ours");
+    let mut socket = Socket::open_with(&server, &ours);
+    for data in
+        [json!({}), json!({"query": "*"}), json!({"query": format!("_msg:in({THEIRS} | fields _msg) or later")})]
+    {
+        socket.subscribe(None, data);
+        store(THEIRS, "later theirs");
+        store("ours", "later ours");
+        assert_eq!(socket.messages(1), ["later ours"]);
+    }
+    socket.subscribe(Some("ours"), json!({"query": format!("_msg:in(service_name:={THEIRS} | fields _msg)")}));
+    store("ours", "ours");
+    let theirs = socket.say(json!({"type": "subscribe", "service_name": THEIRS}));
+    assert!(theirs["error"].as_str().unwrap().contains("not for the service"), "{theirs}");
+    let bearer = format!("Bearer {KEY}");
+    let (revoked, _) = raw(&server, "DELETE", &format!("/api/v1/keys/{id}"), &[("Authorization", &bearer)], "");
+    assert_eq!(revoked, 200);
+    assert_eq!(socket.closed(), (1_008, "the key is not good any more".into()));
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn one_log_comes_back_as_it_was_sent() {
         assert_eq!(server.get(&format!("{path}{id}")).text, format!("{{\"log\":{log}}}"));
     }
     let found = server.get("/api/v1/logs/search?q=declined");
-    assert_eq!(found.text, format!("{{\"logs\":[{log}],\"count\":1,\"has_more\":false}}"));
+    assert_eq!(found.text, format!("{{\"logs\":[{log}],\"count\":1,\"has_more\":false,\"next_cursor\":null}}"));
 }
 
 #[test]

@@ -21,6 +21,8 @@ mod table;
 
 // Every route with every kind of credential.
 mod access;
+// What Grafana's plugin asks for.
+mod grafana;
 // Who may come in.
 mod auth;
 // Client commands: questions, answers, and what is wrong.
@@ -69,6 +71,8 @@ mod settings;
 mod records;
 // LogsQL in the shapes of VictoriaLogs.
 mod select;
+// Logs as they arrive, over WebSockets.
+mod socket;
 // Rows as they arrive.
 mod tail;
 // HTTPS from files.

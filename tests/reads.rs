@@ -33,7 +33,9 @@ fn a_search_narrows_by_everything_it_is_given() {
     assert_eq!(messages(&server, "service=a"), [carol, disk, alice]);
     assert_eq!(messages(&server, "service=logyard"), ["user of our own"]);
     assert_eq!(messages(&server, "level=ERROR"), [disk, bob]);
-    assert_eq!(messages(&server, "level=error"), [""; 0]);
+    assert_eq!(messages(&server, "level=error"), [disk, bob]);
+    assert_eq!(messages(&server, "order=asc"), [alice, bob, disk, carol]);
+    assert_eq!(messages(&server, "order=oldest&limit=1&offset=1"), [bob]);
     assert_eq!(messages(&server, "start_time=1763690000002&end_time=1763690000003"), [carol, disk, bob]);
     assert_eq!(messages(&server, "end_time=1763690000001"), [alice]);
     assert_eq!(messages(&server, "q=USER%20refused"), [bob]);
@@ -67,6 +69,92 @@ fn pages_follow_each_other() {
 }
 
 #[test]
+fn levels_are_understood_as_they_are_stored() {
+    let server = Server::start();
+    for (sent, message) in [("WARNING", "w"), ("FATAL", "f"), ("trace", "t"), ("Error", "e")] {
+        let log = json!({"service_name": "a", "level": sent, "message": message});
+        assert_eq!(server.post("/api/v1/logs/ingest", log.to_string()).status, 200);
+    }
+    // Other ways in keep what was sent.
+    let line = "{\"service_name\":\"a\",\"level\":\"warning\",\"_msg\":\"as sent\",\"_time\":\"2020-01-01T00:00:00Z\"}";
+    assert_eq!(server.post("/insert/jsonline", line).status, 200);
+    assert_eq!(messages(&server, "level=WARNING"), ["w"]);
+    assert_eq!(messages(&server, "level=warning"), ["w", "as sent"]);
+    assert_eq!(messages(&server, "level=WARN"), ["w"]);
+    assert_eq!(
+        (messages(&server, "level=FATAL"), messages(&server, "level=CRITICAL")),
+        (vec!["f".into()], vec!["f".into()])
+    );
+    assert_eq!(
+        (messages(&server, "level=TRACE"), messages(&server, "level=DEBUG")),
+        (vec!["t".into()], vec!["t".into()])
+    );
+    assert_eq!(messages(&server, "level=ODD"), [""; 0]);
+    let of = |severity: &str| {
+        server.get(&format!("/select/logsql/query?query=_severity:%3D{severity}+%7C+fields+_msg")).text
+    };
+    assert_eq!(of("CRITICAL"), "{\"_msg\":\"f\"}\n");
+    assert_eq!(of("WARN").lines().count(), 2);
+}
+
+#[test]
+fn pages_by_cursor_have_each_log_once_while_logs_arrive() {
+    const LOGS: usize = 600;
+    const TIME: usize = 1_763_690_000_000;
+    let server = Server::start();
+    // Fifty of each millisecond, so that most have the time of others.
+    let log = |message: String, time: usize| json!({"service_name": "a", "level": "INFO", "message": message, "timestamp": TIME + time});
+    let store = |logs: Vec<Value>| {
+        assert_eq!(server.post("/api/v1/logs/ingest/batch", json!({ "logs": logs }).to_string()).status, 200);
+    };
+    store((0..LOGS).map(|n| log(format!("first {n}"), n / 50)).collect());
+    let mut arrived = 0;
+    for (order, by_default) in [("desc", ""), ("asc", "order=asc&")] {
+        let (mut ids, mut first, mut cursor) = (Vec::new(), Vec::new(), String::new());
+        loop {
+            let query = if cursor.is_empty() { by_default.into() } else { format!("cursor={cursor}&") };
+            let page = server.get(&format!("/api/v1/logs/search?{query}service=a&limit=37")).json();
+            for row in page["logs"].as_array().unwrap() {
+                ids.push(row["id"].as_str().unwrap().to_owned());
+                let message = row["message"].as_str().unwrap();
+                first.extend(message.strip_prefix("first ").map(|n| n.parse::<usize>().unwrap()));
+            }
+            // Before, at and behind the place where the page ended.
+            store((0..6).map(|n| log(format!("later {}", arrived + n), (arrived + n) % 15)).collect());
+            arrived += 6;
+            if arrived % 5 == 0 {
+                server.post("/api/v1/admin/seal", "");
+            }
+            assert_eq!(page["has_more"], page["next_cursor"].is_string());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = next.to_owned(),
+                None => break,
+            }
+        }
+        let expected: Vec<usize> = if order == "asc" { (0..LOGS).collect() } else { (0..LOGS).rev().collect() };
+        assert_eq!(first, expected, "{order}");
+        let all = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), all, "a log came twice");
+    }
+    let page = server.get("/api/v1/logs/search?limit=1").json();
+    let cursor = page["next_cursor"].as_str().unwrap();
+    for wrong in [
+        "cursor=x",
+        &format!("cursor={cursor}0"),
+        &format!("order=asc&cursor={cursor}"),
+        &format!("q=first&order=relevance&cursor={cursor}"),
+    ] {
+        let answer = server.get(&format!("/api/v1/logs/search?{wrong}"));
+        assert_eq!(answer.status, 400, "{wrong}: {}", answer.text);
+    }
+    let second = server.get(&format!("/api/v1/logs/search?limit=1&order=desc&cursor={cursor}")).json();
+    assert_eq!(second["logs"], server.get("/api/v1/logs/search?limit=1&offset=1").json()["logs"]);
+    assert_eq!(server.get("/api/v1/logs/search?limit=5000").json()["count"], 600 + arrived);
+}
+
+#[test]
 fn what_is_not_there_is_not_found() {
     let server = filled();
     let found = server.get("/api/v1/logs/search?limit=1").json();
@@ -77,6 +165,7 @@ fn what_is_not_there_is_not_found() {
         assert_eq!((answer.status, answer.json()), (404, json!({"error": "Log not found"})), "{missing}");
     }
     assert_eq!(server.get("/api/v1/logs/services").json(), json!({"services": ["a", "b"]}));
+    assert_eq!(server.get("/api/v1/logs/services?all=1").json(), json!({"services": ["a", "b", "logyard"]}));
 }
 
 #[test]
@@ -115,12 +204,22 @@ fn the_newest_logs_of_a_service_are_given() {
 #[test]
 fn the_logs_of_a_service_are_counted() {
     let server = filled();
-    let stats = |path: &str| server.get(&format!("/api/v1/logs/stats/{path}")).json();
+    let bytes =
+        |path: &str| server.get(&format!("/api/v1/logs/stats/{path}")).json()["stats"]["bytes"].as_u64().unwrap();
+    let stats = |path: &str| {
+        let mut stats = server.get(&format!("/api/v1/logs/stats/{path}")).json();
+        stats["stats"].as_object_mut().unwrap().remove("bytes").unwrap();
+        stats
+    };
+    let in_memory = (bytes("a"), bytes("b"), bytes("nobody"));
+    assert!(in_memory.0 > in_memory.1 && in_memory.1 > 0 && in_memory.2 == 0, "{in_memory:?}");
     let first = 1_763_690_000_001u64;
     let of_all = json!({"service": "a", "stats": {"total": 3, "by_level": {"ERROR": 1, "INFO": 2}, "oldest_timestamp": first, "newest_timestamp": first + 2}});
     assert_eq!(stats("a"), of_all);
     server.post("/api/v1/admin/seal", "");
     assert_eq!(stats("a"), of_all);
+    let segments = server.get("/api/v1/admin/storage").json()["bytes"]["segments"].as_u64().unwrap();
+    assert!((bytes("a") + bytes("b") + bytes("logyard")).abs_diff(segments) < 3, "each has its share");
     assert_eq!(stats(&format!("a?start_time={}&end_time={}", first + 1, first + 2))["stats"]["total"], 2);
     assert_eq!(stats(&format!("a?end_time={first}"))["stats"]["by_level"], json!({"INFO": 1}));
     let nothing = json!({"total": 0, "by_level": {}, "oldest_timestamp": null, "newest_timestamp": null});

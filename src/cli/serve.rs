@@ -56,7 +56,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         body_bytes_max: config.server.max_body,
         requests: Arc::new(Semaphore::new(config.server.max_requests)),
         queries: Queries::new(&config.query),
-        tails: Tails::new(&config.query),
+        tails: Tails::new(&config.query, &config.server),
         builders: Builders::default(),
         requests_seen: Requests::default(),
         began: Instant::now(),

@@ -28,6 +28,11 @@ const LEVELS: [(&str, &str); 8] = [
     ("TRACE", "DEBUG"),
 ];
 
+/// A level in its usual spelling, if it is one.
+pub(crate) fn usual_level(sent: &str) -> Option<&'static str> {
+    LEVELS.iter().find(|(spelling, _)| sent.eq_ignore_ascii_case(spelling)).map(|(_, level)| *level)
+}
+
 /// Adds one log as a row.
 pub(crate) fn read_log(text: &str, arrival: i64, rows: &mut BatchBuilder) -> Result<(), Refused> {
     rows.begin_row();
@@ -148,7 +153,7 @@ impl LogFields<'_> {
             Ok(sent) => sent,
             Err(given) => return given,
         };
-        let Some((_, level)) = LEVELS.iter().find(|(spelling, _)| sent.eq_ignore_ascii_case(spelling)) else {
+        let Some(level) = usual_level(sent) else {
             let sent: String = sent.chars().take(100).collect();
             let allowed = "DEBUG, INFO, WARN, WARNING, ERROR, CRITICAL";
             return Given::wrong(format!("Invalid log level: {sent}. Must be one of: {allowed}"));

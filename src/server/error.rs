@@ -78,6 +78,13 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// Its body alone.
+    pub(crate) fn into_body(self) -> serde_json::Value {
+        self.body
+    }
+}
+
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.status, self.body)
@@ -117,6 +124,9 @@ impl From<Error> for ApiError {
         } else {
             Self::new(status, error.to_string())
         };
+        // Grafana's plugin takes a 422 for no error at all unless it says so.
+        let is_over = status == StatusCode::UNPROCESSABLE_ENTITY;
+        let answer = if is_over { answer.for_prometheus() } else { answer };
         Self { reason: Some(Reason(error.kind().name())), ..answer }
     }
 }

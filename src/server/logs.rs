@@ -1,15 +1,20 @@
 //! The reads of the API: search, and one log by its id.
+//!
+//! Invariant: pages that follow each other by their cursor have each log once that was there when the first was asked for, and no
+//! log twice.
 use super::access::{Caller, not_for};
+use super::cursor::Cursor;
 use super::error::{ApiError, json_response};
 use super::params::Params;
 use super::row::push_row;
 use super::select::Gone;
 use super::{Server, blocking, own, ranked};
+use crate::ingest::log::usual_level;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use logyard_storage::engine::Search;
+use logyard_storage::engine::{self, Position, Search};
 use logyard_storage::query::Clock;
 use logyard_storage::query::plain::{plain, sought};
 use logyard_storage::record::{Record, RecordId};
@@ -31,7 +36,7 @@ const READ_AS: HeaderName = HeaderName::from_static("x-logyard-query");
 pub(super) async fn search(State(server): State<Arc<Server>>, params: Params) -> Result<Response, ApiError> {
     let limit = params.count("limit", LIMIT, LIMIT_MAX)?;
     let text = params.get("q").unwrap_or_default().to_owned();
-    let asked = Search {
+    let mut asked = Search {
         services: services(&params)?,
         from: params.millis("start_time")?.map(|t| t.saturating_mul(MILLI)),
         until: params.millis("end_time")?.map(|t| t.saturating_mul(MILLI).saturating_add(MILLI - 1)),
@@ -42,6 +47,10 @@ pub(super) async fn search(State(server): State<Arc<Server>>, params: Params) ->
         ..Search::default()
     };
     let order = Order::of(&params, asked.offset + asked.limit)?;
+    if let Order::Time { order, behind } = order {
+        asked.order = order;
+        asked = behind.into_iter().fold(asked, Search::behind);
+    }
     let cancel = Cancel::default();
     let _gone = Gone::of(cancel.clone());
     let turn = server.queries.turn().await?;
@@ -53,7 +62,7 @@ pub(super) async fn search(State(server): State<Arc<Server>>, params: Params) ->
     let (mut records, read_as) = found.await??;
     let has_more = records.len() > limit;
     records.truncate(limit);
-    let mut response = json_response(StatusCode::OK, page(&records, has_more));
+    let mut response = json_response(StatusCode::OK, page(&records, has_more, order));
     // What cannot stand in a header is not said.
     if let Some(read_as) = read_as.and_then(|read_as| HeaderValue::try_from(read_as).ok()) {
         response.headers_mut().insert(READ_AS, read_as);
@@ -73,28 +82,61 @@ fn services(params: &Params) -> Result<Vec<String>, ApiError> {
 /// In which order records are given.
 #[derive(Clone, Copy)]
 enum Order {
-    Newest,
+    /// By their time, perhaps behind a place.
+    Time {
+        order: engine::Order,
+        behind: Option<Position>,
+    },
     Relevance,
 }
 
 impl Order {
     /// The order that is asked for, for so many records at most.
     fn of(params: &Params, reach: usize) -> Result<Self, ApiError> {
+        let cursor = params.get("cursor").map(|text| Cursor::parse(text).ok_or_else(no_cursor)).transpose()?;
+        let by_time = |order| match cursor {
+            Some(cursor) if cursor.order != order => {
+                Err(ApiError::bad("the cursor is of a search in the other order; leave order out, or the cursor"))
+            }
+            cursor => Ok(Self::Time { order, behind: cursor.map(|cursor| cursor.place) }),
+        };
         match params.get("order") {
-            None | Some("newest" | "desc") => Ok(Self::Newest),
+            None => by_time(cursor.map_or(engine::Order::Newest, |cursor| cursor.order)),
+            Some("newest" | "desc") => by_time(engine::Order::Newest),
+            Some("oldest" | "asc") => by_time(engine::Order::Oldest),
+            Some("relevance") if cursor.is_some() => {
+                Err(ApiError::bad("there is no cursor in the order of relevance; page with offset"))
+            }
             Some("relevance") if reach <= ranked::REACH_MAX => Ok(Self::Relevance),
             Some("relevance") => {
                 let most = ranked::REACH_MAX;
                 Err(ApiError::bad(format!("only the first {most} records can be had in the order of relevance")))
             }
-            Some(other) => Err(ApiError::bad(format!("order must be newest or relevance, not `{other}`"))),
+            Some(other) => Err(ApiError::bad(format!(
+                "order must be desc (newest first), asc or relevance, not `{}`",
+                shown(other)
+            ))),
         }
     }
 }
 
-/// The level as it is stored.
+fn no_cursor() -> ApiError {
+    ApiError::bad("cursor must be the next_cursor of an earlier answer, unchanged")
+}
+
+/// A text of a request as far as it is repeated.
+fn shown(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+/// The level as it was sent, or as the API's own ingest would have stored it.
 fn level(level: Option<&str>) -> Filter {
-    level.map_or(Filter::All, |level| Filter::Field("level".into(), Test::exact(level)))
+    let is = |level: &str| Filter::Field("level".into(), Test::exact(level));
+    match level.map(|level| (level, usual_level(level))) {
+        None => Filter::All,
+        Some((level, Some(usual))) if usual != level => Filter::Or(vec![is(level), is(usual)]),
+        Some((level, _)) => is(level),
+    }
 }
 
 /// The records of a search that a text is for too, and how the text was read.
@@ -118,7 +160,7 @@ fn find(
         search.exclude_services.push(own::SERVICE.into());
     }
     let records = match order {
-        Order::Newest => server.engine.search_with(&search, control)?.0,
+        Order::Time { .. } => server.engine.search_with(&search, control)?.0,
         Order::Relevance => ranked::search(&server.engine, &search, control)?,
     };
     Ok((records, read_as))
@@ -142,10 +184,16 @@ fn narrow(search: &mut Search, services: Option<Vec<String>>, (first, last): (i6
     true
 }
 
-fn page(records: &[Record], has_more: bool) -> String {
+fn page(records: &[Record], has_more: bool, order: Order) -> String {
     let mut body = String::from("{\"logs\":[");
     push_rows(&mut body, records);
-    body + &format!("],\"count\":{},\"has_more\":{has_more}}}", records.len())
+    let next = match (order, records.last()) {
+        (Order::Time { order, .. }, Some(last)) if has_more => {
+            format!("\"{}\"", Cursor { order, place: Position::of(last) }.text())
+        }
+        _ => "null".to_owned(),
+    };
+    body + &format!("],\"count\":{},\"has_more\":{has_more},\"next_cursor\":{next}}}", records.len())
 }
 
 /// Appends records as rows, with commas between them.

@@ -9,8 +9,10 @@ mod body;
 mod builders;
 mod busy;
 mod configs;
+mod cursor;
 mod deletion;
 mod error;
+mod follow;
 mod ingest;
 mod keys;
 mod lines;
@@ -27,6 +29,7 @@ mod room;
 mod row;
 mod select;
 mod services;
+mod socket;
 mod tail;
 mod tails;
 mod tls;
@@ -83,6 +86,10 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
     let routes = TABLE.iter().fold(Router::new(), |router, route| {
         let guard = from_fn_with_state((Arc::clone(&server), route), access::guard);
         let handler = handler(route).route_layer(guard);
+        let handler = match route.name {
+            Name::LogsSocket => handler.route_layer(from_fn(socket::token_as_header)),
+            _ => handler,
+        };
         // Who asks whether the server is there is answered however many others there are.
         let handler = match route.scope {
             Scope::Open => handler,
@@ -117,6 +124,7 @@ fn handler(route: &Route) -> MethodRouter<Arc<Server>> {
         Name::LogsStats => on(methods, services::stats),
         Name::LogsConfig => on(methods, configs::get),
         Name::LogsConfigs => on(methods, configs::all),
+        Name::LogsSocket => on(methods, socket::socket),
         Name::LogsConfigPut => on(methods, configs::put),
         Name::LogsById | Name::LogsByIdFull | Name::LogsLogsById | Name::LogsLogsByIdFull => on(methods, logs::by_id),
         Name::SelectQuery => on(methods, select::query),
@@ -131,6 +139,7 @@ fn handler(route: &Route) -> MethodRouter<Arc<Server>> {
         Name::SelectStreamIds => on(methods, select::stream_ids),
         Name::SelectStreamFieldNames => on(methods, select::stream_field_names),
         Name::SelectStreamFieldValues => on(methods, select::stream_field_values),
+        Name::SelectTenants => on(methods, select::tenant_ids),
         Name::Keys => on(methods, keys::list),
         Name::KeyCreate => on(methods, keys::create),
         Name::KeyRevoke => on(methods, keys::revoke),

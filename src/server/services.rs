@@ -24,9 +24,13 @@ pub(super) fn named(name: Name) -> Result<String, ApiError> {
 }
 
 /// `GET /api/v1/logs/services`
-pub(super) async fn services(State(server): State<Arc<Server>>, caller: Caller) -> Result<Response, ApiError> {
+pub(super) async fn services(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    params: Params,
+) -> Result<Response, ApiError> {
     let mut services = blocking(move || server.engine.services()).await?;
-    services.retain(|service| service != own::SERVICE && caller.is_for(service));
+    services.retain(|service| caller.is_for(service) && (service != own::SERVICE || params.says("all")));
     Ok(json_response(StatusCode::OK, json!({ "services": services }).to_string()))
 }
 
@@ -66,7 +70,7 @@ pub(super) async fn stats(State(server): State<Arc<Server>>, name: Name, params:
     Ok(json_response(StatusCode::OK, body.await??.to_string()))
 }
 
-/// How many logs of a service there are, by level, and from when to when.
+/// How many logs of a service there are, by level, from when to when, and what all of its logs take.
 fn counted(server: &Server, service: &str, control: &QueryControl) -> Result<Value, ApiError> {
     let service_is = format!("service_name:={}", quoted(service));
     let query =
@@ -88,6 +92,12 @@ fn counted(server: &Server, service: &str, control: &QueryControl) -> Result<Val
     })?;
     Ok(json!({
         "service": service,
-        "stats": { "total": total, "by_level": by_level, "oldest_timestamp": oldest, "newest_timestamp": newest },
+        "stats": {
+            "total": total,
+            "by_level": by_level,
+            "oldest_timestamp": oldest,
+            "newest_timestamp": newest,
+            "bytes": server.engine.service_bytes(service)?,
+        },
     }))
 }

@@ -4,26 +4,25 @@
 //! * Rows come in the order in which they arrived, each once; an event's id is its record's, and who comes back with it goes on
 //!   behind it.
 //! * Nothing is looked at for a client before it has taken what it was sent. One that is too slow is told how many rows it missed,
-//!   where they would have come; one that takes nothing for [`STALLED`] is left.
-//! * It ends when the client goes or the server stops.
+//!   where they would have come; one that takes nothing for long is left.
+//! * It ends when the client goes, its key is revoked, or the server stops.
 use super::Server;
 use super::error::ApiError;
+use super::follow::{Credential, begin};
 use super::params::Params;
-use super::room::Room;
-use super::select::{broke_off, parsed, read_form};
+use super::select::{Gone, broke_off, parsed, read_form};
 use super::tails::Place;
-use super::turns::Turn;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
-use logyard_storage::engine::{Given, LiveOptions, Polled, Subscription};
+use logyard_storage::engine::{Given, Polled, Subscription};
 use logyard_storage::error::{Error, ErrorKind};
 use logyard_storage::limits::KIB;
-use logyard_storage::query::{Block, Flow, Start, duration, time_text};
+use logyard_storage::query::{Block, Flow, Memory, Start, duration, time_text};
 use logyard_storage::record::{RecordId, push_json_string};
-use logyard_storage::scan::{Cancel, Control};
+use logyard_storage::scan::Cancel;
 use std::fmt::Write;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -34,8 +33,6 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 const CHUNK_BYTES: usize = 64 * KIB;
 /// Chunks that wait for the client, beside what its connection holds.
 const CHUNKS: usize = 1;
-/// How long a client may take nothing of what waits for it.
-const STALLED: Duration = Duration::from_secs(60);
 /// How long an event stream is silent.
 const SILENCE: Duration = Duration::from_secs(15);
 /// How far back a live query begins where nothing is said, as in VictoriaLogs.
@@ -61,10 +58,12 @@ pub(super) async fn tail(
     let start = start(&params, &headers, server.env.now())?;
     let place = server.tails.place()?;
     let cancel = Cancel::default();
-    let gone = Gone(cancel.clone());
-    let subscription = begin(&server, params, start, cancel, room).await?;
+    let gone = Gone::of(cancel.clone());
+    let make = move |memory: &Memory| parsed(&params, memory).map(|(query, held)| (query, (held, room)));
+    let subscription = begin(&server, start, false, cancel, make).await?;
     let (sender, rest) = channel(CHUNKS);
-    let follower = Follower { server, subscription, form, refresh, _place: place };
+    let credential = Credential::of(&headers);
+    let follower = Follower { server, subscription, form, refresh, credential, _place: place };
     tokio::spawn(follower.follow(sender));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(form.content_type())),
@@ -73,41 +72,6 @@ pub(super) async fn tail(
         (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
     Ok((StatusCode::OK, headers, Body::new(Stream { rest, _gone: gone })).into_response())
-}
-
-/// Makes the query ready, in its turn and within the time that a query may take.
-async fn begin(
-    server: &Arc<Server>,
-    params: Params,
-    start: Start,
-    cancel: Cancel,
-    room: Room,
-) -> Result<Subscription, ApiError> {
-    let turn = server.queries.turn().await?;
-    let (of_engine, asked) = (Arc::clone(server), cancel.clone());
-    let work = move || prepare(&of_engine, &params, start, asked, (turn, room));
-    match tokio::time::timeout(server.queries.duration, super::blocking(work)).await {
-        Ok(begun) => begun?,
-        Err(_) => {
-            cancel.cancel();
-            let message = "the rows to begin with take longer than a query may; begin with fewer, or raise \
-                           query.max_duration (LOGYARD_QUERY_MAX_DURATION)";
-            Err(Error::new(ErrorKind::OverTime, message).into())
-        }
-    }
-}
-
-fn prepare(
-    server: &Server,
-    params: &Params,
-    start: Start,
-    cancel: Cancel,
-    _until_done: (Turn, Room),
-) -> Result<Subscription, ApiError> {
-    let memory = server.engine.query_memory();
-    let (query, _held) = parsed(params, &memory)?;
-    let control = Control { cancel, ..Control::default() };
-    Ok(server.engine.live(&query, &LiveOptions { start, control, memory: Some(memory), zone: 0 })?)
 }
 
 /// With which rows to begin: those behind the last that the client has, so many, or those of the last while.
@@ -205,6 +169,7 @@ struct Follower {
     subscription: Subscription,
     form: Form,
     refresh: Duration,
+    credential: Credential,
     _place: Place,
 }
 
@@ -223,7 +188,10 @@ impl Follower {
         let server = Arc::clone(&self.server);
         let mut arrivals = server.tails.arrivals();
         loop {
-            let Ok(Ok(room)) = tokio::time::timeout(STALLED, sender.reserve()).await else { return };
+            let Ok(Ok(room)) = tokio::time::timeout(server.tails.stalled, sender.reserve()).await else { return };
+            if !self.credential.is_good(&server) {
+                return;
+            }
             arrivals.borrow_and_update();
             let turn = server.tails.turn().await;
             let Ok((follower, chunk, polled)) = super::blocking(move || self.look()).await else { return };
@@ -241,6 +209,9 @@ impl Follower {
                 Some(Polled::Nothing) => {
                     tokio::time::sleep(self.refresh.max(server.tails.rest())).await;
                     while tokio::time::timeout(SILENCE, arrivals.changed()).await.is_err() {
+                        if !self.credential.is_good(&server) {
+                            return;
+                        }
                         if self.form == Form::Events && sender.try_send(Ok(self.sign_of_life())).is_err() {
                             break;
                         }
@@ -257,6 +228,8 @@ impl Follower {
             match given {
                 Given::Rows(ids, block) => form.push_rows(&mut out, &ids, &block),
                 Given::Missed(rows) => form.push_missed(&mut out, rows, now),
+                // They are what WebSockets ask for.
+                Given::Records(_) => {}
             }
             Ok(if out.len() >= CHUNK_BYTES { Flow::Enough } else { Flow::More })
         });
@@ -276,15 +249,6 @@ impl Follower {
     fn sign_of_life(&self) -> Bytes {
         let id = self.subscription.cursor().map(|id| format!("id: {id}\n")).unwrap_or_default();
         Bytes::from(format!(": nothing new\n{id}\n"))
-    }
-}
-
-/// Ends a live query when its answer is dropped.
-struct Gone(Cancel);
-
-impl Drop for Gone {
-    fn drop(&mut self) {
-        self.0.cancel();
     }
 }
 

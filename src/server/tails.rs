@@ -4,7 +4,7 @@
 //! * No more are open than may. Few of them look at rows at once, so that however many there are, ingest has the other cores.
 //! * Nobody who appends does anything for them: once in a while it is looked whether rows arrived, and only while one is open.
 use super::error::ApiError;
-use crate::config::QueryBounds;
+use crate::config::{QueryBounds, ServerBounds};
 use axum::http::StatusCode;
 use logyard_storage::engine::Engine;
 use std::sync::Arc;
@@ -28,6 +28,10 @@ pub(crate) struct Tails {
     arrived: watch::Sender<u64>,
     opened: Notify,
     is_stopping: watch::Sender<bool>,
+    /// How long a client may take nothing of what waits for it.
+    pub(super) stalled: Duration,
+    /// How long a client may say nothing where it is asked whether it is there.
+    pub(super) silence_max: Duration,
 }
 
 /// A place among those that are open.
@@ -35,7 +39,7 @@ pub(super) type Place = OwnedSemaphorePermit;
 
 impl Tails {
     /// None is open.
-    pub(crate) fn new(bounds: &QueryBounds) -> Self {
+    pub(crate) fn new(bounds: &QueryBounds, of_server: &ServerBounds) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             places: Arc::new(Semaphore::new(bounds.max_tails)),
@@ -45,6 +49,8 @@ impl Tails {
             arrived: watch::Sender::new(0),
             opened: Notify::new(),
             is_stopping: watch::Sender::new(false),
+            stalled: of_server.write_timeout,
+            silence_max: of_server.idle_timeout,
         }
     }
 

@@ -93,6 +93,7 @@ routes! {
     LogsStats: [Get] "/api/v1/logs/stats/{service}" Read Read Named;
     LogsConfig: [Get] "/api/v1/logs/config/{service}" Read Read Named;
     LogsConfigs: [Get] "/api/v1/logs/configs" Read Read Narrowed;
+    LogsSocket: [Get] "/api/v1/logs/ws" Read Read Narrowed;
     LogsById: [Get] "/api/v1/logs/{id}" Read Read Narrowed;
     LogsByIdFull: [Get] "/api/v1/logs/{id}/full" Read Read Narrowed;
     LogsLogsById: [Get] "/api/v1/logs/logs/{id}" Read Read Narrowed;
@@ -110,6 +111,7 @@ routes! {
     SelectStreamIds: [Get, Post] "/select/logsql/stream_ids" Read Read Narrowed;
     SelectStreamFieldNames: [Get, Post] "/select/logsql/stream_field_names" Read Read Narrowed;
     SelectStreamFieldValues: [Get, Post] "/select/logsql/stream_field_values" Read Read Narrowed;
+    SelectTenants: [Get, Post] "/select/tenant_ids" Read Read Narrowed;
 
     LogsConfigPut: [Put] "/api/v1/logs/config/{service}" Admin Admin Refused;
     Keys: [Get] "/api/v1/keys" Admin Admin Refused;

@@ -51,7 +51,8 @@ impl Host {
             if guard.is_ambiguous() {
                 request.extensions_mut().insert(super::framing::Ambiguous);
             }
-            let request: Request = request.map(|body| Body::new(Paced::new(body, pace)));
+            let mut request: Request = request.map(|body| Body::new(Paced::new(body, pace)));
+            crate::server::socket::find_at_root(&mut request);
             let answered = router.clone().oneshot(request);
             async move { answered.await.map(|response| response.map(|body| Held::new(body, guard))) }
         });

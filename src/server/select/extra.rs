@@ -21,7 +21,7 @@ pub(super) fn add(query: &mut Query, params: &Params) -> Result<(), ApiError> {
     for text in params.all("extra_stream_filters") {
         extra.push(filter("extra_stream_filters", text, of_streams)?);
     }
-    let services = params.services().map(|services| of_fields(vec![("service_name".into(), services.to_vec())]));
+    let services = params.services().map(of_services);
     extra.extend(services.clone());
     if !extra.is_empty() {
         visit(query, &mut |part| {
@@ -34,6 +34,20 @@ pub(super) fn add(query: &mut Query, params: &Params) -> Result<(), ApiError> {
         });
     }
     Ok(())
+}
+
+/// Leaves a query, and those within it, the rows of some services.
+pub(in crate::server) fn limit(query: &mut Query, services: &[String]) {
+    let extra = [of_services(services)];
+    visit(query, &mut |part| {
+        if let Part::Query(query) = part {
+            narrow(&mut query.filter, &extra);
+        }
+    });
+}
+
+fn of_services(services: &[String]) -> Filter {
+    of_fields(vec![("service_name".into(), services.to_vec())])
 }
 
 /// A filter in LogsQL, or `{"field":"value","other":["one","another"]}`.

@@ -15,14 +15,17 @@ mod labels;
 mod moment;
 mod query;
 mod stats;
+mod tenants;
 mod values;
 mod whole;
 mod within;
 
 pub(super) use asked::{broke_off, parsed, read_form};
+pub(super) use extra::limit;
 pub(super) use facets::facets;
 pub(super) use hits::hits;
 pub(super) use query::query;
 pub(super) use stats::{stats_query, stats_query_range};
+pub(super) use tenants::tenant_ids;
 pub(super) use values::{field_names, field_values, stream_field_names, stream_field_values, stream_ids, streams};
 pub(super) use whole::{Gone, quoted};

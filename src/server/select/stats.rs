@@ -4,7 +4,7 @@
 //! * Over a range, every `stats` groups by the buckets of time too, what is sorted with a limit is so within each bucket, and
 //!   rates are for a second of a bucket.
 //! * Errors have Prometheus' fields beside those of every error.
-use super::asked::{Form, step};
+use super::asked::{Form, nanoseconds, step};
 use super::labels::labels;
 use super::whole::{Answering, answer, pipes, quoted};
 use crate::server::Server;
@@ -70,9 +70,9 @@ struct Series {
 }
 
 fn over_time(asked: &mut Answering<'_>) -> Result<String, ApiError> {
-    let step = step(asked.params)?;
+    let (step, offset) = (step(asked.params)?, nanoseconds(asked.params, "offset", "0s")?);
     // The buckets are no label, but no pipe may lose them.
-    group_by_time(&mut asked.query.pipes, step)?;
+    group_by_time(&mut asked.query.pipes, step, offset)?;
     let mut labels = labels(&asked.query)?;
     labels.retain(|label| label != "_time");
     rates_by_step(&mut asked.query.pipes, step)?;
@@ -133,8 +133,8 @@ fn seconds(time: i64) -> f64 {
 }
 
 /// Makes every `stats` group by buckets of time too.
-fn group_by_time(all: &mut [Pipe], step: i64) -> Result<(), ApiError> {
-    let bucket = match pipes(&format!("stats by (_time:{step}ns) count() as n"))?.pop() {
+fn group_by_time(all: &mut [Pipe], step: i64, offset: i64) -> Result<(), ApiError> {
+    let bucket = match pipes(&format!("stats by (_time:{step}ns offset {offset}ns) count() as n"))?.pop() {
         Some(Pipe::Stats(Stats { by, .. })) => by,
         _ => Vec::new(),
     };
@@ -196,12 +196,12 @@ mod tests {
     #[test]
     fn a_query_over_time_is_grouped_and_rated_by_its_buckets() {
         let mut query = parse("* | stats by (a, _time:1h) rate() r, count() n | sort by (n desc) limit 2").unwrap();
-        group_by_time(&mut query.pipes, 60_000_000_000).unwrap();
+        group_by_time(&mut query.pipes, 60_000_000_000, 0).unwrap();
         rates_by_step(&mut query.pipes, 60_000_000_000).unwrap();
-        let wanted = "* | stats by (_time:60000000000ns, a) count(*) as _counted_0, count(*) as n \
+        let wanted = "* | stats by (_time:60000000000ns offset 0ns, a) count(*) as _counted_0, count(*) as n \
                       | math _counted_0 / 60 as r | delete _counted_0 | sort by (n desc) limit 2 partition by (_time)";
         assert_eq!(query.to_string(), parse(wanted).unwrap().to_string());
         let mut named = parse("* | stats count() as _time").unwrap();
-        assert!(group_by_time(&mut named.pipes, 1).is_err());
+        assert!(group_by_time(&mut named.pipes, 1, 0).is_err());
     }
 }

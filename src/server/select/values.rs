@@ -3,6 +3,7 @@
 //! Invariants
 //! * The most frequent come first, of equal ones the least.
 //! * With a `limit` there are no more than that. Where there would be, hits are 0: they were not counted to their end.
+//! * With a `filter` there are only those that have this text in them.
 use super::asked::Form;
 use super::whole::{Answering, answer, quoted};
 use crate::server::Server;
@@ -25,7 +26,9 @@ pub(in crate::server) async fn field_names(
 ) -> Result<Response, ApiError> {
     answer(server, form, |asked| {
         asked.pipe_all("field_names")?;
-        Ok(shown(counted(asked, "name")?))
+        let mut hits = counted(asked, "name")?;
+        hits.retain(|(name, _)| name.contains(part(asked)));
+        Ok(shown(few(hits, limit(asked)?)))
     })
     .await
 }
@@ -57,7 +60,12 @@ pub(in crate::server) async fn stream_field_names(
     State(server): State<Arc<Server>>,
     form: Form,
 ) -> Result<Response, ApiError> {
-    answer(server, form, |asked| Ok(shown(of_streams(asked, |name, _| Some(name))?))).await
+    answer(server, form, |asked| {
+        let (part, limit) = (part(asked).to_owned(), limit(asked)?);
+        let hits = of_streams(asked, |name, _| Some(name).filter(|name| name.contains(&part)))?;
+        Ok(shown(few(hits, limit)))
+    })
+    .await
 }
 
 /// `/select/logsql/stream_field_values`
@@ -66,14 +74,9 @@ pub(in crate::server) async fn stream_field_values(
     form: Form,
 ) -> Result<Response, ApiError> {
     answer(server, form, |asked| {
-        let (wanted, limit) = (field(asked)?.to_owned(), limit(asked)?);
-        let mut hits = of_streams(asked, |name, value| (name == wanted).then_some(value))?;
-        if limit > 0 && hits.len() > limit {
-            sort(&mut hits);
-            hits.truncate(limit);
-            hits.iter_mut().for_each(|(_, hits)| *hits = 0);
-        }
-        Ok(shown(hits))
+        let (wanted, part, limit) = (field(asked)?.to_owned(), part(asked).to_owned(), limit(asked)?);
+        let hits = of_streams(asked, |name, value| (name == wanted && value.contains(&part)).then_some(value))?;
+        Ok(shown(few(hits, limit)))
     })
     .await
 }
@@ -86,13 +89,44 @@ fn limit(asked: &Answering<'_>) -> Result<usize, ApiError> {
     asked.params.count("limit", 0, usize::MAX)
 }
 
+/// What values have to have in them.
+fn part<'a>(asked: &Answering<'a>) -> &'a str {
+    asked.params.get("filter").unwrap_or_default()
+}
+
+/// No more than so many, of which it is not said then how many rows have them.
+fn few(mut hits: Vec<Hits>, limit: usize) -> Vec<Hits> {
+    if limit > 0 && hits.len() > limit {
+        sort(&mut hits);
+        hits.truncate(limit);
+        hits.iter_mut().for_each(|(_, hits)| *hits = 0);
+    }
+    hits
+}
+
+/// A regular expression for a text.
+fn literally(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii_punctuation() {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
 /// The values of a field.
 fn values(asked: &mut Answering<'_>, field: &str) -> Result<Vec<Hits>, ApiError> {
     let limit = match limit(asked)? {
         0 => String::new(),
         limit => format!(" limit {limit}"),
     };
-    asked.pipe_all(&format!("field_values {}{limit}", quoted(field)))?;
+    let wanted = match part(asked) {
+        "" => String::new(),
+        part => format!("filter {}:~{} | ", quoted(field), quoted(&literally(part))),
+    };
+    asked.pipe_all(&format!("{wanted}field_values {}{limit}", quoted(field)))?;
     counted(asked, field)
 }
 
@@ -156,6 +190,11 @@ fn shown(mut hits: Vec<Hits>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_of_values_is_meant_literally() {
+        assert_eq!(literally("a.b(é)*\\"), "a\\.b\\(é\\)\\*\\\\");
+    }
 
     #[test]
     fn streams_are_read_as_they_are_shown() {

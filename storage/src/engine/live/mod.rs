@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Memory;
 use crate::query::live::{Live, Pipes};
 use crate::query::{Block, Clock, Context, Flow, Query, Start, Stop, Stored};
-use crate::record::RecordId;
+use crate::record::{Record, RecordId};
 use crate::scan::{Control, Hidden};
 use crate::segment::{Budget, Counters};
 use pending::{Before, Current, Moment, Piece};
@@ -36,11 +36,13 @@ pub struct LiveOptions {
     pub memory: Option<Memory>,
     /// How far east of UTC times are meant that name no offset, in nanoseconds.
     pub zone: i64,
+    /// Whether records are given as they were sent, which go through no pipes.
+    pub whole: bool,
 }
 
 impl Default for LiveOptions {
     fn default() -> Self {
-        Self { start: Start::Now, control: Control::default(), memory: None, zone: 0 }
+        Self { start: Start::Now, control: Control::default(), memory: None, zone: 0, whole: false }
     }
 }
 
@@ -49,6 +51,8 @@ impl Default for LiveOptions {
 pub enum Given {
     /// Rows, and the id of the record that each was made of: a live query that starts after it goes on where this one was.
     Rows(Vec<RecordId>, Block),
+    /// Records as they were sent, where these were asked for.
+    Records(Vec<Record>),
     /// So many rows arrived and were not looked at: whoever reads is too slow.
     Missed(u64),
 }
@@ -77,6 +81,8 @@ pub struct Subscription {
     passed: Option<u64>,
     /// The number of the first row that comes after what was there before.
     first_seq: u64,
+    /// Whether records are given as they were sent.
+    whole: bool,
     piece: Piece,
 }
 
@@ -86,6 +92,11 @@ impl Engine {
         let shared = &self.shared;
         shared.is_closing()?;
         let start = options.start.at_most(LAST_MAX)?;
+        if options.whole && !query.pipes.is_empty() {
+            return Err(Error::invalid(
+                "records as they were sent go through no pipes: leave out what stands behind `|`",
+            ));
+        }
         let memory = options.memory.clone().unwrap_or_else(|| self.memory(&options.control));
         let counters = Counters::new(Budget::new(options.control.cancel.clone(), memory.clone()));
         let (reader, first_seq, snapshot) = {
@@ -124,6 +135,7 @@ impl Engine {
             epoch,
             passed,
             first_seq,
+            whole: options.whole,
             piece: Piece::default(),
         })
     }
@@ -200,13 +212,19 @@ impl Subscription {
             let left = before.found.get(before.given..).unwrap_or_default();
             let found = left.get(..self.piece.rows).unwrap_or(left);
             let (mut flow, mut bytes) = (Flow::More, 0);
-            source.rows_of_earlier(&request, found, &mut |block: Block| {
-                bytes += block.bytes();
-                if give(&mut self.live.pipes, block, sink)? == Flow::Enough {
-                    flow = Flow::Enough;
-                }
-                Ok(Flow::More)
-            })?;
+            if self.whole {
+                let records = before.moment.snapshot.records(found, counters)?;
+                bytes = bytes_of(&records);
+                flow = sink(Given::Records(records))?;
+            } else {
+                source.rows_of_earlier(&request, found, &mut |block: Block| {
+                    bytes += block.bytes();
+                    if give(&mut self.live.pipes, block, sink)? == Flow::Enough {
+                        flow = Flow::Enough;
+                    }
+                    Ok(Flow::More)
+                })?;
+            }
             before.given += found.len();
             if self.passed.is_some() {
                 self.passed = found.last().map(|(_, seq, ..)| *seq);
@@ -232,9 +250,15 @@ impl Subscription {
             if rows.is_empty() {
                 break;
             }
-            let block = Stored::new(&current.snapshot, counters).columns_of_arrived(&request, rows.clone())?;
-            self.piece.fit(block.bytes());
-            let flow = give(&mut self.live.pipes, block, sink)?;
+            let flow = if self.whole {
+                let records = current.snapshot.records_of_batch(&rows, counters)?;
+                self.piece.fit(bytes_of(&records));
+                sink(Given::Records(records))?
+            } else {
+                let block = Stored::new(&current.snapshot, counters).columns_of_arrived(&request, rows.clone())?;
+                self.piece.fit(block.bytes());
+                give(&mut self.live.pipes, block, sink)?
+            };
             current.given += rows.len();
             self.passed = rows.last().and_then(|row| current.seq_of(*row));
             if flow == Flow::Enough {
@@ -249,4 +273,9 @@ impl Subscription {
 
 fn give(pipes: &mut Pipes, block: Block, sink: &mut dyn FnMut(Given) -> Result<Flow>) -> Result<Flow> {
     pipes.push(block, &mut |ids, block| sink(Given::Rows(ids, block)))
+}
+
+/// About the bytes of records.
+fn bytes_of(records: &[Record]) -> usize {
+    records.iter().flat_map(|record| &record.fields).map(|(path, value)| path.name.len() + value.text.len()).sum()
 }
