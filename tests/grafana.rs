@@ -32,7 +32,9 @@ fn asked(server: &Server, path: &str, params: &[(&str, &str)]) -> Answer {
     let headers = [("AccountID", "0"), ("ProjectID", "0")];
     let got = server.get_with(&path, &[headers.as_slice(), &[("authorization", &bearer)]].concat()).unwrap();
     let posted = server.try_post(&path, b"", &headers).unwrap();
-    assert_eq!((got.status, &got.text), (posted.status, &posted.text), "{path}");
+    assert_eq!(got.status, posted.status, "{path}");
+    // Which part of a query is the first to ask for too much is chance.
+    assert!(got.text == posted.text || got.status == 422, "{path}: {} and {}", got.text, posted.text);
     got
 }
 
