@@ -22,6 +22,37 @@ pub struct Effect {
     pub expires: Option<i64>,
 }
 
+/// Where the rows of an append are: what their ids are made of, beside the event times that were sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The first row's number; the others follow.
+    pub first_seq: u64,
+    /// The epoch of these numbers.
+    pub epoch: u32,
+    /// When they arrived: the event time of rows that came without one.
+    pub arrival: i64,
+}
+
+impl Place {
+    pub(crate) const BYTES: usize = 20;
+
+    pub(crate) fn put(self, value: &mut Vec<u8>) {
+        value.extend_from_slice(&self.first_seq.to_le_bytes());
+        value.extend_from_slice(&self.epoch.to_le_bytes());
+        value.extend_from_slice(&self.arrival.to_le_bytes());
+    }
+
+    /// Parts the value of an effect that was appended with its place.
+    pub fn split(value: &[u8]) -> Option<(&[u8], Self)> {
+        let (value, bytes) = value.split_at_checked(value.len().checked_sub(Self::BYTES)?)?;
+        let r = &mut Reader::new(bytes);
+        let first_seq = u64::from_le_bytes(r.array().ok()?);
+        let epoch = u32::from_le_bytes(r.array().ok()?);
+        let arrival = i64::from_le_bytes(r.array().ok()?);
+        Some((value, Self { first_seq, epoch, arrival }))
+    }
+}
+
 /// The part of a payload before the batch's columns.
 pub(crate) fn encode_effects(effects: &[Effect]) -> Result<Vec<u8>> {
     if effects.len() > EFFECTS_MAX {

@@ -12,6 +12,7 @@ use crate::env::{Env, read_file, write_file_atomic};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::limits::MIB;
+use crate::privacy::Privacy;
 use crate::record::push_json_string;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -244,6 +245,9 @@ impl ServiceConfig {
             ("max_logs_per_day", self.max_logs_per_day.map(|n| CopyValue::Number(n.into()))),
             ("created_at", number(self.created_at.into())),
             ("updated_at", number(self.updated_at.into())),
+            ("mask_fields", lines(&self.privacy.mask_fields)),
+            ("drop_fields", lines(&self.privacy.drop_fields)),
+            ("mask_patterns", lines(&self.privacy.mask_patterns)),
         ];
         all.into_iter().filter_map(|(key, value)| value.map(|value| (key.to_owned(), value))).collect()
     }
@@ -261,6 +265,11 @@ impl ServiceConfig {
             max_logs_per_day: number(fields, "max_logs_per_day")?,
             created_at: number(fields, "created_at")?.unwrap_or(default.created_at),
             updated_at: number(fields, "updated_at")?.unwrap_or(default.updated_at),
+            privacy: Privacy {
+                mask_fields: texts(fields, "mask_fields")?,
+                drop_fields: texts(fields, "drop_fields")?,
+                mask_patterns: texts(fields, "mask_patterns")?,
+            },
         })
     }
 }
@@ -290,6 +299,15 @@ pub(super) fn text(fields: &CopyFields, key: &str) -> Result<Option<String>> {
         Some(CopyValue::Text(text)) => Ok(Some(text.clone())),
         Some(_) => Err(out_of_range(key)),
     }
+}
+
+/// Texts, none of which has the end of a line, as one.
+fn lines(texts: &[String]) -> Option<CopyValue> {
+    (!texts.is_empty()).then(|| CopyValue::Text(texts.join("\n")))
+}
+
+fn texts(fields: &CopyFields, key: &str) -> Result<Vec<String>> {
+    Ok(text(fields, key)?.map_or_else(Vec::new, |texts| texts.lines().map(str::to_owned).collect()))
 }
 
 fn truth(fields: &CopyFields, key: &str) -> Result<Option<bool>> {

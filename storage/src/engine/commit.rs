@@ -11,8 +11,8 @@ use super::{Shared, locked};
 use crate::batch::{Batch, BatchBuilder};
 use crate::catalog::EffectRow;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::{BATCH_BYTES_MAX, WAL_GROUP_BYTES_MAX, WAL_QUEUE_MAX};
-use crate::payload::{self, Effect};
+use crate::limits::{BATCH_BYTES_MAX, EFFECT_BYTES_MAX, WAL_GROUP_BYTES_MAX, WAL_QUEUE_MAX};
+use crate::payload::{self, Effect, Place};
 use crate::planted;
 use crate::wal::{Frame, Writer};
 use std::sync::atomic::Ordering;
@@ -69,6 +69,8 @@ pub struct Appended {
 
 struct Waiting {
     append: Append,
+    /// Whether the values of its effects end in its place.
+    placed: bool,
     times: Vec<Option<i64>>,
     /// Bytes that it holds of the hot budget.
     reserved: usize,
@@ -95,7 +97,7 @@ impl Committer {
     }
 
     /// Queues an append and waits for its answer.
-    pub(crate) fn append(&self, append: Append) -> Result<Appended> {
+    pub(crate) fn append(&self, append: Append, placed: bool) -> Result<Appended> {
         self.shared.is_closing()?;
         let bytes = append.batch.as_ref().map_or(0, Batch::bytes);
         if bytes > BATCH_BYTES_MAX {
@@ -103,13 +105,17 @@ impl Committer {
         }
         // Refused here, so that a group never fails for one of its appends.
         payload::encode_effects(&append.effects)?;
+        let longest = append.effects.iter().filter_map(|effect| effect.value.as_ref()).map(Vec::len).max();
+        if placed && longest.is_some_and(|bytes| bytes > EFFECT_BYTES_MAX - Place::BYTES) {
+            return Err(Error::invalid("an effect that leaves no room for where its rows are"));
+        }
         if append.batch.is_some() {
             self.shared.need_disk()?;
         }
         let times = append.batch.as_ref().map(|batch| batch.times().collect()).unwrap_or_default();
         self.wait_for_room(bytes)?;
         let (answer, answered) = sync_channel(1);
-        let waiting = Waiting { append, times, reserved: bytes, answer };
+        let waiting = Waiting { append, placed, times, reserved: bytes, answer };
         let queue = locked(&self.queue).clone();
         let sent = match queue {
             Some(queue) => queue.try_send(waiting).or_else(|e| match e {
@@ -158,6 +164,17 @@ impl Committer {
         drop(locked(&self.queue).take());
         let thread = locked(&self.thread).take();
         thread.and_then(|thread| thread.join().ok())
+    }
+}
+
+impl Waiting {
+    /// Takes its effects out, as they are where its first row is at `place`.
+    fn effects_at(&mut self, place: Place) -> Vec<Effect> {
+        let mut effects = std::mem::take(&mut self.append.effects);
+        if self.placed {
+            effects.iter_mut().filter_map(|effect| effect.value.as_mut()).for_each(|value| place.put(value));
+        }
+        effects
     }
 }
 
@@ -246,11 +263,13 @@ impl Group {
             bytes += next.reserved;
             group.push(next);
         }
-        let frames = match self.frames(group) {
+        let arrival = self.shared.arrival();
+        let epoch = locked(&self.shared.meta).epoch;
+        let place = Place { first_seq: self.next_seq, epoch, arrival };
+        let frames = match self.frames(group, place) {
             Ok(frames) => frames,
             Err((waiting, e)) => return self.refuse(waiting, &e),
         };
-        let arrival = self.shared.arrival();
         let sync = frames.iter().flat_map(|frame| &frame.members).any(|(w, _)| w.append.ack == Ack::Wal);
         if let Err(e) = self.write(&frames, arrival, sync)
             && !planted::on("failure-acknowledged")
@@ -269,11 +288,15 @@ impl Group {
         }
     }
 
-    /// Turns appends into frames: large ones their own, small ones together.
-    fn frames(&mut self, group: Vec<Waiting>) -> std::result::Result<Vec<Outgoing>, (Vec<Waiting>, Error)> {
+    /// Turns appends into frames from a place on: large ones their own, small ones together.
+    fn frames(
+        &mut self,
+        group: Vec<Waiting>,
+        mut next: Place,
+    ) -> std::result::Result<Vec<Outgoing>, (Vec<Waiting>, Error)> {
         let mut frames: Vec<Outgoing> = Vec::new();
         let mut small: Vec<Waiting> = Vec::new();
-        let (mut small_rows, mut next_seq) = (0, self.next_seq);
+        let mut small_rows = 0;
         let alone = group.len() == 1;
         let mut queue = group.into_iter();
         while let Some(mut waiting) = queue.next() {
@@ -284,8 +307,8 @@ impl Group {
                 small.push(waiting);
                 continue;
             }
-            let (batch, effects) = (waiting.append.batch.take(), std::mem::take(&mut waiting.append.effects));
-            match Outgoing::new(batch, effects, vec![(waiting, 0)], &mut next_seq) {
+            let (batch, effects) = (waiting.append.batch.take(), waiting.effects_at(next));
+            match Outgoing::new(batch, effects, vec![(waiting, 0)], &mut next.first_seq) {
                 Ok(frame) => frames.push(frame),
                 Err((mut failed, e)) => {
                     failed.extend(small);
@@ -296,7 +319,7 @@ impl Group {
             }
         }
         if !small.is_empty() {
-            match self.merge(small, &mut next_seq) {
+            match self.merge(small, &mut next) {
                 Ok(frame) => frames.push(frame),
                 Err((mut failed, e)) => {
                     failed.extend(frames.into_iter().flat_map(|frame| frame.members).map(|(w, _)| w));
@@ -307,15 +330,11 @@ impl Group {
         Ok(frames)
     }
 
-    fn merge(
-        &mut self,
-        small: Vec<Waiting>,
-        next_seq: &mut u64,
-    ) -> std::result::Result<Outgoing, (Vec<Waiting>, Error)> {
+    fn merge(&mut self, small: Vec<Waiting>, next: &mut Place) -> std::result::Result<Outgoing, (Vec<Waiting>, Error)> {
         let (mut members, mut effects, mut rows) = (Vec::with_capacity(small.len()), Vec::new(), 0u64);
         let mut failure = None;
         for mut waiting in small {
-            effects.append(&mut waiting.append.effects);
+            effects.append(&mut waiting.effects_at(Place { first_seq: next.first_seq + rows, ..*next }));
             let first = rows;
             if let Some(batch) = waiting.append.batch.take() {
                 rows += batch.rows() as u64;
@@ -328,7 +347,7 @@ impl Group {
         match (failure, merged) {
             (None, Ok(merged)) => {
                 let batch = (rows > 0).then_some(merged);
-                Outgoing::new(batch, effects, members, next_seq)
+                Outgoing::new(batch, effects, members, &mut next.first_seq)
             }
             (Some(e), _) | (None, Err(e)) => Err((waiting(members), e)),
         }

@@ -20,6 +20,9 @@ const NAME_BYTES_MAX: usize = 4_096;
 const EXTENDED_DAYS: u32 = 90;
 const MINIMAL_DAYS: u32 = 7;
 
+/// The name under which the defaults of all services are kept.
+pub const DEFAULTS: &str = "_default";
+
 /// All configurations, by service.
 pub(crate) type Configs = BTreeMap<String, ServiceConfig>;
 
@@ -36,7 +39,9 @@ fn days_of(config: &ServiceConfig, default_days: Option<u32>) -> Option<u32> {
 
 /// How long the rows of each service live.
 pub(crate) fn lives(configs: &Configs, default_days: Option<u32>) -> Lives {
-    let days_of = configs.iter().map(|(name, config)| (name.clone(), days_of(config, default_days))).collect();
+    let default_days = configs.get(DEFAULTS).map_or(default_days, |config| days_of(config, default_days));
+    let configs = configs.iter().filter(|(name, _)| *name != DEFAULTS);
+    let days_of = configs.map(|(name, config)| (name.clone(), days_of(config, default_days))).collect();
     Lives { default_days, days_of }
 }
 
@@ -50,6 +55,10 @@ fn check(service: &str, config: &ServiceConfig) -> Result<()> {
     if config.local_days.is_some() {
         return Err(Error::invalid("local_days needs an archive that records move to, and there is none"));
     }
+    if service == DEFAULTS && (config.size_budget.is_some() || !config.archive) {
+        return Err(Error::invalid("size_budget and archive are set for one service, not for all"));
+    }
+    config.privacy.check()?;
     match config.retention_policy.as_deref() {
         None | Some("standard" | "extended" | "minimal") => Ok(()),
         Some(other) => Err(Error::invalid(format!("retention_policy is {other:?}: use standard, extended or minimal"))),
@@ -62,9 +71,14 @@ impl Engine {
         self.shared.configs().get(service).cloned().unwrap_or_default()
     }
 
-    /// Every configuration that was set, by service.
-    pub fn configs(&self) -> BTreeMap<String, ServiceConfig> {
-        (*self.shared.configs()).clone()
+    /// Every configuration that was set, by service; that of [`DEFAULTS`] is among them. Until one changes it is the same.
+    pub fn configs(&self) -> Arc<BTreeMap<String, ServiceConfig>> {
+        self.shared.configs()
+    }
+
+    /// Days that rows live where their service says nothing; for ever where there are none.
+    pub fn default_days(&self) -> Option<u32> {
+        self.shared.lives().default_days
     }
 
     /// Sets a service's configuration and gives it as it is kept: with its first `created_at`, and `updated_at` now.

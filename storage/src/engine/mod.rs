@@ -27,6 +27,7 @@ pub use check::{CheckReport, check};
 pub(crate) use clock::{Clock, ClockRow};
 pub use commit::{Ack, Append, Appended};
 pub(crate) use config::Configs;
+pub use config::DEFAULTS;
 use feed::Feed;
 pub(crate) use keys::KeyRecords;
 pub use live::{Given, LiveOptions, Polled, Subscription};
@@ -174,7 +175,12 @@ impl Engine {
 
     /// Appends a batch and waits until it is as durable as `append.ack` says.
     pub fn append(&self, append: Append) -> Result<Appended> {
-        self.shared.activity.appended(self.committer.append(append))
+        self.shared.activity.appended(self.committer.append(append, false))
+    }
+
+    /// The same, with the value of each effect followed by where the rows are: what [`crate::Place::split`] parts.
+    pub fn append_placed(&self, append: Append) -> Result<Appended> {
+        self.shared.activity.appended(self.committer.append(append, true))
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -271,6 +277,28 @@ impl Engine {
         let now = self.shared.env.now();
         let effects = locked(&self.shared.effects);
         effects.get(key).filter(|row| !row.is_over(now)).map(|row| row.value.clone())
+    }
+
+    /// How many effects there are whose keys begin so, those that are over and not yet forgotten among them.
+    pub fn count_effects(&self, prefix: &[u8]) -> usize {
+        let effects = locked(&self.shared.effects);
+        effects.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix)).count()
+    }
+
+    /// The time as it is believed: a wall clock that jumps does not move it.
+    pub fn believed_time(&self) -> i64 {
+        let shared = &self.shared;
+        locked(&shared.clock).look(shared.env.now(), shared.env.monotonic())
+    }
+
+    /// How many rows of a service have arrived since a time, of those that are there.
+    pub fn arrived_since(&self, service: &str, since: i64) -> Result<u64> {
+        let search = Search { services: vec![service.to_owned()], ..Search::default() };
+        let count = |sum: &mut u64, view: &View<'_>| {
+            *sum += view.arrived_since(since)?;
+            Ok(())
+        };
+        Ok(self.fold(&search, &Control::default(), || 0, count)?.0.into_iter().sum())
     }
 
     /// Seals everything that is hot, now.

@@ -2,7 +2,7 @@
 use super::*;
 use crate::batch::BatchBuilder;
 use crate::env::sim::SimEnv;
-use crate::payload::Effect;
+use crate::payload::{Effect, Place};
 use crate::scan::filter::{Filter, Test};
 use std::path::Path;
 
@@ -148,6 +148,62 @@ fn searches_agree_with_a_plain_scan_hot_and_sealed() {
         assert_eq!(engine.search(&some).unwrap().len(), expected);
     }
     assert_eq!(engine.services(), ["cron-7", "db", "web"]);
+}
+
+#[test]
+fn an_effect_knows_where_its_rows_are() {
+    let env = SimEnv::new(31);
+    let engine = open(&env);
+    let mark = |n: u64| Effect { key: format!("mark-{n}").into(), value: Some(vec![n as u8]), expires: None };
+    let ids = |engine: &Engine, n: u64| {
+        let value = engine.effect(format!("mark-{n}").as_bytes()).unwrap();
+        let (value, place) = Place::split(&value).unwrap();
+        assert_eq!(value, [n as u8]);
+        let at = |row: u64| 1_780_000_000_000_000_000 + row as i64 * 1_000_000_000;
+        [0, 1].map(|row| RecordId::new(at(10 * n + row), place.epoch, place.first_seq + row))
+    };
+    // Small ones that wait together become one frame.
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let engine = &engine;
+            scope.spawn(move || {
+                let append = Append { effects: vec![mark(n)], ..rows(10 * n, 10 * n + 2) };
+                let appended = engine.append_placed(append).unwrap();
+                let of =
+                    |row: u64| RecordId::new(appended.times[row as usize], appended.epoch, appended.first_seq + row);
+                assert_eq!([of(0), of(1)], ids(engine, n));
+            });
+        }
+    });
+    let found: Vec<_> = (0..8).map(|n| ids(&engine, n)).collect();
+    assert_eq!((engine.count_effects(b"mark-"), engine.count_effects(b"n")), (8, 0));
+    drop(engine);
+    env.kill();
+    let engine = open(&env);
+    for (n, found) in found.into_iter().enumerate() {
+        assert_eq!(ids(&engine, n as u64), found);
+        assert!(found.iter().all(|id| engine.get(*id).unwrap().is_some()));
+    }
+    let large = Effect { value: Some(vec![0; crate::limits::EFFECT_BYTES_MAX]), ..mark(9) };
+    assert!(engine.append_placed(Append { effects: vec![large], ..rows(0, 1) }).is_err());
+}
+
+#[test]
+fn rows_are_counted_by_their_arrival() {
+    let env = SimEnv::new(32);
+    let engine = open(&env);
+    engine.append(rows(0, 30)).unwrap();
+    engine.seal().unwrap();
+    env.advance(std::time::Duration::from_secs(60));
+    let later = env.process().now();
+    engine.append(rows(30, 60)).unwrap();
+    let counts =
+        |engine: &Engine| [0, later, later + 60_000_000_000].map(|since| engine.arrived_since("web", since).unwrap());
+    assert_eq!(counts(&engine), [20, 10, 0]);
+    engine.seal().unwrap();
+    engine.compact().unwrap();
+    assert_eq!(counts(&engine), [20, 10, 0]);
+    assert_eq!(engine.arrived_since("nobody", 0).unwrap(), 0);
 }
 
 #[test]

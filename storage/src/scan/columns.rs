@@ -235,6 +235,19 @@ impl<'a> View<'a> {
         if self.is_whole() { self.part.seqs() } else { self.part.few_seqs(self.rows()) }
     }
 
+    /// How many of the rows have arrived since a time.
+    pub(crate) fn arrived_since(&self, since: i64) -> Result<u64> {
+        let arrivals = self.part.arrivals();
+        let (earliest, latest) = arrivals.range();
+        if latest < since {
+            return Ok(0);
+        }
+        if earliest >= since {
+            return Ok(self.len() as u64);
+        }
+        Ok(self.seqs()?.into_iter().filter(|seq| arrivals.at(*seq) >= since).count() as u64)
+    }
+
     /// The epoch of the rows' sequence numbers.
     pub fn epoch(&self) -> u32 {
         self.part.epoch()

@@ -10,6 +10,7 @@
 //!   bringing shapes that were never seen before.
 mod encode;
 mod nodes;
+mod redact;
 mod streams;
 mod values;
 

@@ -11,6 +11,7 @@ use super::super::recent::ShortText;
 use super::super::window::Window;
 use super::BatchBuilder;
 use crate::limits::{FIELD_NAME_BYTES_MAX, KIB, RECORD_DEPTH_MAX};
+use crate::privacy::Verdict;
 use crate::record::FieldPath;
 
 /// Fields that a builder remembers from batch to batch.
@@ -37,7 +38,10 @@ pub(super) struct Node {
     pub(super) field: u32,
     /// Its lanes so far.
     pub(super) lanes: Vec<(LaneKind, u32)>,
-    pub(super) is_stream_field: bool,
+    /// Which of the stream fields it is.
+    pub(super) stream_field: Option<u16>,
+    /// What was found out of its name for the redaction of this number.
+    pub(super) verdict: (u64, Verdict),
     /// Of its texts in all streams.
     pub(super) window: Window,
 }
@@ -102,8 +106,7 @@ impl BatchBuilder {
     }
 
     fn add_node(&mut self, parent: u32, name: &str, occurrence: u16, depth: u16) -> u32 {
-        // Of a name that comes twice the last counts, here as everywhere.
-        let is_stream_field = parent == ROOT && self.stream_fields.iter().any(|f| **f == *name);
+        let stream_field = self.stream_field(parent, name);
         self.nodes.push(Node {
             parent,
             name: name.into(),
@@ -116,10 +119,23 @@ impl BatchBuilder {
             batch: 0,
             field: 0,
             lanes: Vec::new(),
-            is_stream_field,
+            stream_field,
+            verdict: (0, Verdict::default()),
             window: Window::default(),
         });
         self.nodes.len() as u32 - 1
+    }
+
+    /// Which of the stream fields a name is, a nested one by its dotted name.
+    fn stream_field(&self, parent: u32, name: &str) -> Option<u16> {
+        let found = if parent == ROOT {
+            self.stream_fields.iter().position(|field| **field == *name)
+        } else {
+            let is_nested = self.stream_fields.iter().any(|field| field.contains('.') && field.ends_with(name));
+            let path = is_nested.then(|| format!("{}.{name}", self.path(parent).name))?;
+            self.stream_fields.iter().position(|field| **field == *path)
+        };
+        found.and_then(|found| u16::try_from(found).ok())
     }
 
     fn add_repeat(&mut self, of: u32) -> u32 {

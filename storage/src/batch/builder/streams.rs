@@ -5,7 +5,6 @@
 //! * A stream is numbered within a batch once a row of it is kept.
 use super::super::Stream;
 use super::super::window::Window;
-use super::nodes::ROOT;
 use super::{BatchBuilder, Pending, Sent};
 
 /// A stream that rows came in.
@@ -27,7 +26,7 @@ impl BatchBuilder {
                 .pending
                 .iter()
                 .rev()
-                .find(|p| self.nodes.get(p.node as usize).is_some_and(|node| node.is_stream_field));
+                .find(|p| self.nodes.get(p.node as usize).is_some_and(|node| node.stream_field.is_some()));
             let value = found.map_or("", |found| self.text_of(found));
             if let Some(known) = self.streams.get(value) {
                 return *known;
@@ -37,16 +36,15 @@ impl BatchBuilder {
             let key = value.into();
             return self.add_stream(key, stream);
         }
-        let value_of = |name: &str| -> String {
-            let found = self.pending.iter().rev().find(|p| {
-                self.nodes.get(p.node as usize).is_some_and(|node| node.is_stream_field && *node.name == *name)
-            });
-            found.map_or("", |found| self.text_of(found)).to_owned()
-        };
-        let values: Vec<(Box<str>, String)> =
-            self.stream_fields.iter().map(|name| (name.clone(), value_of(name))).collect();
-        let service = self.service();
-        let tags = tags(values.iter().map(|(name, value)| (&**name, value.as_str())));
+        let mut values = vec![""; self.stream_fields.len()];
+        for value in &self.pending {
+            let field = self.nodes.get(value.node as usize).and_then(|node| node.stream_field);
+            if let Some(place) = field.and_then(|field| values.get_mut(usize::from(field))) {
+                *place = self.text_of(value);
+            }
+        }
+        let service = self.row_service();
+        let tags = tags(self.stream_fields.iter().map(|name| &**name).zip(values));
         let key: Box<str> = format!("{service}\0{tags}").into();
         match self.streams.get(&key) {
             Some(known) => *known,
@@ -55,19 +53,12 @@ impl BatchBuilder {
     }
 
     /// LogsQL's text of a value of the row.
-    fn text_of(&self, value: &Pending) -> &str {
+    pub(super) fn text_of(&self, value: &Pending) -> &str {
         match value.sent {
             Sent::True => "true",
             Sent::False => "false",
             _ => self.arena.get(value.start as usize..value.end as usize).unwrap_or_default(),
         }
-    }
-
-    fn service(&self) -> String {
-        let found = self.pending.iter().rev().find(|p| {
-            self.nodes.get(p.node as usize).is_some_and(|node| node.parent == ROOT && &*node.name == "service_name")
-        });
-        found.map_or("", |found| self.text_of(found)).to_owned()
     }
 
     pub(super) fn add_stream(&mut self, key: Box<str>, stream: Stream) -> u32 {

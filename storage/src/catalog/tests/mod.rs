@@ -8,6 +8,7 @@ use super::tables::seal_row;
 use super::*;
 use crate::env::RealEnv;
 use crate::layout::{CATALOG, Layout};
+use crate::privacy::Privacy;
 use std::fs;
 use tempfile::TempDir;
 
@@ -53,6 +54,11 @@ fn config(days: i32) -> ServiceConfig {
         retention_policy: Some("quoted \"and\"\n\u{1}\\ päth".into()),
         size_budget: Some(u64::MAX),
         updated_at: i64::MIN,
+        privacy: Privacy {
+            mask_fields: vec!["a".into(), "b.\"c".into()],
+            mask_patterns: vec![r"\d\\".into()],
+            ..Privacy::default()
+        },
         ..ServiceConfig::default()
     }
 }

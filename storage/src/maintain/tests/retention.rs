@@ -2,10 +2,11 @@
 use super::super::worker::Chores;
 use super::{DAY, HOUR, kind, numbers, on_disk, open, put, rows, shown, span, ttl};
 use crate::catalog::{ServiceConfig, TTL_FOREVER};
-use crate::engine::Search;
+use crate::engine::{DEFAULTS, Search};
 use crate::env::Env;
 use crate::env::sim::SimEnv;
 use crate::error::ErrorKind;
+use crate::privacy::Privacy;
 use crate::retention::DAY_NANOS;
 use std::path::Path;
 
@@ -185,6 +186,25 @@ fn configurations_survive_the_catalog_and_stay_as_they_were() {
         assert_eq!(engine.config("nobody"), ServiceConfig::default());
     }
     drop(engine);
+}
+
+#[test]
+fn what_is_said_for_all_holds_where_a_service_says_nothing() {
+    let env = SimEnv::new(25);
+    let engine = open(&env);
+    engine.set_config("own", ttl(9)).unwrap();
+    engine.set_config("silent", ttl(0)).unwrap();
+    engine.set_config(DEFAULTS, ttl(3)).unwrap();
+    let days = |service: &str| engine.shared_for_tests().lives().days(service);
+    assert_eq!([days("own"), days("silent"), days("nobody")], [Some(9), Some(3), Some(3)]);
+    assert_eq!(engine.default_days(), Some(3));
+    let budget = ServiceConfig { size_budget: Some(5), ..ttl(0) };
+    assert_eq!(engine.set_config(DEFAULTS, budget).unwrap_err().kind(), ErrorKind::Invalid);
+    let privacy = Privacy { mask_patterns: vec!["(".into()], ..Privacy::default() };
+    assert_eq!(engine.set_config("own", ServiceConfig { privacy, ..ttl(9) }).unwrap_err().kind(), ErrorKind::Invalid);
+    drop(engine);
+    env.kill();
+    assert_eq!(open(&env).default_days(), Some(3));
 }
 
 #[test]

@@ -32,6 +32,17 @@ pub(crate) enum Arrivals {
 }
 
 impl Arrivals {
+    /// When the first rows arrived, and the last.
+    pub(crate) fn range(&self) -> (i64, i64) {
+        match self {
+            Self::One(at) => (*at, *at),
+            Self::Runs(runs) => {
+                let times = || runs.iter().map(|(_, at)| *at);
+                (times().min().unwrap_or(0), times().max().unwrap_or(0))
+            }
+        }
+    }
+
     /// When the row of this sequence number arrived.
     pub(crate) fn at(&self, seq: u64) -> i64 {
         match self {
