@@ -77,7 +77,6 @@ pub(crate) struct Config {
     pub(crate) retention: Retention,
     pub(crate) wal: Wal,
     pub(crate) log: LogSettings,
-    #[expect(dead_code, reason = "it has no settings yet")]
     pub(crate) ingest: Ingest,
 }
 

@@ -206,6 +206,16 @@ impl Server {
         checked("PUT", path, answer(sent.unwrap()))
     }
 
+    /// Puts a body with these headers.
+    pub(crate) fn put_with(&self, path: &str, body: &[u8], headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.agent.put(format!("{}{path}", self.address));
+        request = request.header("authorization", format!("Bearer {KEY}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        answer(request.send(body).unwrap())
+    }
+
     /// Sends a body of unknown length.
     pub(crate) fn stream(&self, path: &str, body: impl Read) -> Answer {
         let mut body = body;

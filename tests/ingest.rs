@@ -120,6 +120,65 @@ fn fields_are_named_in_the_query_or_in_headers() {
 }
 
 #[test]
+fn what_is_bounded_is_a_setting() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start_with(directory.path(), |command| {
+        command.env("LOGYARD_ADMIN_KEY", crate::harness::KEY);
+        command.args(["--ingest-batch-max", "2", "--ingest-max-future", "1h"]);
+        command.env("LOGYARD_INGEST_MAX_IDEMPOTENCY_KEYS", "1");
+    });
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+    let log = |time: u64| json!({"service_name": "a", "level": "INFO", "message": "m", "timestamp": time});
+    let answer = server.post(BATCH, json!({"logs": [log(0), log(0), log(0)]}).to_string());
+    assert_eq!((answer.status, answer.json()), (400, json!({"error": "Maximum 2 logs per batch"})));
+    let times = [now + 30 * 60_000, now + 90 * 60_000];
+    assert_eq!(server.post(BATCH, json!({"logs": times.map(log)}).to_string()).json()["ingested"], 2);
+    let found = server.get("/api/v1/logs/recent/a").json();
+    let sent: Vec<_> = found["logs"].as_array().unwrap().iter().map(|log| &log["_time_sent"]).collect();
+    assert_eq!(sent, [&Value::Null, &json!(times[1].to_string())]);
+    let keyed = |key: &str| server.try_post(ONE, log(1).to_string().as_bytes(), &[("idempotency-key", key)]).unwrap();
+    assert_eq!([keyed("first").status, keyed("first").status], [200, 200]);
+    let refused = keyed("second");
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("600")), "{}", refused.text);
+}
+
+#[test]
+fn streams_are_named_by_the_fields_that_are_asked_for() {
+    let server = Server::start();
+    let line = |host: &str, pod: &str| json!({"_msg": "m", "host": host, "k8s": {"pod": pod}, "service_name": "s"});
+    let lines = format!("{}\n{}\n{}\n", line("a", "p1"), line("b", "p1"), json!({"_msg": "none of them"}));
+    server.post(&format!("{LINES}?_stream_fields=k8s.pod,host"), &lines);
+    server.try_post(LINES, line("a", "p2").to_string().as_bytes(), &[("vl-stream-fields", "host")]).unwrap();
+    server.post(LINES, line("a", "p3").to_string());
+    let check = || {
+        let streams = server
+            .post("/select/logsql/query", format!("query={}", crate::harness::encoded("* | uniq by (_stream)")))
+            .text;
+        let named: Vec<String> = streams
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["_stream"].as_str().unwrap().to_owned())
+            .collect();
+        let pods =
+            [r#"{host="a",k8s.pod="p1"}"#, r#"{host="a"}"#, r#"{host="b",k8s.pod="p1"}"#, r#"{service_name="s"}"#];
+        let mut all: Vec<&str> = pods.into_iter().chain(["{}"]).collect();
+        all.sort_unstable();
+        let mut found: Vec<&str> = named.iter().map(String::as_str).collect();
+        found.sort_unstable();
+        assert_eq!(found, all);
+        for (selector, count) in [(r#"{host="a"}"#, 2), (r#"{host=~"a|b"}"#, 3), (r#"{k8s.pod="p1"}"#, 2)] {
+            let query = crate::harness::encoded(selector);
+            let found = server.post("/select/logsql/query", format!("query={query}")).text;
+            assert_eq!(found.lines().count(), count, "{selector}: {found}");
+        }
+    };
+    check();
+    server.post("/api/v1/admin/seal", "");
+    check();
+    let many: Vec<String> = (0..40).map(|n| n.to_string()).collect();
+    assert_eq!(server.post(&format!("{LINES}?_stream_fields={}", many.join(",")), &lines).status, 400);
+}
+
+#[test]
 fn a_long_stream_is_stored_whole() {
     let server = Server::start();
     let mut body = String::new();

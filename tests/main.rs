@@ -29,6 +29,8 @@ mod auth;
 mod cli_client;
 // Files and standard input into a server.
 mod cli_ingest;
+// Compressed bodies, and those that become too large.
+mod bodies;
 // Commands, their output and exit codes.
 mod commands;
 // Killed servers and what they have acknowledged.
@@ -41,6 +43,8 @@ mod deletion;
 mod deploy;
 // The examples of docs/api.md.
 mod examples;
+// Masks and daily numbers.
+mod gates;
 // Queries that mean harm, and what bounds them.
 mod hostile;
 // The ways in: one log, batches, JSON lines.
@@ -53,6 +57,8 @@ mod keys;
 mod limits;
 // How each service wants its records kept.
 mod configs;
+// Requests that are sent again.
+mod once;
 // What surrounds every request.
 mod protocol;
 // What is counted for graphs.

@@ -7,7 +7,7 @@
 //! * A builder is never replaced: it remembers fields and shapes from batch to batch.
 use super::process::Process;
 use super::{EngineArgs, Failure};
-use crate::ingest::{self, log};
+use crate::ingest::{self, Arrival, Open, log};
 use logyard_storage::batch::BatchBuilder;
 use logyard_storage::engine::{Ack, Append, Engine, Options};
 use logyard_storage::env::{Env, RealEnv};
@@ -20,8 +20,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+/// As the server has it where nothing is said.
+const MAX_FUTURE: Duration = Duration::from_secs(86_400);
 const CHUNK_BYTES: usize = 1 << 16;
 const BATCH_ROWS: usize = 4_000;
 
@@ -176,7 +178,7 @@ impl Store<'_> {
     }
 
     fn chunk(&self, chunk: &[u8], rows: &mut BatchBuilder) -> Result<(), Failure> {
-        let arrival = self.env.now();
+        let arrival = Arrival::new(self.env.now(), MAX_FUTURE);
         let ends = memchr::memchr_iter(b'\n', chunk).chain([chunk.len()]);
         let mut start = 0;
         for end in ends {
@@ -185,7 +187,7 @@ impl Store<'_> {
             if line.is_empty() {
                 continue;
             }
-            let read = ingest::text(line).and_then(|text| log::read_log(text, arrival, rows));
+            let read = ingest::text(line).and_then(|text| log::read_log(text, arrival, rows, &mut Open));
             read.map_err(|fault| Failure::Failed(format!("{fault}, in `{}`", String::from_utf8_lossy(line))))?;
             if rows.rows() == BATCH_ROWS || rows.is_full() {
                 self.engine.append(Append::new(rows.finish()?, self.ack))?;

@@ -3,8 +3,8 @@ use super::{Failure, ServeArgs};
 use crate::config::{self, Access, Config, Flags};
 use crate::log;
 use crate::server::{
-    BodyMemory, Builders, Door, Gate, KeyHash, Queries, Requests, Server, Tails, Tls, keep_log, keep_written, listen,
-    load_or_make, router, serve, tell_retention, tell_troubles,
+    Admissions, BodyMemory, Builders, Counters, Door, Gate, KeyHash, Once, Queries, Requests, Server, Storing, Tails,
+    Tls, keep_log, keep_written, listen, load_or_make, router, serve, tell_retention, tell_troubles,
 };
 use logyard_storage::engine::{Engine, Options};
 use logyard_storage::env::RealEnv;
@@ -45,7 +45,6 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         queries_bytes_max: config.query.max_total_memory,
         ..Options::new(config.data.clone())
     };
-    let default_ttl_days = options.default_ttl_days;
     let engine = Engine::open(Arc::<RealEnv>::clone(&env), options)?;
     let gate = Gate::new(door(&config)?, &config.gate, &engine);
     let server = Arc::new(Server {
@@ -57,10 +56,14 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         requests: Arc::new(Semaphore::new(config.server.max_requests)),
         queries: Queries::new(&config.query),
         tails: Tails::new(&config.query, &config.server),
-        builders: Builders::default(),
+        builders: Builders::new(std::thread::available_parallelism().map_or(1, usize::from)),
         requests_seen: Requests::default(),
         began: Instant::now(),
-        default_ttl_days,
+        once: Once::new(config.ingest.max_idempotency_keys),
+        ingest: config.ingest.clone(),
+        storing: Storing::default(),
+        admissions: Admissions::default(),
+        counters: Counters::default(),
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {

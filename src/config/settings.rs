@@ -153,5 +153,13 @@ settings! {
 
     /// Ways in.
     Ingest "ingest" {
+        /// Logs of one request to `/api/v1/logs/ingest/batch`; more get 400.
+        batch_max: usize = "1000", count::<1, 100_000>();
+        /// A record may be this far ahead of its arrival; beyond that its time is its arrival.
+        max_future: Duration = "1d", DURATION;
+        /// How many times larger than they were sent streamed lines may become once they are decompressed; over it, 413.
+        max_ratio: usize = "500", count::<1, 1_000_000>();
+        /// Values of `Idempotency-Key` that are remembered at once; a new one more gets 429.
+        max_idempotency_keys: usize = "100000", count::<1, 10_000_000>();
     }
 }

@@ -5,7 +5,7 @@
 //! * The field that is the time becomes the row's `_time`, the field that is the message its `_msg`; nothing else is
 //!   renamed. Of several candidates the first one in the record that has a value is taken.
 use super::json::{self, Fields, Scalar};
-use super::{EventTime, Refused, push};
+use super::{Arrival, EventTime, Gate, Refused, push};
 use logyard_storage::batch::BatchBuilder;
 
 /// Which fields mean what; nested ones by their dotted name.
@@ -35,14 +35,15 @@ pub(crate) fn read_line(
     line: &[u8],
     number: usize,
     names: &FieldNames,
-    arrival: i64,
+    arrival: Arrival,
     rows: &mut BatchBuilder,
+    gate: &mut impl Gate,
 ) -> Result<bool, Refused> {
     if line.trim_ascii().is_empty() {
         return Ok(false);
     }
     rows.begin_row();
-    match read_fields(line, names, arrival, rows) {
+    match read_fields(line, names, arrival, rows).and_then(|()| gate.admit(rows)) {
         Ok(()) => {
             rows.commit_row();
             Ok(true)
@@ -57,7 +58,7 @@ pub(crate) fn read_line(
     }
 }
 
-fn read_fields(line: &[u8], names: &FieldNames, arrival: i64, rows: &mut BatchBuilder) -> Result<(), Refused> {
+fn read_fields(line: &[u8], names: &FieldNames, arrival: Arrival, rows: &mut BatchBuilder) -> Result<(), Refused> {
     let text = super::text(line)?;
     let mut fields = LineFields {
         rows,
@@ -81,7 +82,7 @@ fn read_fields(line: &[u8], names: &FieldNames, arrival: i64, rows: &mut BatchBu
 struct LineFields<'a> {
     rows: &'a mut BatchBuilder,
     names: &'a FieldNames,
-    arrival: i64,
+    arrival: Arrival,
     /// Names of the open objects, kept only if a wanted name may lie in them.
     path: Vec<String>,
     depth: usize,

@@ -1,12 +1,17 @@
 //! JSON lines: which field becomes what.
 use super::*;
-use crate::ingest::stored;
+use crate::ingest::{Open, stored};
+use std::time::Duration;
 
 const ARRIVAL: i64 = 1_763_690_000_000_000_000;
 
+fn arrival() -> Arrival {
+    Arrival::new(ARRIVAL, Duration::from_secs(86_400))
+}
+
 fn kept(line: &str, names: &FieldNames) -> (i64, String) {
     let mut rows = BatchBuilder::new();
-    assert!(read_line(line.as_bytes(), 1, names, ARRIVAL, &mut rows).unwrap());
+    assert!(read_line(line.as_bytes(), 1, names, arrival(), &mut rows, &mut Open).unwrap());
     let record = stored(&mut rows).remove(0);
     (record.time, record.to_json(|_| true))
 }
@@ -39,11 +44,12 @@ fn nested_fields_are_named_with_dots() {
 fn a_bad_line_says_where_it_is() {
     let mut rows = BatchBuilder::new();
     let names = FieldNames::new("", "");
-    let mut refused = |line: &[u8]| read_line(line, 17, &names, ARRIVAL, &mut rows).unwrap_err().to_string();
+    let mut refused =
+        |line: &[u8]| read_line(line, 17, &names, arrival(), &mut rows, &mut Open).unwrap_err().to_string();
     assert_eq!(refused(b"{\"a\":}"), "invalid JSON at line 17, column 6: expected value");
     assert_eq!(refused(b"{\"a\":\"\xff\"}"), "invalid JSON at line 17, column 7: not UTF-8");
     assert_eq!(refused(b"{\"_time\":\"noon\"}"), "line 17: _time is no time that can be read");
     assert_eq!(refused(b"{\"a\":1} {\"b\":2}"), "invalid JSON at line 17, column 9: trailing characters");
-    assert!(!read_line(b" \r", 18, &names, ARRIVAL, &mut rows).unwrap());
+    assert!(!read_line(b" \r", 18, &names, arrival(), &mut rows, &mut Open).unwrap());
     assert_eq!(rows.rows(), 0);
 }

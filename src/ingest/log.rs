@@ -6,7 +6,7 @@
 //!   metadata, timestamp, whatever the order of the fields.
 //! * Metadata is at most `METADATA_CHARS_MAX` characters of compact JSON; only a record larger than that is measured.
 use super::json::{self, Fields, Scalar};
-use super::{EventTime, Refused, push};
+use super::{Arrival, EventTime, Gate, Refused, push};
 use logyard_storage::batch::BatchBuilder;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -14,8 +14,6 @@ use std::fmt;
 
 /// Metadata of one record, in characters of JSON text.
 const METADATA_CHARS_MAX: usize = 50_000;
-/// Records of one request.
-pub(crate) const LOGS_MAX: usize = 1_000;
 
 const LEVELS: [(&str, &str); 8] = [
     ("DEBUG", "DEBUG"),
@@ -34,9 +32,14 @@ pub(crate) fn usual_level(sent: &str) -> Option<&'static str> {
 }
 
 /// Adds one log as a row.
-pub(crate) fn read_log(text: &str, arrival: i64, rows: &mut BatchBuilder) -> Result<(), Refused> {
+pub(crate) fn read_log(
+    text: &str,
+    arrival: Arrival,
+    rows: &mut BatchBuilder,
+    gate: &mut impl Gate,
+) -> Result<(), Refused> {
     rows.begin_row();
-    let read = read_fields(text, arrival, rows);
+    let read = read_fields(text, arrival, rows).and_then(|()| gate.admit(rows));
     match read {
         Ok(()) => rows.commit_row(),
         Err(_) => rows.abort_row(),
@@ -44,7 +47,7 @@ pub(crate) fn read_log(text: &str, arrival: i64, rows: &mut BatchBuilder) -> Res
     read
 }
 
-fn read_fields(text: &str, arrival: i64, rows: &mut BatchBuilder) -> Result<(), Refused> {
+fn read_fields(text: &str, arrival: Arrival, rows: &mut BatchBuilder) -> Result<(), Refused> {
     let mut log = LogFields {
         rows,
         arrival,
@@ -106,7 +109,7 @@ impl Given {
 
 struct LogFields<'a> {
     rows: &'a mut BatchBuilder,
-    arrival: i64,
+    arrival: Arrival,
     depth: usize,
     service: Given,
     level: Given,
@@ -224,8 +227,8 @@ impl<'de> Visitor<'de> for TopFields {
     }
 }
 
-/// The texts of the records in `{"logs":[...]}`.
-pub(crate) fn split_logs(body: &str) -> Result<Vec<&str>, Refused> {
+/// The texts of the records in `{"logs":[...]}`, of which there may be so many.
+pub(crate) fn split_logs(body: &str, most: usize) -> Result<Vec<&str>, Refused> {
     let mut input = serde_json::Deserializer::from_str(body);
     let fields = input.deserialize_map(TopFields)?;
     input.end()?;
@@ -234,16 +237,18 @@ pub(crate) fn split_logs(body: &str) -> Result<Vec<&str>, Refused> {
     let Some(logs) = logs.filter(|raw| raw.starts_with('[')) else {
         return Err(wrong("logs must be an array"));
     };
-    let logs = serde_json::Deserializer::from_str(logs).deserialize_seq(Items)?;
+    let logs = serde_json::Deserializer::from_str(logs).deserialize_seq(Items { most })?;
     match logs.len() {
         0 => Err(wrong("logs array cannot be empty")),
-        1..=LOGS_MAX => Ok(logs),
-        _ => Err(wrong("Maximum 1000 logs per batch")),
+        count if count <= most => Ok(logs),
+        _ => Err(Refused::Wrong(format!("Maximum {most} logs per batch"))),
     }
 }
 
 /// Takes an array apart into the texts of its items, and stops keeping them after one too many.
-struct Items;
+struct Items {
+    most: usize,
+}
 
 impl<'de> Visitor<'de> for Items {
     type Value = Vec<&'de str>;
@@ -256,7 +261,7 @@ impl<'de> Visitor<'de> for Items {
         let mut items = Vec::new();
         while let Some(raw) = array.next_element::<&'de RawValue>()? {
             items.push(raw.get());
-            if items.len() > LOGS_MAX {
+            if items.len() > self.most {
                 while array.next_element::<IgnoredAny>()?.is_some() {}
             }
         }

@@ -1,19 +1,24 @@
 //! The API's log record: what is checked, what is kept.
 use super::*;
-use crate::ingest::stored;
+use crate::ingest::{Open, stored};
+use std::time::Duration;
 
 const ARRIVAL: i64 = 1_763_690_000_000_000_000;
 
+fn arrival() -> Arrival {
+    Arrival::new(ARRIVAL, Duration::from_secs(86_400))
+}
+
 fn refused(text: &str) -> String {
     let mut rows = BatchBuilder::new();
-    let fault = read_log(text, ARRIVAL, &mut rows).unwrap_err().to_string();
+    let fault = read_log(text, arrival(), &mut rows, &mut Open).unwrap_err().to_string();
     assert_eq!(rows.rows(), 0);
     fault
 }
 
 fn kept(text: &str) -> (i64, String) {
     let mut rows = BatchBuilder::new();
-    read_log(text, ARRIVAL, &mut rows).unwrap();
+    read_log(text, arrival(), &mut rows, &mut Open).unwrap();
     let record = stored(&mut rows).remove(0);
     (record.time, record.to_json(|_| true))
 }
@@ -85,6 +90,8 @@ fn metadata_has_a_limit_and_nothing_else_has() {
 
 #[test]
 fn a_batch_is_taken_apart_or_refused_as_a_whole() {
+    let split_logs =
+        |body: &str| split_logs(body, 1_000).map(|logs| logs.into_iter().map(str::to_owned).collect::<Vec<_>>());
     let wrong = |body: &str| split_logs(body).unwrap_err().to_string();
     assert_eq!(split_logs(r#"{"x":1,"logs":[{"a":1}, 5 ,"s"]}"#).unwrap(), [r#"{"a":1}"#, "5", "\"s\""]);
     assert_eq!(wrong(r#"{"logs":{}}"#), "logs must be an array");

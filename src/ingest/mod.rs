@@ -16,9 +16,43 @@ pub(crate) mod time;
 use json::Scalar;
 use logyard_storage::batch::BatchBuilder;
 use std::fmt;
+use std::time::Duration;
 
-/// A record may be this far ahead of its arrival; beyond that its time is its arrival.
-const FUTURE_NANOS_MAX: i64 = 86_400 * 1_000_000_000;
+/// When records arrive, and how late their times may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    at: i64,
+    /// A record with a later time has its arrival as its time.
+    latest: i64,
+}
+
+impl Arrival {
+    /// Records that arrive now may be so far ahead.
+    pub(crate) fn new(now: i64, max_future: Duration) -> Self {
+        let ahead = i64::try_from(max_future.as_nanos()).unwrap_or(i64::MAX);
+        Self { at: now, latest: now.saturating_add(ahead) }
+    }
+
+    /// The time itself.
+    pub(crate) fn at(self) -> i64 {
+        self.at
+    }
+}
+
+/// Who looks at each record once it is read, before it is kept.
+pub(crate) trait Gate {
+    /// Lets the row that is being collected in, changed where it has to be, or says why not.
+    fn admit(&mut self, rows: &mut BatchBuilder) -> Result<(), Refused>;
+}
+
+/// Lets everything in as it is.
+pub(crate) struct Open;
+
+impl Gate for Open {
+    fn admit(&mut self, _: &mut BatchBuilder) -> Result<(), Refused> {
+        Ok(())
+    }
+}
 
 /// Why a record was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +63,8 @@ pub(crate) enum Refused {
     Missing(&'static str),
     /// One of its fields is wrong.
     Wrong(String),
+    /// It is right, and can be taken only after so many seconds.
+    Later { what: String, seconds: u64 },
 }
 
 impl fmt::Display for Refused {
@@ -38,7 +74,7 @@ impl fmt::Display for Refused {
                 write!(f, "invalid JSON at line {line}, column {column}: {what}")
             }
             Self::Missing(field) => write!(f, "{field} is required"),
-            Self::Wrong(what) => f.write_str(what),
+            Self::Wrong(what) | Self::Later { what, .. } => f.write_str(what),
         }
     }
 }
@@ -68,14 +104,14 @@ struct EventTime {
 
 impl EventTime {
     /// Takes a field's value as the row's time; `null`, an empty text and zero mean arrival.
-    fn read(&mut self, value: Scalar<'_>, arrival: i64, rows: &mut BatchBuilder) -> Result<(), ()> {
+    fn read(&mut self, value: Scalar<'_>, arrival: Arrival, rows: &mut BatchBuilder) -> Result<(), ()> {
         let (nanos, sent) = match value {
             Scalar::Null | Scalar::String("" | "0") | Scalar::Number("0") => return Ok(()),
             Scalar::String(text) => (time::from_text(text).ok_or(())?, text),
             Scalar::Number(spelling) => (time::from_number(spelling).ok_or(())?, spelling),
             Scalar::Bool(_) | Scalar::Json(_) => return Err(()),
         };
-        if nanos > arrival.saturating_add(FUTURE_NANOS_MAX) {
+        if nanos > arrival.latest {
             self.sent = Some(sent.to_owned());
         } else {
             rows.time(nanos);

@@ -1,4 +1,9 @@
 //! Request bodies: whole within a limit, or piece by piece. How long one may be waited for is seen to in `listen/paced.rs`.
+//!
+//! Invariants
+//! * What is held is counted as it grows, decompressed bytes beside those that were sent.
+use super::blocking;
+use super::encoding::{Encoding, Inflater, WHOLE_FREE_BYTES};
 use super::error::ApiError;
 use super::listen::TooSlow;
 use super::room::Room;
@@ -7,31 +12,25 @@ use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 use logyard_storage::limits::MIB;
 use std::error::Error;
+use std::time::Duration;
 
-/// Refuses bodies that are encoded in a way that is not read.
-pub(crate) fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
-    match headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").trim()) {
-        None | Some("" | "identity") => Ok(()),
-        Some(other) => {
-            let error = format!("Content-Encoding {other} is not supported; send the body uncompressed");
-            Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
-        }
-    }
-}
+/// What is still read of a body that was refused, since many clients look for an answer only once they have sent everything.
+const DISCARD_BYTES_MAX: usize = 64 * MIB;
+const DISCARD_MAX: Duration = Duration::from_secs(10);
+/// How much of a body is decompressed before it is counted.
+const STEP_BYTES: usize = MIB;
+/// How many times larger than it was sent a body may become, which a whole one never has to.
+const RATIO_MAX: u64 = 500;
 
-/// The whole body, of so many bytes at most.
+/// The whole body, of so many bytes at most, as it is sent and once it is decompressed.
 pub(crate) async fn read_whole(
     headers: &HeaderMap,
     body: Body,
     most: usize,
     mut room: Room,
 ) -> Result<Whole, ApiError> {
-    check_encoding(headers)?;
-    let too_large = || {
-        let size = if most.is_multiple_of(MIB) { format!("{} MiB", most / MIB) } else { format!("{most} bytes") };
-        let error = format!("the body is larger than {size}");
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error)
-    };
+    let inflater = Encoding::of(headers)?.inflater()?;
+    let too_large = || too_large(most, "");
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|len| len > most as u64) {
         return Err(too_large());
@@ -45,7 +44,44 @@ pub(crate) async fn read_whole(
         room.grow_to(bytes.len() + piece.len())?;
         bytes.extend_from_slice(&piece);
     }
-    Ok(Whole { bytes, room })
+    let whole = Whole { bytes, room };
+    match inflater {
+        None => Ok(whole),
+        Some(inflater) => blocking(move || inflate(inflater, whole, most)).await?,
+    }
+}
+
+fn too_large(most: usize, when: &str) -> ApiError {
+    let most = if most.is_multiple_of(MIB) { format!("{} MiB", most / MIB) } else { format!("{most} bytes") };
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {most}{when}"))
+}
+
+/// The body as it was before it was compressed.
+fn inflate(mut inflater: Inflater, compressed: Whole, most: usize) -> Result<Whole, ApiError> {
+    let Whole { bytes: input, mut room } = compressed;
+    // Steps by themselves: one that grows would be there twice each time that it is moved.
+    let (mut left, mut steps, mut bytes) = (input.as_slice(), Vec::new(), 0);
+    loop {
+        let mut step = Vec::new();
+        let taken = inflater.step(left, &mut step, STEP_BYTES)?;
+        left = left.get(taken..).unwrap_or_default();
+        let is_last = left.is_empty() && step.len() < STEP_BYTES;
+        bytes += step.len();
+        steps.push(step);
+        if bytes > most {
+            return Err(too_large(most, " once it is decompressed"));
+        }
+        inflater.check_ratio(RATIO_MAX, WHOLE_FREE_BYTES)?;
+        room.grow_to(input.len() + bytes)?;
+        if is_last {
+            break;
+        }
+    }
+    inflater.end()?;
+    drop(input);
+    let mut whole = Vec::with_capacity(bytes);
+    steps.into_iter().for_each(|step| whole.extend_from_slice(&step));
+    Ok(Whole { bytes: whole, room })
 }
 
 /// A body in memory, and its room there.
@@ -58,6 +94,20 @@ pub(crate) struct Whole {
 pub(crate) struct Pieces(pub(crate) Body);
 
 impl Pieces {
+    /// Reads on, within bounds, and keeps nothing.
+    pub(crate) async fn discard(&mut self) {
+        let discard = async {
+            let mut left = DISCARD_BYTES_MAX;
+            while let Ok(Some(piece)) = self.next().await
+                && left > piece.len()
+            {
+                left -= piece.len();
+            }
+        };
+        // What is not read by then is cut off with the connection.
+        let _is_in_time = tokio::time::timeout(DISCARD_MAX, discard).await;
+    }
+
     /// The next piece, or the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         loop {

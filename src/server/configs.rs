@@ -14,6 +14,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use logyard_storage::catalog::{ServiceConfig, TTL_FOREVER};
+use logyard_storage::engine::{DEFAULTS, Engine};
 use logyard_storage::limits::MIB;
 use logyard_storage::query::size;
 use serde_json::{Map, Value, json};
@@ -31,15 +32,15 @@ static CHANGING: Mutex<()> = Mutex::new(());
 /// `GET /api/v1/logs/config/:service`
 pub(super) async fn get(State(server): State<Arc<Server>>, name: Name) -> Result<Response, ApiError> {
     let name = named(name)?;
-    let config = server.engine.config(&name);
+    let config = own(&server.engine, &name);
     Ok(json_response(StatusCode::OK, json!({ "config": shown(&server, &name, &config) }).to_string()))
 }
 
 /// `GET /api/v1/logs/configs`
 pub(super) async fn all(State(server): State<Arc<Server>>, caller: Caller) -> Result<Response, ApiError> {
     let configs = server.engine.configs();
-    let configs = configs.iter().filter(|(name, _)| caller.is_for(name));
-    let configs: Vec<Value> = configs.map(|(name, config)| shown(&server, name, config)).collect();
+    let services = configs.iter().filter(|(name, _)| *name != DEFAULTS && caller.is_for(name));
+    let configs: Vec<Value> = services.map(|(name, config)| shown(&server, name, config)).collect();
     Ok(json_response(StatusCode::OK, json!({ "configs": configs }).to_string()))
 }
 
@@ -57,7 +58,7 @@ pub(super) async fn put(
         .map_err(|e| ApiError::bad(format!("the body must be a JSON object of what to change: {e}")))?;
     let body = blocking(move || {
         let _one_at_a_time = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut config = server.engine.config(&name);
+        let mut config = own(&server.engine, &name);
         let before = shown(&server, &name, &config);
         for (key, value) in &change {
             set(&mut config, &name, key, value)?;
@@ -69,6 +70,16 @@ pub(super) async fn put(
         Ok::<_, ApiError>(body)
     });
     Ok(json_response(StatusCode::OK, body.await??))
+}
+
+/// What a service has of its own; one that was never configured begins with what is said for all and is either so or not.
+fn own(engine: &Engine, name: &str) -> ServiceConfig {
+    let configs = engine.configs();
+    let fresh = || ServiceConfig {
+        alert_on_errors: configs.get(DEFAULTS).is_some_and(|defaults| defaults.alert_on_errors),
+        ..ServiceConfig::default()
+    };
+    configs.get(name).cloned().unwrap_or_else(fresh)
 }
 
 /// Changes what a key says.
@@ -98,13 +109,18 @@ fn set(config: &mut ServiceConfig, service: &str, key: &str, value: &Value) -> R
             let most = none_or(value, |value| value.as_u64().filter(|most| *most > 0));
             config.max_logs_per_day = most.ok_or_else(|| wrong("a number of logs from 1 on, or null"))?;
         }
+        "mask_fields" => config.privacy.mask_fields = texts(value).ok_or_else(|| wrong("a list of names of fields"))?,
+        "drop_fields" => config.privacy.drop_fields = texts(value).ok_or_else(|| wrong("a list of names of fields"))?,
+        "mask_patterns" => {
+            config.privacy.mask_patterns = texts(value).ok_or_else(|| wrong("a list of regular expressions"))?;
+        }
         "service_name" if value == service => {}
         "service_name" => return Err(wrong("the service that the path names")),
         // They come back with what was got; when it was changed is for the server to say.
         "created_at" | "updated_at" => {}
         _ => {
-            let keys =
-                "ttl_days, local_days, retention_policy, size_budget, archive, alert_on_errors, max_logs_per_day";
+            let keys = "ttl_days, local_days, retention_policy, size_budget, archive, alert_on_errors, \
+                        max_logs_per_day, mask_fields, drop_fields, mask_patterns";
             let key: String = key.chars().take(40).collect();
             return Err(ApiError::bad(format!("{key} cannot be configured for a service; there are {keys}")));
         }
@@ -115,6 +131,14 @@ fn set(config: &mut ServiceConfig, service: &str, key: &str, value: &Value) -> R
 /// Nothing for null, else what it says.
 fn none_or<T>(value: &Value, read: impl FnOnce(&Value) -> Option<T>) -> Option<Option<T>> {
     if value.is_null() { Some(None) } else { read(value).map(Some) }
+}
+
+/// A list of texts; null is an empty one.
+fn texts(value: &Value) -> Option<Vec<String>> {
+    if value.is_null() {
+        return Some(Vec::new());
+    }
+    value.as_array()?.iter().map(|text| text.as_str().map(str::to_owned)).collect()
 }
 
 fn days(value: &Value) -> Option<i32> {
@@ -128,8 +152,10 @@ fn bytes(text: &str) -> Option<u64> {
 
 /// A configuration with what holds where it says nothing.
 fn shown(server: &Server, service: &str, config: &ServiceConfig) -> Value {
-    let default_days = server.default_ttl_days.map_or(TTL_FOREVER, |days| i32::try_from(days).unwrap_or(i32::MAX));
+    let default_days = server.engine.default_days().map_or(TTL_FOREVER, |days| i32::try_from(days).unwrap_or(i32::MAX));
     let policy = config.retention_policy.as_deref().unwrap_or("standard");
+    let configs = server.engine.configs();
+    let most = config.max_logs_per_day.or_else(|| configs.get(DEFAULTS)?.max_logs_per_day);
     let ttl_days = match (config.ttl_days, policy) {
         (0, "extended") => EXTENDED_DAYS,
         (0, "minimal") => MINIMAL_DAYS,
@@ -146,7 +172,10 @@ fn shown(server: &Server, service: &str, config: &ServiceConfig) -> Value {
         "size_budget": config.size_budget,
         "archive": config.archive,
         "alert_on_errors": config.alert_on_errors,
-        "max_logs_per_day": config.max_logs_per_day,
+        "max_logs_per_day": most,
+        "mask_fields": config.privacy.mask_fields,
+        "drop_fields": config.privacy.drop_fields,
+        "mask_patterns": config.privacy.mask_patterns,
         "created_at": millis(config.created_at),
         "updated_at": millis(config.updated_at),
     })

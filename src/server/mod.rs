@@ -5,12 +5,16 @@
 //! * The engine blocks, so it is called on the blocking pool only.
 mod access;
 mod admin_key;
+mod admission;
 mod body;
 mod builders;
 mod busy;
 mod configs;
+mod counters;
 mod cursor;
+mod days;
 mod deletion;
+mod encoding;
 mod error;
 mod follow;
 mod ingest;
@@ -19,6 +23,7 @@ mod lines;
 mod listen;
 mod logs;
 mod metrics;
+mod once;
 mod openapi;
 mod ops;
 mod own;
@@ -37,15 +42,19 @@ mod turns;
 
 pub(crate) use access::{Door, Gate, keep_written};
 pub(crate) use admin_key::{KeyHash, load_or_make};
+pub(crate) use admission::Admissions;
 pub(crate) use builders::Builders;
+pub(crate) use counters::Counters;
 pub(crate) use listen::{listen, serve};
 pub(crate) use metrics::Requests;
+pub(crate) use once::Once;
 pub(crate) use own::{keep_log, tell_retention, tell_troubles};
 pub(crate) use room::BodyMemory;
 pub(crate) use tails::Tails;
 pub(crate) use tls::Tls;
 pub(crate) use turns::Queries;
 
+use crate::config::Ingest;
 use access::table::{Method, Name, Route, Scope, TABLE};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -71,14 +80,18 @@ pub(crate) struct Server {
     /// Room for requests that are answered at once.
     pub(crate) requests: Arc<Semaphore>,
     pub(crate) builders: Builders,
+    /// The bounds of ingest.
+    pub(crate) ingest: Ingest,
+    pub(crate) storing: Storing,
+    pub(crate) admissions: Admissions,
+    pub(crate) once: Once,
+    pub(crate) counters: Counters,
     pub(crate) queries: Queries,
     pub(crate) tails: Tails,
     /// Requests as they are counted.
     pub(crate) requests_seen: Requests,
     /// When the server was ready to listen.
     pub(crate) began: Instant,
-    /// Days that records live where their service says nothing.
-    pub(crate) default_ttl_days: Option<u32>,
 }
 
 /// Every route of the table, with its guard.
@@ -186,6 +199,32 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error")
             .with("message", "the server's log says more")
     })
+}
+
+/// Which requests may decode or append now. Others wait, so that threads are left for whoever does neither.
+pub(crate) struct Storing(Arc<Semaphore>);
+
+/// Half of the threads that may block.
+const STORING_MAX: usize = 256;
+
+impl Default for Storing {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(STORING_MAX)))
+    }
+}
+
+/// Runs what decodes or appends where it may block, once it is its turn.
+async fn storing<T: Send + 'static>(
+    server: Arc<Server>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let turn = Arc::clone(&server.storing.0).acquire_owned().await;
+    blocking(move || {
+        let done = work();
+        drop(turn);
+        done
+    })
+    .await
 }
 
 /// Tells the operator.

@@ -5,8 +5,7 @@ use crate::server::error::ApiError;
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use logyard_storage::batch::Batch;
-use logyard_storage::engine::{Ack, Append, Appended};
+use logyard_storage::engine::{Append, Appended};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -60,10 +59,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
 impl Server {
     /// Stores rows that somebody sent; all ways in end here. If one of them is of a service that the key is not for, none is stored.
-    pub(in crate::server) fn append(&self, caller: &Caller, rows: Batch, ack: Ack) -> Result<Appended, ApiError> {
-        for stream in rows.streams() {
-            caller.check(&stream.service)?;
-        }
-        Ok(self.engine.append(Append::new(rows, ack))?)
+    pub(in crate::server) fn append(&self, caller: &Caller, append: Append) -> Result<Appended, ApiError> {
+        check(caller, &append)?;
+        Ok(self.engine.append(append)?)
     }
+
+    /// The same, with effects that know where the rows are.
+    pub(in crate::server) fn append_placed(&self, caller: &Caller, append: Append) -> Result<Appended, ApiError> {
+        check(caller, &append)?;
+        Ok(self.engine.append_placed(append)?)
+    }
+}
+
+fn check(caller: &Caller, append: &Append) -> Result<(), ApiError> {
+    let streams = append.batch.iter().flat_map(|rows| rows.streams());
+    streams.map(|stream| &stream.service).try_for_each(|service| caller.check(service))
 }

@@ -15,6 +15,7 @@ mod table;
 
 pub(crate) use requests::Requests;
 
+use super::counters::Counters;
 use super::error::ApiError;
 use super::{Server, blocking};
 use crate::log;
@@ -46,6 +47,7 @@ fn text(server: &Server) -> String {
     put_requests(&mut page, &server.requests_seen);
     let activity = server.engine.activity();
     put_appends(&mut page, &activity);
+    put_ingest(&mut page, &server.counters);
     put_storage(&mut page, server, &activity);
     put_maintenance(&mut page, &activity);
     put_queries(&mut page, server, &activity);
@@ -105,6 +107,16 @@ fn put_appends(page: &mut Page, activity: &ActivityReport) {
     page.put(&table::APPENDED_ROWS, activity.rows);
     page.put(&table::APPENDED_BYTES, activity.bytes);
     put_kinds(page, &table::APPEND_ERRORS, &activity.append_errors);
+}
+
+fn put_ingest(page: &mut Page, counters: &Counters) {
+    page.put(&table::INGESTED, counters.rows_ingested.get());
+    let mut samples = page.begin(&table::INGEST_REFUSED);
+    samples.put(&[("reason", "wrong")], counters.rows_rejected.get());
+    samples.put(&[("reason", "daily_limit")], counters.rows_over_daily_limit.get());
+    page.put(&table::MASKED, counters.values_masked.get());
+    page.put(&table::DROPPED, counters.values_dropped.get());
+    page.put(&table::REPEATED, counters.requests_repeated.get());
 }
 
 /// Sizes; without samples where the catalog cannot be measured.

@@ -94,6 +94,17 @@ metrics! {
     /// Appends that failed, by reason: `disk_full` and `busy` are worth an alert, `poisoned` asks for a restart.
     APPEND_ERRORS: Counter "logyard_append_errors_total" ["reason"];
 
+    /// Records that were stored as they were sent.
+    INGESTED: Counter "logyard_ingest_rows_total";
+    /// Records that were refused, because something is `wrong` with them or their service has had its number of the day.
+    INGEST_REFUSED: Counter "logyard_ingest_refused_rows_total" ["reason"];
+    /// Values that were masked before they were kept, as a whole or in part.
+    MASKED: Counter "logyard_ingest_masked_values_total";
+    /// Values that were left out before they were kept.
+    DROPPED: Counter "logyard_ingest_dropped_values_total";
+    /// Requests whose `Idempotency-Key` had stored something before.
+    REPEATED: Counter "logyard_ingest_repeated_requests_total";
+
     /// Bytes of the write-ahead log that are in use, spare files left out.
     WAL_BYTES: Gauge "logyard_wal_bytes";
     /// Files of the write-ahead log that are in use.
