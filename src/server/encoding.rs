@@ -6,12 +6,14 @@
 use super::error::ApiError;
 use axum::http::{HeaderMap, StatusCode, header};
 use flate2::{Decompress, FlushDecompress, Status};
-use logyard_storage::limits::MIB;
+use logyard_storage::limits::{KIB, MIB};
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
 /// What a body may become before its ratio counts: one that is held as a whole, and one that is not.
 pub(super) const WHOLE_FREE_BYTES: usize = 8 * MIB;
 pub(super) const STREAM_FREE_BYTES: usize = 64 * MIB;
+/// What is decompressed in one call: that much is made room for, however little comes of it.
+const ONCE_BYTES: usize = 64 * KIB;
 /// zstd's window, as a power of two.
 const WINDOW_LOG_MAX: u32 = 23;
 /// gzip's window, as a power of two.
@@ -106,7 +108,7 @@ impl Inflater {
             if room == 0 || left.is_empty() && self.place != Place::Within {
                 break;
             }
-            let (taken, given) = match self.once(left, out, room) {
+            let (taken, given) = match self.once(left, out, room.min(ONCE_BYTES)) {
                 Ok(done) => done,
                 Err(fault) if out.len() > before => {
                     self.fault = Some(fault);
