@@ -10,7 +10,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 /// More than the server may have taken for what it refuses.
-const GROWTH_KIB: u64 = 32 << 10;
+const GROWTH_KIB: u64 = 64 << 10;
 
 struct Started {
     server: Server,
