@@ -233,6 +233,24 @@ fn services_are_listed_counted_and_configured() {
 }
 
 #[test]
+fn what_a_query_selects_is_deleted() {
+    let (server, home) = (Server::start(), home());
+    shop(&server);
+    let delete = |more: &[&str]| {
+        let args = ["delete", "service_name:=shop level:=INFO", "--since", "2026-05-01", "--until", "2026-05-02"];
+        let (code, out, error) = run(client(&server, home.path()).args(args).args(more));
+        assert_eq!((code, error.as_str()), (0, ""));
+        serde_json::from_str::<Value>(&out).unwrap()["rows"].clone()
+    };
+    let count = || rows(&run(client(&server, home.path()).args(["query", "_msg:order | count() n"])).1)[0]["n"].clone();
+    assert_eq!((delete(&["--dry-run"]), count()), (2.into(), "6".into()));
+    assert_eq!((delete(&[]), count()), (2.into(), "4".into()));
+    let (code, _, error) =
+        run(client(&server, home.path()).args(["delete", "level:=(", "--since", "1h", "--until", "now"]));
+    assert!(code == 1 && error.contains("level:=(\n       ^"), "{error}");
+}
+
+#[test]
 fn rows_are_followed_over_a_restart_and_none_comes_twice() {
     let home = home();
     let data = home.path().join("data");

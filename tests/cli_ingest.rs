@@ -335,3 +335,23 @@ fn a_run_that_is_killed_goes_on_with_the_same_bytes_under_the_same_key() {
         lines.iter().map(|line| line.split_once("line ").unwrap().1.split_once(' ').unwrap().0).collect();
     assert_eq!(numbers.len(), 45_000);
 }
+
+#[test]
+fn each_row_of_a_run_that_is_killed_is_on_the_server_once() {
+    let yard = Yard::new();
+    let front = Front::before(Some(&yard.server));
+    append(&yard.path("app.log"), &lines(0..30_000));
+    for round in 0..3 {
+        let taken = front.taken.lock().unwrap().len();
+        front.left.store(round, Ordering::SeqCst);
+        let mut command = yard.ingest(&["app.log"]);
+        let mut child = command.env("LOGYARD_URL", &front.address).stderr(Stdio::null()).spawn().unwrap();
+        until("a batch was stored that is not answered", || front.taken.lock().unwrap().len() > taken + round);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    front.left.store(usize::MAX, Ordering::SeqCst);
+    let (code, _, error) = run(yard.ingest(&["app.log"]).env("LOGYARD_URL", &front.address));
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(yard.rows("* | stats count() n, count_uniq(_msg) u")[0].to_string(), r#"{"n":"30000","u":"30000"}"#);
+}
