@@ -94,7 +94,8 @@ fn passes(filter: &Filter, record: &Record) -> bool {
 
 /// Tests of several fields, combined, against each record's texts.
 fn compare_combined(engine: &Engine, all: &[Record], filters: &[Filter]) {
-    for filter in filters {
+    const PAGED_EACH: usize = 16;
+    for (at, filter) in filters.iter().enumerate() {
         let mut expected: Vec<&Record> = all.iter().filter(|record| passes(filter, record)).collect();
         expected.sort_by_key(|record| std::cmp::Reverse((record.time, record.seq)));
         for (offset, limit) in [(0, usize::MAX), (0, 3), (2, 5)] {
@@ -104,7 +105,10 @@ fn compare_combined(engine: &Engine, all: &[Record], filters: &[Filter]) {
         }
         let search = Search { filter: filter.clone(), ..Search::default() };
         assert_eq!(engine.count(&search).unwrap(), expected.len() as u64, "{filter:?}");
-        compare_pages(engine, search, &expected);
+        // Pages look at everything several times, so that some of the filters have to do.
+        if at % PAGED_EACH == 0 {
+            compare_pages(engine, search, &expected);
+        }
     }
 }
 
