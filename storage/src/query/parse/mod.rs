@@ -15,7 +15,9 @@ use super::value::regexp::{Regex, compile, compile_whole, states};
 use crate::error::Error;
 use lexer::{Token, tokens};
 pub(crate) use names::{NAME_BYTES_MAX, canonical};
-pub(crate) use words::{begins_pipe, quote_field, quote_if_needed, quote_operand, quote_pattern, quote_text_operand};
+pub(crate) use words::{
+    PIPES, begins_pipe, quote_field, quote_if_needed, quote_operand, quote_pattern, quote_text_operand,
+};
 
 /// The text of a query.
 pub const QUERY_BYTES_MAX: usize = 1 << 20;

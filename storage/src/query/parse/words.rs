@@ -31,7 +31,7 @@ const RESERVED: [&str; 23] = [
 ];
 
 /// Words that pipes begin with.
-const PIPES: [&str; 53] = [
+pub(crate) const PIPES: [&str; 53] = [
     "block_stats",
     "blocks_count",
     "collapse_nums",

@@ -376,7 +376,7 @@ fn no_pipe(parser: &mut Parser<'_>, mark: usize, fault: &super::fault::Fault) ->
     let (word, is_quoted, at) = (parser.token().raw.to_ascii_lowercase(), parser.token().quoted, parser.at().0);
     let is_name = word.starts_with(|c: char| c.is_ascii_alphabetic())
         && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if is_quoted || !is_name || names::NAMES.contains(&word.as_str()) || names::JOINING.contains(&word.as_str()) {
+    if is_quoted || !is_name || names::is_known(&word) {
         return None;
     }
     parser.advance();

@@ -1,75 +1,32 @@
 //! The names of pipes, for whoever nearly wrote one.
 
-/// All of them, those that mean the same included.
-pub(super) const NAMES: [&str; 53] = [
-    "block_stats",
-    "blocks_count",
-    "collapse_nums",
-    "copy",
-    "cp",
-    "decolorize",
-    "del",
-    "delete",
-    "drop",
-    "drop_empty_fields",
-    "eval",
-    "extract",
-    "extract_regexp",
-    "facets",
-    "field_names",
-    "field_values",
-    "fields",
-    "filter",
-    "first",
-    "format",
-    "hash",
-    "head",
-    "join",
-    "json_array_len",
-    "keep",
-    "last",
-    "len",
-    "limit",
-    "math",
-    "mv",
-    "offset",
-    "order",
-    "pack_json",
-    "pack_logfmt",
-    "rename",
-    "replace",
-    "replace_regexp",
-    "rm",
-    "sample",
-    "skip",
-    "sort",
-    "stats",
-    "stats_remote",
-    "stream_context",
-    "top",
-    "union",
-    "uniq",
-    "unpack_json",
-    "unpack_logfmt",
-    "unpack_syslog",
-    "unpack_words",
-    "unroll",
-    "where",
-];
+use crate::query::parse::PIPES;
+
 /// Words that begin a filter or a function, and no pipe.
-pub(super) const JOINING: [&str; 4] = ["and", "by", "not", "or"];
+const JOINING: [&str; 4] = ["and", "by", "not", "or"];
+/// A pipe whose name is no reserved word: a filter can begin with it.
+const UNRESERVED: &str = "pack_logfmt";
 /// Letters that may differ, of a name that has three times as many.
 const CHANGES_MAX: usize = 2;
 /// Longer words are no pipe.
 const WORD_BYTES_MAX: usize = 32;
+
+/// All of them, those that mean the same included.
+fn names() -> impl Iterator<Item = &'static str> {
+    PIPES.into_iter().filter(|name| !JOINING.contains(name)).chain([UNRESERVED])
+}
+
+/// Whether a word in lower case begins what is known: a pipe, or a filter or function without its first word.
+pub(super) fn is_known(word: &str) -> bool {
+    JOINING.contains(&word) || names().any(|name| name == word)
+}
 
 /// The name that is nearest to a word in lower case, where one is near.
 pub(super) fn nearest(word: &str) -> Option<&'static str> {
     if word.len() > WORD_BYTES_MAX {
         return None;
     }
-    let near = |name: &&'static str| Some((changes(word, name), *name));
-    let (changes, name) = NAMES.iter().filter_map(near).min()?;
+    let (changes, name) = names().map(|name| (changes(word, name), name)).min()?;
     (changes <= CHANGES_MAX && changes * 3 <= name.len()).then_some(name)
 }
 
@@ -112,12 +69,12 @@ mod tests {
     #[test]
     fn every_pipe_is_listed() {
         // A name that is none is read as a filter, which a bracket cannot be in.
-        for name in NAMES {
+        for name in names() {
             let reason =
                 parse(&format!("* | {name} )(")).map_or_else(|fault| fault.reason().to_owned(), |_| String::new());
             assert!(!reason.contains("no pipe"), "{name}: {reason}");
         }
-        assert!(NAMES.is_sorted());
+        assert_eq!(names().count(), 53);
     }
 
     #[test]

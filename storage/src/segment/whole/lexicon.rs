@@ -16,10 +16,9 @@
 //! Invariants
 //! * Decoding gives the bytes that were coded, always; what it gives is UTF-8, whatever the streams hold.
 //! * The same texts give the same bytes: ties are broken by what came first.
-use super::{Sieve, Sought};
+use super::sieve::{Sieve, Sought};
 use crate::error::{Error, Result};
 use crate::text::words;
-use memchr::memmem;
 use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
 
@@ -267,12 +266,11 @@ impl Lexicon {
         self.text.get(start..end)
     }
 
-    /// What each listed token has of what is wanted, and all of those whose codes begin with a byte.
-    pub(super) fn sieve(&self, wanted: &Sought<'_>) -> Sieve {
-        let listed = match &wanted.literals {
-            Some(literals) => self.found(literals, wanted),
-            None => (0..self.len()).map(|number| self.get(number).map_or(0, wanted.has)).collect(),
-        };
+    /// What each listed token has of what is sought, and all of those whose codes begin with a byte.
+    pub(super) fn sieve(&self, sought: &Sought<'_>) -> Sieve {
+        let has = |number: usize| self.get(number).map_or(0, sought.has);
+        let by_bytes = sought.in_pieces(self.text.as_bytes(), &self.starts, has);
+        let listed = by_bytes.unwrap_or_else(|| (0..self.len()).map(has).collect());
         let mut sieve = Sieve { firsts: vec![0; 256], listed, ..Sieve::default() };
         for (number, bits) in sieve.listed.iter().enumerate() {
             let first = number.checked_sub(self.singles).map_or(number, |rest| self.singles + rest / 256);
@@ -283,26 +281,6 @@ impl Lexicon {
         }
         sieve.possible = sieve.listed_have;
         sieve
-    }
-
-    /// What the tokens have, of which only those are asked that have the bytes of something wanted.
-    fn found(&self, literals: &[&str], wanted: &Sought<'_>) -> Vec<u8> {
-        let mut listed = vec![0; self.len()];
-        for literal in literals {
-            let finder = memmem::Finder::new(literal);
-            let mut from = 0;
-            while let Some(at) = self.text.as_bytes().get(from..).and_then(|rest| finder.find(rest)) {
-                let at = from + at;
-                let number = self.starts.partition_point(|start| *start as usize <= at).saturating_sub(1);
-                let end = self.starts.get(number + 1).map_or(self.text.len(), |end| *end as usize);
-                // What begins in one token and ends in the next is in none.
-                from = if at + literal.len() <= end { end } else { at + 1 };
-                if let Some(bits) = listed.get_mut(number) {
-                    *bits |= self.get(number).map_or(0, wanted.has);
-                }
-            }
-        }
-        listed
     }
 
     /// What of `left` no listed token of a text has.

@@ -10,7 +10,8 @@
 //! * A hole is a whole word: what lies in one word of a text lies in a listed template, in a hole, or in one that is kept.
 use super::lexicon::{self, Coded, Learned};
 use super::opened::{Keeper, Opened, Part};
-use super::{Decoded, Inner, Pieces, Sieve, Sought, WholeHead, WholeTexts, damaged};
+use super::sieve::{Inner, Sieve, Sought};
+use super::{Decoded, Pieces, WholeHead, WholeTexts, damaged};
 use crate::error::Result;
 use crate::segment::pages::{Pages, Source};
 use crate::segment::slots::Letters;
@@ -186,13 +187,13 @@ impl<'a> Beside<'a> {
     }
 
     /// What of `left` is in no word of a text; all of it where none is opened.
-    fn lacking(&mut self, sieve: &Option<Sieve>, wanted: &Sought<'_>, left: u8, index: usize) -> Result<u8> {
+    fn lacking(&mut self, sieve: &Option<Sieve>, sought: &Sought<'_>, left: u8, index: usize) -> Result<u8> {
         let (Some(sieve), Some(texts)) = (sieve, &mut self.texts) else { return Ok(left) };
         if left & sieve.possible == 0 {
             return Ok(left);
         }
         texts.load_codes(index, index + 1)?;
-        texts.lacking(sieve, wanted, left, index)
+        texts.lacking(sieve, sought, left, index)
     }
 }
 
@@ -226,17 +227,17 @@ impl<'a> LinedTexts<'a> {
     }
 
     /// What is in listed templates, in those that are kept, and in holes; what cannot be there is not opened.
-    pub(super) fn sieve(&mut self, wanted: &Sought<'_>) -> Result<Sieve> {
+    pub(super) fn sieve(&mut self, sought: &Sought<'_>) -> Result<Sieve> {
         let Self { opened, holes, kept, count, pages, source, keeper, letters, .. } = self;
-        let mut sieve = opened.lexicon.sieve(wanted);
+        let mut sieve = opened.lexicon.sieve(sought);
         let mut inner = Inner::default();
         if !kept.is_blank() {
-            let of_kept = kept.open(*count, pages, *source, *keeper)?.sieve_of(wanted)?;
+            let of_kept = kept.open(*count, pages, *source, *keeper)?.sieve_of(sought)?;
             sieve.possible |= of_kept.possible;
             inner.kept = Some(of_kept);
         }
-        if !holes.is_blank() && (wanted.may)(*letters) & wanted.all != 0 {
-            let of_holes = holes.open(*count, pages, *source, *keeper)?.sieve_of(wanted)?;
+        if !holes.is_blank() && (sought.may)(*letters) & sought.all != 0 {
+            let of_holes = holes.open(*count, pages, *source, *keeper)?.sieve_of(sought)?;
             sieve.possible |= of_holes.possible;
             inner.holes = Some(of_holes);
         }
@@ -245,13 +246,13 @@ impl<'a> LinedTexts<'a> {
     }
 
     /// What of `left` is in no word of a text, whose codes were loaded.
-    pub(super) fn lacking(&mut self, sieve: &Sieve, wanted: &Sought<'_>, mut left: u8, index: usize) -> Result<u8> {
+    pub(super) fn lacking(&mut self, sieve: &Sieve, sought: &Sought<'_>, mut left: u8, index: usize) -> Result<u8> {
         if left & sieve.listed_have != 0 {
             left = self.opened.lacking(sieve, left, index, self.codes.get(index));
         }
         let Some(inner) = &sieve.inner else { return Ok(left) };
-        left = self.kept.lacking(&inner.kept, wanted, left, index)?;
-        self.holes.lacking(&inner.holes, wanted, left, index)
+        left = self.kept.lacking(&inner.kept, sought, left, index)?;
+        self.holes.lacking(&inner.holes, sought, left, index)
     }
 }
 

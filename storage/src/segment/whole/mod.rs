@@ -11,6 +11,7 @@
 mod lexicon;
 mod lines;
 mod opened;
+mod sieve;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use lexicon::Coded;
 use lines::{Beside, Lined, LinedTexts};
 use opened::Run;
 pub(crate) use opened::{Afresh, Keeper, Opened, Part};
+pub(crate) use sieve::{Sieve, Sought};
 use std::sync::Arc;
 
 const PLAIN: u8 = 0;
@@ -399,38 +401,38 @@ impl WholeTexts<'_> {
         }
     }
 
-    /// What the words of texts say about what is wanted. Nothing where the texts are kept as they are.
-    pub(crate) fn sieve(&mut self, wanted: &Sought<'_>) -> Result<Option<Sieve>> {
-        let sieve = self.sieve_of(wanted)?;
+    /// What the words of texts say about what is sought. Nothing where the texts are kept as they are.
+    pub(crate) fn sieve(&mut self, sought: &Sought<'_>) -> Result<Option<Sieve>> {
+        let sieve = self.sieve_of(sought)?;
         let is_of_use = !matches!(self.form, Form::Plain(_)) || sieve.texts.is_some();
         Ok(is_of_use.then_some(sieve))
     }
 
-    fn sieve_of(&mut self, wanted: &Sought<'_>) -> Result<Sieve> {
+    fn sieve_of(&mut self, sought: &Sought<'_>) -> Result<Sieve> {
         Ok(match &mut self.form {
             Form::Plain(texts) => {
-                let has = |text: &[u8]| std::str::from_utf8(text).map_or(0, wanted.has);
-                Sieve::default().with_texts(texts.run.sieve(wanted, has), wanted)
+                let has = |text: &[u8]| std::str::from_utf8(text).map_or(0, sought.has);
+                Sieve::default().with_texts(texts.run.sieve(sought, has), sought)
             }
-            Form::Coded(coded) if coded.spelled.bytes.len() == 0 => coded.opened.lexicon.sieve(wanted),
+            Form::Coded(coded) if coded.spelled.bytes.len() == 0 => coded.opened.lexicon.sieve(sought),
             Form::Coded(coded) => {
                 let has =
-                    |piece: &[u8]| lexicon::spelled(piece).flatten().fold(0, |bits, token| bits | (wanted.has)(token));
-                coded.opened.lexicon.sieve(wanted).with_texts(coded.spelled.run.sieve(wanted, has), wanted)
+                    |piece: &[u8]| lexicon::spelled(piece).flatten().fold(0, |bits, token| bits | (sought.has)(token));
+                coded.opened.lexicon.sieve(sought).with_texts(coded.spelled.run.sieve(sought, has), sought)
             }
-            Form::Lined(lined) => lined.sieve(wanted)?,
+            Form::Lined(lined) => lined.sieve(sought)?,
         })
     }
 
-    /// Those of the texts `from..to` in which each of the wanted things is in some word.
-    pub(crate) fn sift(&mut self, sieve: &Sieve, wanted: &Sought<'_>, (from, to): (usize, usize)) -> Result<Vec<u32>> {
+    /// Those of the texts `from..to` in which each of the sought things is in some word.
+    pub(crate) fn sift(&mut self, sieve: &Sieve, sought: &Sought<'_>, (from, to): (usize, usize)) -> Result<Vec<u32>> {
         let (to, mut found) = (to.min(self.count), Vec::new());
-        if sieve.possible & wanted.all != wanted.all {
+        if sieve.possible & sought.all != sought.all {
             return Ok(found);
         }
         self.load_codes(from, to)?;
         for index in from..to {
-            if self.lacking(sieve, wanted, wanted.all, index)? == 0 {
+            if self.lacking(sieve, sought, sought.all, index)? == 0 {
                 found.push(index as u32);
             }
         }
@@ -447,11 +449,11 @@ impl WholeTexts<'_> {
     }
 
     /// What of `left` is in no word of a text, whose codes were loaded.
-    fn lacking(&mut self, sieve: &Sieve, wanted: &Sought<'_>, mut left: u8, index: usize) -> Result<u8> {
+    fn lacking(&mut self, sieve: &Sieve, sought: &Sought<'_>, mut left: u8, index: usize) -> Result<u8> {
         match &mut self.form {
             Form::Plain(texts) => match sieve.text(index) {
                 Some(bits) => Ok(left & !bits),
-                None => Ok(left & !(wanted.has)(std::str::from_utf8(texts.get(index)).map_err(|_| damaged())?)),
+                None => Ok(left & !(sought.has)(std::str::from_utf8(texts.get(index)).map_err(|_| damaged())?)),
             },
             Form::Coded(coded) => {
                 if left & sieve.listed_have != 0 {
@@ -463,11 +465,11 @@ impl WholeTexts<'_> {
                 let spelled = coded.spelled.get(index);
                 if left != 0 && !spelled.is_empty() {
                     left &= !lexicon::spelled(spelled)
-                        .try_fold(0, |bits, token| Result::Ok(bits | (wanted.has)(token?)))?;
+                        .try_fold(0, |bits, token| Result::Ok(bits | (sought.has)(token?)))?;
                 }
                 Ok(left)
             }
-            Form::Lined(lined) => lined.lacking(sieve, wanted, left, index),
+            Form::Lined(lined) => lined.lacking(sieve, sought, left, index),
         }
     }
 
@@ -480,53 +482,6 @@ impl WholeTexts<'_> {
             Form::Lined(lined) => lined.decoded.all(lined.bytes),
         }
     }
-}
-
-/// Things that are looked for, eight at most, each in one word: a bit for each.
-pub(crate) struct Sought<'n> {
-    pub(crate) all: u8,
-    /// Which of them a text has.
-    pub(crate) has: &'n dyn Fn(&str) -> u8,
-    /// Which of them words of some letters may have.
-    pub(crate) may: &'n dyn Fn(Letters) -> u8,
-    /// The bytes that a text has at least that has the thing; nothing where they are not the same for all spellings.
-    pub(crate) literals: Option<Vec<&'n str>>,
-}
-
-/// What the words of texts have of what is wanted, a bit for each thing.
-#[derive(Default)]
-pub(crate) struct Sieve {
-    /// What may be in some word at all, and what is in a listed one.
-    possible: u8,
-    listed_have: u8,
-    /// What each listed word or line has.
-    listed: Vec<u8>,
-    /// What all of them have whose code begins with a byte.
-    firsts: Vec<u8>,
-    /// What each text has as it is kept, or in words that are spelled, where all were asked at once.
-    texts: Option<Vec<u8>>,
-    /// What is asked beside the codes of lines.
-    inner: Option<Box<Inner>>,
-}
-
-impl Sieve {
-    /// The same, with what texts have beside what is listed.
-    fn with_texts(self, texts: Option<Vec<u8>>, sought: &Sought<'_>) -> Self {
-        let have = texts.as_ref().map_or(sought.all, |texts| texts.iter().fold(0, |all, bits| all | bits));
-        Self { possible: self.possible | have, texts, ..self }
-    }
-
-    #[inline]
-    fn text(&self, index: usize) -> Option<u8> {
-        self.texts.as_ref().map(|texts| texts.get(index).copied().unwrap_or(0))
-    }
-}
-
-/// What the words of holes and of kept lines have; nothing where there is nothing to be found.
-#[derive(Default)]
-struct Inner {
-    holes: Option<Sieve>,
-    kept: Option<Sieve>,
 }
 
 impl CodedTexts {

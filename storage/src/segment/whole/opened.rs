@@ -5,11 +5,11 @@
 //! * Nothing in it depends on what is asked.
 //! * Only what was checked is kept: places ascend and end where their stream does.
 use super::lexicon::Lexicon;
-use super::{Sieve, Sought, WholeHead, starts};
+use super::sieve::{Sieve, Sought};
+use super::{WholeHead, starts};
 use crate::error::Result;
 use crate::limits::KIB;
 use crate::segment::pages::{Pages, Source, Stream};
-use memchr::memmem;
 use std::sync::Arc;
 
 /// Codes that are read as a whole: there are few pages of them, and a search goes along most.
@@ -144,28 +144,11 @@ impl Run {
         Ok(Self { starts, all })
     }
 
-    /// What each piece has of what is wanted, where all are there and have to have some bytes for it. Only those that have them
-    /// are asked, by `has`.
+    /// What each piece has of what is sought, where all are there and can be looked through at once.
     pub(super) fn sieve(&self, sought: &Sought<'_>, has: impl Fn(&[u8]) -> u8) -> Option<Vec<u8>> {
-        let (all, literals) = (self.all.as_ref()?, sought.literals.as_ref()?);
-        let mut found = vec![0; self.starts.len().saturating_sub(1)];
-        for (at, literal) in literals.iter().enumerate() {
-            let finder = memmem::Finder::new(literal);
-            let (mut from, mut piece) = (0, 0);
-            while let Some(hit) = all.get(from..).and_then(|rest| finder.find(rest)) {
-                let (start, rest) = (from + hit, self.starts.get(piece..).unwrap_or_default());
-                piece += rest.partition_point(|at| *at as usize <= start).saturating_sub(1);
-                let end = self.start(piece + 1);
-                // What begins in one piece and ends in the next is in none.
-                from = if start + literal.len() <= end { end } else { start + 1 };
-                if let Some(bits) = found.get_mut(piece)
-                    && *bits & 1 << at == 0
-                {
-                    *bits |= all.get(self.start(piece)..end).map_or(0, &has);
-                }
-            }
-        }
-        Some(found)
+        let all = self.all.as_ref()?;
+        let piece = |at: usize| all.get(self.start(at)..self.start(at + 1)).unwrap_or_default();
+        sought.in_pieces(all, &self.starts, |at| has(piece(at)))
     }
 
     #[inline]
