@@ -565,6 +565,32 @@ fn rows_in_memory_are_counted_by_shape_while_more_come() {
 }
 
 #[test]
+fn what_a_query_that_has_gone_learned_holds_for_the_next() {
+    let env = SimEnv::new(12);
+    env.set_now(NOW);
+    let engine = Engine::open(Arc::new(env), options()).unwrap();
+    let append = |from: u8, to: u8| {
+        let mut builder = BatchBuilder::new();
+        for letter in from..to {
+            builder.begin_row();
+            builder.string("service_name", "shop");
+            builder.string("_msg", &format!("shutting {} down", char::from(letter)));
+            builder.commit_row();
+        }
+        engine.append(Append::new(builder.finish().unwrap(), Ack::Memory)).unwrap();
+    };
+    let count = |control: &QueryControl| ask(&engine, "_msg:~\"shut.*down\" | count() n", control).unwrap().0;
+    append(b'a', b'c');
+    let gone = QueryControl::default();
+    assert_eq!(count(&gone), [r#"{"n":"2"}"#]);
+    gone.control.cancel.cancel();
+    // Each of these is a shape of its own, without variables.
+    append(b'a', b'z' + 1);
+    append(b'A', b'Z' + 1);
+    assert_eq!(count(&QueryControl::default()), [r#"{"n":"54"}"#]);
+}
+
+#[test]
 fn queries_look_at_no_more_than_they_have_to() {
     let engine = engine_of(options());
     let control = QueryControl { explain: true, ..QueryControl::default() };

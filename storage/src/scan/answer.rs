@@ -1,7 +1,8 @@
 //! What the shapes of one table say about the tests of a filter, worked out once and kept for the next search.
 //!
 //! Invariants
-//! * An answer is kept with its test, and given to no other.
+//! * An answer is kept with its test, and given to no other. What a question holds, and whose query it is of, is not kept:
+//!   new shapes are asked by the test of whoever wants to know.
 //! * Counters say which way an answer was found, also where it was found for an earlier search.
 use super::align::{Hold, Ways, ways};
 use super::filter::{Filter, Test, Verdict};
@@ -21,6 +22,7 @@ const PATIENCE: u32 = 64;
 
 /// What the shapes of one table, and its groups of whole texts, say about a test.
 pub(crate) struct Answer {
+    /// To be compared, not to be asked.
     test: Test,
     verdicts: Vec<Verdict>,
     /// For shapes where it depends on slots, and the test on several words, how it does.
@@ -33,7 +35,7 @@ pub(crate) struct Answer {
 impl Answer {
     fn new(test: &Test, shapes: usize) -> Self {
         Self {
-            test: test.clone(),
+            test: test.kept(),
             verdicts: vec![Verdict::No; shapes],
             ways: FxHashMap::default(),
             groups: None,
@@ -57,10 +59,10 @@ impl Answer {
         self.groups.as_deref()
     }
 
-    fn ask(&mut self, shape: u32, shapes: &ShapeTable) {
-        let needle = self.test.needle().filter(|needle| shape != WHOLE && is_of_several_words(needle));
+    fn ask(&mut self, test: &Test, shape: u32, shapes: &ShapeTable) {
+        let needle = test.needle().filter(|needle| shape != WHOLE && is_of_several_words(needle));
         let verdict = match needle.map(|needle| ways(&needle, shapes.shape(shape))) {
-            None => self.test.verdict(shapes.key(shape), shapes.shape(shape)),
+            None => test.verdict(shapes.key(shape), shapes.shape(shape)),
             Some(Ways::All) => Verdict::Yes,
             Some(Ways::Some(ways)) if ways.is_empty() => Verdict::No,
             Some(Ways::Some(ways)) => {
@@ -73,37 +75,40 @@ impl Answer {
         }
     }
 
-    fn ask_all(&mut self, shapes: &ShapeTable, counters: &Counters) -> Result<()> {
+    fn ask_all(&mut self, test: &Test, shapes: &ShapeTable, counters: &Counters) -> Result<()> {
         self.straight_scans += 1;
-        self.ask_from(0, shapes, counters)
+        self.ask_from(test, 0, shapes, counters)
     }
 
-    fn ask_from(&mut self, first: u32, shapes: &ShapeTable, counters: &Counters) -> Result<()> {
+    fn ask_from(&mut self, test: &Test, first: u32, shapes: &ShapeTable, counters: &Counters) -> Result<()> {
         for shape in first..shapes.len() as u32 {
             if shape.is_multiple_of(PATIENCE) {
                 counters.budget.go_on()?;
             }
-            self.ask(shape, shapes);
+            self.ask(test, shape, shapes);
         }
         // What was asked of somebody who has lost patience is not kept.
         counters.budget.go_on()
     }
 
     /// The same about a table that has grown since, of which the new shapes are asked.
-    fn grown(&self, shapes: &ShapeTable, counters: &Counters) -> Result<Self> {
+    fn grown(&self, test: &Test, shapes: &ShapeTable, counters: &Counters) -> Result<Self> {
         let first = self.verdicts.len();
         let (mut verdicts, ways) = (self.verdicts.clone(), self.ways.clone());
         verdicts.resize(shapes.len(), Verdict::No);
         let mut grown = Self { test: self.test.clone(), verdicts, ways, groups: None, ..*self };
-        grown.ask_from(first as u32, shapes, counters)?;
+        grown.ask_from(test, first as u32, shapes, counters)?;
         Ok(grown)
     }
 
     /// About the bytes that it takes in memory.
     fn memory(&self) -> usize {
         let ways = self.ways.values().flatten().map(|way| way.len() * size_of::<Hold>() + 48).sum::<usize>();
-        let key = if let Test::Asked(asked) = &self.test { asked.question().key().len() } else { 0 };
-        size_of::<Self>() + key + self.verdicts.len() + ways + self.groups.as_ref().map_or(0, |groups| groups.len() * 4)
+        size_of::<Self>()
+            + self.test.text_bytes()
+            + self.verdicts.len()
+            + ways
+            + self.groups.as_ref().map_or(0, |groups| groups.len() * 4)
     }
 }
 
@@ -154,10 +159,10 @@ fn growing(hot: &HotPart<'_>, test: &Test) -> Result<Arc<Answer>> {
     let known = hot.known.find::<Answer>(key).filter(|known| known.test == *test);
     let answer = match known {
         Some(known) if known.verdicts.len() >= hot.shapes.len() => return Ok(known),
-        Some(known) => known.grown(hot.shapes, hot.counters)?,
+        Some(known) => known.grown(test, hot.shapes, hot.counters)?,
         None => {
             let mut answer = Answer::new(test, hot.shapes.len());
-            answer.ask_all(hot.shapes, hot.counters)?;
+            answer.ask_all(test, hot.shapes, hot.counters)?;
             answer
         }
     };
@@ -189,18 +194,18 @@ fn answer(sealed: &SealedPart<'_>, test: &Test) -> Result<Answer> {
         _ => None,
     };
     let (Some(index), Some(query)) = (index, query) else {
-        answer.ask_all(shapes, sealed.counters)?;
+        answer.ask_all(test, shapes, sealed.counters)?;
         return Ok(answer);
     };
     if asks_shapes {
         answer.index_lookups += 1;
         let found = index.shapes(&query)?;
         for shape in [WHOLE].iter().chain(&found.check).chain(&found.look) {
-            answer.ask(*shape, shapes);
+            answer.ask(test, *shape, shapes);
         }
         sealed.counters.budget.go_on()?;
     } else {
-        answer.ask_all(shapes, sealed.counters)?;
+        answer.ask_all(test, shapes, sealed.counters)?;
     }
     // An index that had to be built again has none.
     if index.group_count() == sealed.segment.group_count() && has_groups {

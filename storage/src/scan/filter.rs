@@ -90,6 +90,19 @@ impl Asked {
     }
 }
 
+/// A question of which only its key is left.
+struct Named(String);
+
+impl Question for Named {
+    fn key(&self) -> &str {
+        &self.0
+    }
+
+    fn matches(&self, _text: &str) -> bool {
+        false
+    }
+}
+
 impl fmt::Debug for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Asked").field(&self.0.key()).finish()
@@ -181,6 +194,26 @@ impl Test {
     pub fn prefix(text: &str, any_case: bool) -> Self {
         let text = if any_case { fold_text(text) } else { text.into() };
         Self::Phrase(Phrase { text, any_case, goes_on: true })
+    }
+
+    /// The same to be compared with others: of a question its key, and nothing of what it holds.
+    pub(crate) fn kept(&self) -> Self {
+        match self {
+            Self::Asked(asked) => Self::Asked(Asked::new(Arc::new(Named(asked.0.key().into())))),
+            test => test.clone(),
+        }
+    }
+
+    /// Bytes of the texts that it has.
+    pub(crate) fn text_bytes(&self) -> usize {
+        match self {
+            // Its words are in its text, and its key has no more than that.
+            Self::Exact(exact) => 3 * exact.text.len(),
+            Self::Phrase(phrase) => phrase.text.len(),
+            Self::Substring(text) => text.len(),
+            Self::Any => 0,
+            Self::Asked(asked) => asked.0.key().len(),
+        }
     }
 
     /// What is looked for inside texts, where that is what the test does.
