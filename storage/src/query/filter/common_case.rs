@@ -3,17 +3,19 @@
 //! They are lists of texts for `contains_any(...)` and `in(...)`: each phrase as it stands, in capitals, in small letters, and with
 //! any of its capitals small.
 //!
-//! Invariant: a list has at most [`TEXTS_MAX`] texts.
+//! Invariant: a list has at most [`TEXTS_MAX`] texts of [`TEXT_BYTES_MAX`] bytes, and no more are ever made.
 use super::parse::{Scope, arguments, function};
 use super::{Filter, Test, Values};
+use crate::limits::MIB;
 use crate::query::fault::{Fault, Parsed};
 use crate::query::parse::Parser;
 use std::collections::BTreeSet;
 
 /// Capitals of one phrase.
 const CAPITALS_MAX: usize = 10;
-/// Texts of one list.
+/// Texts of one list, and their bytes.
 const TEXTS_MAX: usize = 10_000;
+const TEXT_BYTES_MAX: usize = MIB;
 
 /// `name(...)`, with the test that the texts are for.
 pub(super) fn parse(parser: &mut Parser<'_>, scope: Scope<'_>, test: fn(Values) -> Test) -> Parsed<Filter> {
@@ -22,10 +24,15 @@ pub(super) fn parse(parser: &mut Parser<'_>, scope: Scope<'_>, test: fn(Values) 
     }
     let at = parser.at();
     let fault = |what: String| Fault::new(at.0, what);
-    let (mut texts, mut known) = (Vec::new(), BTreeSet::new());
+    let (mut texts, mut known, mut bytes) = (Vec::new(), BTreeSet::new(), 0usize);
     for phrase in arguments(parser)? {
-        if phrase.chars().filter(|c| c.is_uppercase()).count() > CAPITALS_MAX {
+        let capitals = phrase.chars().filter(|c| c.is_uppercase()).count();
+        if capitals > CAPITALS_MAX {
             return Err(fault(format!("a phrase has more than {CAPITALS_MAX} capitals; use i(...) for it")));
+        }
+        bytes = bytes.saturating_add(phrase.len().saturating_mul((1 << capitals) + 2));
+        if bytes > TEXT_BYTES_MAX {
+            return Err(fault("the cases of the phrases have more than 1 MiB; use i(...) for some of them".into()));
         }
         texts.extend(cases(&phrase).into_iter().filter(|text| known.insert(text.clone())));
         if texts.len() > TEXTS_MAX {
@@ -69,6 +76,8 @@ mod tests {
     fn there_are_only_so_many_cases() {
         assert!(parse("contains_common_case(ABCDEFGHIJ)").is_ok());
         assert!(parse("contains_common_case(ABCDEFGHIJK)").is_err());
+        let long = format!("ABCDEFGHIJ{}", "a".repeat(100_000));
+        assert!(parse(&format!("contains_common_case({long})")).is_err());
         let many: Vec<String> = (0..12).map(|n| format!("ABCDEFGHIJ{n}")).collect();
         assert!(parse(&format!("equals_common_case({})", many.join(","))).is_err());
     }
