@@ -369,8 +369,13 @@ fn check_queries(server: &Server, ours: &str, all: &str) {
     // Whether there is something is not told either.
     let path = format!("/select/logsql/query?query={}", encoded(&format!("ours level:in({THEIRS} | fields level)")));
     assert_eq!((get(server, &path, ours).text.as_str(), get(server, &path, all).text.is_empty()), ("", false));
-    let extra = format!("/select/logsql/query?query=*&extra_filters={}", encoded(&format!("service_name:={THEIRS}")));
-    assert_eq!(get(server, &extra, ours).text, "");
+    let by_extra = |filter: &str, key| {
+        get(server, &format!("/select/logsql/query?query=*&extra_filters={}", encoded(filter)), key).text
+    };
+    assert_eq!(by_extra(&format!("service_name:={THEIRS}"), ours), "");
+    let asks =
+        format!("service_name:in(service_name:={THEIRS} | format \"ours\" as service_name | fields service_name)");
+    assert_eq!((by_extra(&asks, ours).as_str(), by_extra(&asks, all).is_empty()), ("", false));
 }
 
 #[test]

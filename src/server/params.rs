@@ -23,10 +23,10 @@ impl Params {
         self.services.as_deref()
     }
 
-    /// Those of somebody who may see some services only.
+    /// The same, of somebody who may see some services only.
     #[cfg(test)]
-    pub(crate) fn limited_to(services: Vec<String>) -> Self {
-        Self { given: Vec::new(), services: Some(services.into()) }
+    pub(crate) fn limited_to(self, services: Vec<String>) -> Self {
+        Self { services: Some(services.into()), ..self }
     }
 
     /// Those of a form's body.

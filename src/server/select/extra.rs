@@ -1,10 +1,13 @@
 //! `extra_filters` and `extra_stream_filters`, and the services that a key is for: what the rows of a request have to be besides
 //! what its query says.
 //!
-//! Invariant: they are for every query of a request, also for those within others.
+//! Invariants
+//! * They are for every query of a request, also for those within others.
+//! * The services that a key is for are for those within extra filters too.
 use super::within::{Part, visit};
 use crate::server::error::ApiError;
 use crate::server::params::Params;
+use logyard_storage::limits::MIB;
 use logyard_storage::query::fault::At;
 use logyard_storage::query::filter::{FieldTest, Filter, Label, LabelTest, StreamSelector, Test, Values};
 use logyard_storage::query::pipe::{Pipe, Where};
@@ -12,36 +15,45 @@ use logyard_storage::query::tree::Options;
 use logyard_storage::query::{Query, parse};
 use serde_json::{Map, Value};
 
+/// What extra filters may take, counted once for each query that they are for.
+const EXTRA_BYTES_MAX: usize = 16 * MIB;
+
 /// Adds those of a request to its query.
 pub(super) fn add(query: &mut Query, params: &Params) -> Result<(), ApiError> {
-    let mut extra = Vec::new();
+    let (mut extra, mut bytes) = (Vec::new(), 0);
     for text in params.all("extra_filters") {
         extra.push(filter("extra_filters", text, of_fields)?);
+        bytes += text.len();
     }
     for text in params.all("extra_stream_filters") {
         extra.push(filter("extra_stream_filters", text, of_streams)?);
+        bytes += text.len();
     }
-    let services = params.services().map(of_services);
-    extra.extend(services.clone());
     if !extra.is_empty() {
+        let mut queries = 0;
+        visit(query, &mut |part| queries += usize::from(matches!(part, Part::Query(_))));
+        if bytes.saturating_mul(queries) > EXTRA_BYTES_MAX {
+            let what = "the extra filters are too long for a query with so many queries within it";
+            return Err(ApiError::bad(format!("{what}: {bytes} bytes for each of {queries}")));
+        }
         visit(query, &mut |part| {
             if let Part::Query(query) = part {
                 narrow(&mut query.filter, &extra);
-                if let Some(services) = &services {
-                    narrow_context(query, services);
-                }
             }
         });
     }
+    // Last, since extra filters can have queries within them.
+    params.services().into_iter().for_each(|services| limit(query, services));
     Ok(())
 }
 
 /// Leaves a query, and those within it, the rows of some services.
 pub(in crate::server) fn limit(query: &mut Query, services: &[String]) {
-    let extra = [of_services(services)];
+    let services = of_services(services);
     visit(query, &mut |part| {
         if let Part::Query(query) = part {
-            narrow(&mut query.filter, &extra);
+            narrow(&mut query.filter, std::slice::from_ref(&services));
+            narrow_context(query, &services);
         }
     });
 }
@@ -148,7 +160,7 @@ mod tests {
         let seen = |query: &str, services: &[&str]| {
             let mut query = parse(query).unwrap();
             let services: Vec<String> = services.iter().map(|service| (*service).to_owned()).collect();
-            add(&mut query, &Params::limited_to(services)).unwrap();
+            add(&mut query, &Params::form(b"").unwrap().limited_to(services)).unwrap();
             query.to_string()
         };
         let same = |query: &str, wanted: &str| assert_eq!(seen(query, &["a"]), parse(wanted).unwrap().to_string());
@@ -159,6 +171,10 @@ mod tests {
             "service_name:=a x | stream_context before 2 | filter service_name:=a | limit 1",
         );
         same("!(x or y)", "service_name:=a !(x or y)");
+        let mut asked = parse("*").unwrap();
+        let form = Params::form(b"extra_filters=x:in(y%7Cfields+x)").unwrap();
+        add(&mut asked, &form.limited_to(vec!["a".into()])).unwrap();
+        assert_eq!(asked.to_string(), parse("service_name:=a x:in(service_name:=a y | fields x)").unwrap().to_string());
         assert_eq!(seen("*", &["a", "b"]), parse("service_name:in(a,b)").unwrap().to_string());
         // Wherever a query can stand in another one.
         for within in [
@@ -187,6 +203,14 @@ mod tests {
             assert!(seen.contains("service_name:=a y"), "{within}: {seen}");
             assert!(seen.starts_with("service_name:=a"), "{within}: {seen}");
         }
+    }
+
+    #[test]
+    fn extra_filters_are_bounded_by_what_they_become() {
+        let many = format!("a:in(b) {}", "c:in(d | fields c) ".repeat(2_000));
+        let long = format!("extra_filters={}", "x+".repeat(10_000));
+        assert!(narrowed("*", &long).is_ok() && narrowed(&many, "extra_filters=x").is_ok());
+        assert!(narrowed(&many, &long).is_err());
     }
 
     #[test]
