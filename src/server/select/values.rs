@@ -10,6 +10,7 @@ use crate::server::Server;
 use crate::server::error::ApiError;
 use axum::extract::State;
 use axum::response::Response;
+use logyard_storage::query::escape_regexp;
 use logyard_storage::record::push_json_string;
 use serde_json::Deserializer;
 use std::collections::BTreeMap;
@@ -104,18 +105,6 @@ fn few(mut hits: Vec<Hits>, limit: usize) -> Vec<Hits> {
     hits
 }
 
-/// A regular expression for a text.
-fn literally(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_ascii_punctuation() {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out
-}
-
 /// The values of a field.
 fn values(asked: &mut Answering<'_>, field: &str) -> Result<Vec<Hits>, ApiError> {
     let limit = match limit(asked)? {
@@ -124,7 +113,7 @@ fn values(asked: &mut Answering<'_>, field: &str) -> Result<Vec<Hits>, ApiError>
     };
     let wanted = match part(asked) {
         "" => String::new(),
-        part => format!("filter {}:~{} | ", quoted(field), quoted(&literally(part))),
+        part => format!("filter {}:~{} | ", quoted(field), quoted(&escape_regexp(part))),
     };
     asked.pipe_all(&format!("{wanted}field_values {}{limit}", quoted(field)))?;
     counted(asked, field)
@@ -190,11 +179,6 @@ fn shown(mut hits: Vec<Hits>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_part_of_values_is_meant_literally() {
-        assert_eq!(literally("a.b(é)*\\"), "a\\.b\\(é\\)\\*\\\\");
-    }
 
     #[test]
     fn streams_are_read_as_they_are_shown() {

@@ -46,6 +46,7 @@ pub(crate) use source::Stored;
 pub use tree::Query;
 pub use value::duration::duration;
 pub use value::number::size;
+pub use value::regexp::escape as escape_regexp;
 
 /// A time in nanoseconds since 1970 as rows show it.
 pub fn time_text(time: i64) -> String {

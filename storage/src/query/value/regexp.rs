@@ -79,7 +79,7 @@ fn build(pattern: &str) -> Result<Regex, String> {
 }
 
 /// A text as an expression that matches it alone.
-pub(crate) fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if r"\.+*?()|[]{}^$".contains(c) {
@@ -120,7 +120,8 @@ impl Translator<'_> {
     }
 
     fn literal(&mut self, c: char) {
-        if c.is_ascii_punctuation() {
+        // Behind a backslash these two are ends of words there.
+        if c.is_ascii_punctuation() && !matches!(c, '<' | '>') {
             self.out.push('\\');
         }
         self.out.push(c);
@@ -257,6 +258,8 @@ mod tests {
         let whole = compile_whole("a.*|b").unwrap();
         assert!(whole.is_match("a\nx") && whole.is_match("b") && !whole.is_match("xb"));
         assert!(compile_whole(&escape("a.b|c")).unwrap().is_match("a.b|c"));
+        assert!(compile_whole(&escape("<a> < b>")).unwrap().is_match("<a> < b>"));
+        assert!(!compile("\\<b").unwrap().is_match("a b") && compile("[\\<]").unwrap().is_match("<"));
     }
 
     #[test]
