@@ -256,7 +256,7 @@ pub(crate) fn greet(what: fmt::Arguments<'_>) {
     }
 }
 
-/// What waits to become records, and how much was dropped in all.
+/// What waits to become records.
 pub(crate) fn take() -> Vec<Entry> {
     std::mem::take(&mut *log().waiting.lock().unwrap_or_else(PoisonError::into_inner)).into()
 }

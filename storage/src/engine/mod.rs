@@ -346,14 +346,15 @@ impl Engine {
     /// Sizes of everything.
     pub fn stats(&self) -> Result<StorageStats> {
         let shared = &self.shared;
-        let state = shared.state.read().unwrap_or_else(PoisonError::into_inner);
-        let sizes = state.generations.iter().map(|generation| generation.size());
-        let hot_rows = sizes.map(|size| size.rows as u64).sum();
+        // A disk that hangs is waited for before the lock, not under it.
         let catalog = shared.layout.catalog();
         let catalog_bytes = match shared.env.open(&catalog, crate::env::OpenMode::Read) {
             Ok(file) => file.len().map_err(|e| Error::io("measure", &catalog, e))?,
             Err(e) => return Err(Error::io("open", &catalog, e)),
         };
+        let state = shared.state.read().unwrap_or_else(PoisonError::into_inner);
+        let sizes = state.generations.iter().map(|generation| generation.size());
+        let hot_rows = sizes.map(|size| size.rows as u64).sum();
         Ok(StorageStats {
             rows: hot_rows + state.segments.iter().map(|live| live.record.rows).sum::<u64>(),
             hot_rows,
