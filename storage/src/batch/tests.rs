@@ -54,6 +54,38 @@ fn shown(record: &Record) -> String {
 }
 
 #[test]
+fn names_that_are_the_same_once_they_are_cut_have_a_value_each() {
+    let long = "n".repeat(crate::limits::FIELD_NAME_BYTES_MAX);
+    let mut builder = BatchBuilder::new();
+    for _ in 0..2 {
+        builder.begin_row();
+        for (end, value) in [("a", "1"), ("b", "2"), ("a", "3"), ("", "4")] {
+            builder.string(&format!("{long}{end}"), value);
+        }
+        builder.commit_row();
+    }
+    let found = records(builder.finish().unwrap());
+    let paths: std::collections::BTreeSet<&FieldPath> = found[0].fields.iter().map(|(path, _)| path).collect();
+    assert_eq!(paths.len(), 4);
+    let expected = format!(r#"{{"{long}":"1","{long}":"2","{long}":"3","{long}":"4"}}"#);
+    assert!(found.iter().all(|record| shown(record) == expected));
+}
+
+#[test]
+fn what_is_nested_beneath_a_very_long_name_is_read_again() {
+    // Such a place, as a short number, is a place within what is left of the name.
+    let long = "n".repeat(usize::from(u16::MAX) + 1 + 100);
+    let mut builder = BatchBuilder::new();
+    builder.begin_row();
+    builder.enter(&long);
+    builder.string("inner", "x");
+    builder.leave();
+    builder.commit_row();
+    let batch = builder.finish().unwrap();
+    assert_eq!(shown(&records(batch)[0]), format!(r#"{{"{}":"x"}}"#, &long[..crate::limits::FIELD_NAME_BYTES_MAX]));
+}
+
+#[test]
 fn rows_come_back_as_they_were_sent() {
     let mut builder = BatchBuilder::new();
     for _ in 0..3 {

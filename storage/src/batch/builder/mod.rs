@@ -18,6 +18,7 @@ use super::recent::Recent;
 use super::window::Sightings;
 use super::{Stream, TIME_ABSENT};
 use crate::limits::{BATCH_ROWS_MAX, KIB, MIB};
+use crate::record::FieldPath;
 use crate::text::shape::Split;
 use nodes::{NODES_MAX, Node, ROOT};
 use rustc_hash::FxHashMap;
@@ -58,6 +59,8 @@ impl Pending {
 pub struct BatchBuilder {
     nodes: Vec<Node>,
     children: FxHashMap<Box<[u8]>, u32>,
+    /// How many nodes have each path whose name is cut, or could be.
+    long_names: FxHashMap<FieldPath, u16>,
     child_key: Vec<u8>,
     lanes: Vec<LaneData>,
     /// The shape that was added last of those whose keys have a hash.
@@ -111,6 +114,7 @@ impl BatchBuilder {
         let mut builder = Self {
             nodes: Vec::new(),
             children: FxHashMap::default(),
+            long_names: FxHashMap::default(),
             child_key: Vec::new(),
             lanes: Vec::new(),
             shape_numbers: FxHashMap::default(),

@@ -6,6 +6,7 @@
 //! Invariants
 //! * The first node is the record itself; each other one has its parent before it.
 //! * A record has at most one value in a node: a name that comes again goes to a node of its own.
+//! * No two nodes have the same path, also where two names are the same once they are cut.
 use super::super::lane::LaneKind;
 use super::super::recent::ShortText;
 use super::super::window::Window;
@@ -19,6 +20,8 @@ pub(super) const NODES_MAX: usize = 16 * KIB;
 
 pub(super) const ROOT: u32 = 0;
 const NONE: u32 = u32::MAX;
+/// What a cut before a character may leave free.
+const LAST_CHAR_BYTES_MAX: usize = 3;
 
 /// A name in an object: a field, an object, or both.
 pub(super) struct Node {
@@ -50,6 +53,7 @@ impl BatchBuilder {
     pub(super) fn reset_nodes(&mut self) {
         self.nodes.clear();
         self.children.clear();
+        self.long_names.clear();
         self.lanes.clear();
         for stream in &mut self.known_streams {
             stream.windows.clear();
@@ -123,7 +127,22 @@ impl BatchBuilder {
             verdict: (0, Verdict::default()),
             window: Window::default(),
         });
-        self.nodes.len() as u32 - 1
+        let node = self.nodes.len() as u32 - 1;
+        if self.is_long(node) {
+            self.number_long_name(node);
+        }
+        node
+    }
+
+    /// Whether a node's flat name is cut, or could be what is left of one that is cut.
+    fn is_long(&self, mut node: u32) -> bool {
+        let (mut bytes, mut depth) = (0, 0);
+        while node != ROOT && depth <= RECORD_DEPTH_MAX {
+            let Some(known) = self.nodes.get(node as usize) else { break };
+            bytes += known.name.len() + usize::from(depth > 0);
+            (node, depth) = (known.parent, depth + 1);
+        }
+        bytes + LAST_CHAR_BYTES_MAX > FIELD_NAME_BYTES_MAX
     }
 
     /// Which of the stream fields a name is, a nested one by its dotted name.
@@ -153,6 +172,16 @@ impl BatchBuilder {
 
     /// The flat name of a node with its nesting. A name over the limit is cut at a character boundary.
     pub(in crate::batch) fn path(&self, node: u32) -> FieldPath {
+        let (mut name, nesting) = self.whole_name(node);
+        let end = name.floor_char_boundary(FIELD_NAME_BYTES_MAX);
+        name.truncate(end);
+        let nesting = nesting.into_iter().filter(|at| *at < end).map(|at| at as u16).collect();
+        let occurrence = self.nodes.get(node as usize).map_or(0, |node| node.occurrence);
+        FieldPath { name: name.into(), nesting, occurrence }
+    }
+
+    /// The flat name of a node, however long, with the places of the dots that are nesting.
+    pub(super) fn whole_name(&self, node: u32) -> (String, Vec<usize>) {
         let mut parts = Vec::new();
         let mut at = node;
         while at != ROOT && parts.len() <= RECORD_DEPTH_MAX {
@@ -164,18 +193,22 @@ impl BatchBuilder {
         let mut nesting = Vec::new();
         for (i, part) in parts.iter().rev().enumerate() {
             if i > 0 {
-                nesting.push(name.len() as u16);
+                nesting.push(name.len());
                 name.push('.');
             }
             name.push_str(part);
         }
-        let mut end = name.len().min(FIELD_NAME_BYTES_MAX);
-        while !name.is_char_boundary(end) {
-            end -= 1;
+        (name, nesting)
+    }
+
+    /// Gives a node with a long name its number among those of which the same is left.
+    fn number_long_name(&mut self, node: u32) {
+        let path = FieldPath { occurrence: 0, ..self.path(node) };
+        let next = self.long_names.entry(path).or_default();
+        let occurrence = *next;
+        *next = next.saturating_add(1);
+        if let Some(node) = self.nodes.get_mut(node as usize) {
+            node.occurrence = occurrence;
         }
-        name.truncate(end);
-        nesting.retain(|at| usize::from(*at) < end);
-        let occurrence = self.nodes.get(node as usize).map_or(0, |node| node.occurrence);
-        FieldPath { name: name.into(), nesting: nesting.into(), occurrence }
     }
 }
