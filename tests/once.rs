@@ -170,6 +170,23 @@ fn a_stream_that_was_killed_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_stream_that_ends_within_an_overlong_line_can_be_sent_again() {
+    let server = Server::start();
+    let body = format!("{{\"_msg\":\"first\"}}\n{}\n{{\"_msg\":\"last\"}}\n", "x".repeat(17 << 20));
+    let mut compress = flate2::Compress::new_gzip(flate2::Compression::best(), 15);
+    let mut whole = Vec::with_capacity(body.len());
+    compress.compress_vec(body.as_bytes(), &mut whole, flate2::FlushCompress::Finish).unwrap();
+    let headers = [("idempotency-key", "overlong"), ("content-encoding", "gzip")];
+    // Cut off in the middle of the long line.
+    let cut = server.try_post(LINES, &whole[..whole.len() - 100], &headers).unwrap();
+    assert_eq!((cut.status, &cut.json()["ingested"]), (400, &json!(1)), "{}", cut.text);
+    let again = server.try_post(LINES, &whole, &headers).unwrap();
+    assert_eq!(again.status, 200, "{}", again.text);
+    assert_eq!((&again.json()["ingested"], &again.json()["rejected"]), (&json!(2), &json!(1)));
+    assert_eq!(rows(&server), 2);
+}
+
+#[test]
 fn keys_count_once_under_load_and_kills() {
     let data = tempfile::tempdir().unwrap();
     let mut sent = 0;

@@ -45,6 +45,8 @@ pub(super) struct Cutter {
     is_done: bool,
     /// Of all lines so far, each with its end.
     hash: Option<Sha256>,
+    /// The same with what was passed over of a line that has not ended.
+    skipped: Option<Sha256>,
 }
 
 impl Cutter {
@@ -62,6 +64,7 @@ impl Cutter {
             is_ended: false,
             is_done: false,
             hash: is_hashed.then(Sha256::new),
+            skipped: None,
         }
     }
 
@@ -92,7 +95,7 @@ impl Cutter {
         self.text.get(place).unwrap_or_default()
     }
 
-    /// The hash of all lines so far, where one is asked for.
+    /// The hash of all lines so far, where one is asked for. A line that has not ended is none yet.
     pub(super) fn hash(&self) -> Option<Sha256> {
         self.hash.clone()
     }
@@ -128,6 +131,9 @@ impl Cutter {
     /// Takes what ends at `end`, where the next line begins at `next`.
     fn cut(&mut self, end: usize, next: usize) -> Cut {
         let line = self.at..end;
+        if let Some(skipped) = self.skipped.take() {
+            self.hash = Some(skipped);
+        }
         if let Some(hash) = &mut self.hash {
             hash.update(self.text.get(line.clone()).unwrap_or_default());
             hash.update(b"\n");
@@ -142,7 +148,10 @@ impl Cutter {
     /// Passes over what is there of a line.
     fn skip(&mut self) {
         self.is_skipping = true;
-        if let Some(hash) = &mut self.hash {
+        if self.skipped.is_none() {
+            self.skipped.clone_from(&self.hash);
+        }
+        if let Some(hash) = &mut self.skipped {
             hash.update(self.text.get(self.at..).unwrap_or_default());
         }
         self.text.clear();
@@ -209,6 +218,26 @@ mod tests {
         assert_eq!(lines(b"one\n\ntwo \r\nthe last\n", 3), whole);
         assert_ne!(lines(b"one\n\ntwo\nthe last\n", 3).1, whole.1);
         assert!(lines(b"", 1).0.is_empty());
+    }
+
+    #[test]
+    fn the_hash_is_of_lines_that_have_ended() {
+        let shown = |cutter: &Cutter| super::super::super::once::shown(cutter.hash().unwrap());
+        let mut cutter = Cutter::new(None, 500, true);
+        cutter.give(vec![Bytes::from_static(b"first\n")], false);
+        assert_eq!(cutter.next().unwrap(), Cut::Line(0..5));
+        let first = shown(&cutter);
+        for _ in 0..3 {
+            cutter.give(vec![Bytes::from(vec![b'x'; LINE_BYTES_MAX / 2 + 1])], false);
+            assert_eq!(cutter.next().unwrap(), Cut::Nothing);
+            assert_eq!(shown(&cutter), first);
+        }
+        cutter.give(vec![Bytes::from_static(b"\nlast\n")], true);
+        assert_eq!(cutter.next().unwrap(), Cut::Overlong);
+        let long = shown(&cutter);
+        assert_ne!(long, first);
+        assert!(matches!(cutter.next().unwrap(), Cut::Line(_)));
+        assert_ne!(shown(&cutter), long);
     }
 
     #[test]
