@@ -170,6 +170,27 @@ fn a_stream_that_was_killed_goes_on_where_it_was() {
 }
 
 #[test]
+fn what_a_key_remembers_of_reasons_is_bounded() {
+    const BYTES_MAX: usize = 2 << 10;
+    let server = Server::start();
+    let wrong = r#"{"service_name":"once","level":"INFO","message":"m","timestamp":"\u0001"}"#;
+    let batch = format!(r#"{{"logs":[{}{}]}}"#, log("right"), format!(",{wrong}").repeat(300));
+    let names = format!("{LINES}?_time_field={}", "t".repeat(290));
+    let lines = format!("{{\"_msg\":\"right\"}}\n{}", format!("{{\"{}\":\"noon\"}}\n", "t".repeat(290)).repeat(300));
+    for (path, body, failed) in [(BATCH, batch, "failed"), (&*names, lines, "rejected")] {
+        let first = send(&server, path, "reasons", &body);
+        assert_eq!((&first.json()["ingested"], &first.json()[failed]), (&json!(1), &json!(300)), "{}", first.text);
+        let reasons = first.json()["errors"].clone();
+        let bytes: usize = reasons.as_array().unwrap().iter().map(|reason| reason.to_string().len()).sum();
+        assert!((BYTES_MAX / 2..=BYTES_MAX).contains(&bytes), "{bytes}");
+        assert_eq!(send(&server, path, "reasons", &body).text, first.text);
+        // Nobody has to remember these.
+        let all = server.post(path, &body).json()["errors"].as_array().unwrap().len();
+        assert!(all > reasons.as_array().unwrap().len());
+    }
+}
+
+#[test]
 fn a_stream_that_ends_within_an_overlong_line_can_be_sent_again() {
     let server = Server::start();
     let body = format!("{{\"_msg\":\"first\"}}\n{}\n{{\"_msg\":\"last\"}}\n", "x".repeat(17 << 20));

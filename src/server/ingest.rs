@@ -25,8 +25,6 @@ use std::sync::Arc;
 const ACK: HeaderName = HeaderName::from_static("x-logyard-ack");
 const ONE: &str = "/api/v1/logs/ingest";
 const BATCH: &str = "/api/v1/logs/ingest/batch";
-/// Of the reasons that a key remembers.
-const REASONS_BYTES_MAX: usize = 32 << 10;
 
 /// `POST /api/v1/logs/ingest`
 pub(super) async fn one(
@@ -152,8 +150,6 @@ struct Intake<'a> {
     done: Done,
     /// Seconds after which those can be taken that are refused for today.
     later: Option<u64>,
-    /// Of the reasons so far, as they are remembered.
-    reasons_bytes: usize,
 }
 
 /// Logs on their way into the engine.
@@ -185,7 +181,7 @@ impl<'a> Intake<'a> {
             claim.reach(&before, value, ack)?;
             done = Done { reached: ack.into(), ..before };
         }
-        Ok(Self { server, caller, ack, claim, logs, arrival, done, later: None, reasons_bytes: 0 })
+        Ok(Self { server, caller, ack, claim, logs, arrival, done, later: None })
     }
 
     fn run(mut self) -> Result<(Done, Option<u64>), ApiError> {
@@ -228,13 +224,8 @@ impl<'a> Intake<'a> {
             self.later = Some(*seconds);
         }
         self.server.counters.refuse(fault);
-        self.done.failed += 1;
         let reason = format!("logs[{}]: {fault}", self.done.read);
-        // A key remembers its answer, which is bounded for that.
-        self.reasons_bytes += if self.claim.is_some() { json!(reason).to_string().len() } else { 0 };
-        if self.reasons_bytes <= REASONS_BYTES_MAX {
-            self.done.errors.push(reason);
-        }
+        self.done.fail(reason, self.claim.is_some());
     }
 }
 

@@ -7,7 +7,7 @@
 //! * Of several requests with one key, one is at work at a time; its claim lasts until its last append has ended, whether its
 //!   client is still there or not.
 //! * Only what stored something is remembered: a refused request may be sent again, with another body too.
-//! * At most `most` keys are remembered; beyond that new ones are refused until old ones are forgotten.
+//! * At most `most` keys are remembered, each with reasons of at most `REASONS_BYTES_MAX`; beyond that new ones are refused until old ones are forgotten.
 use super::Server;
 use super::access::Caller;
 use super::error::ApiError;
@@ -29,6 +29,8 @@ const KEY_BYTES_MAX: usize = 255;
 const LIFE_NANOS: i64 = 86_400 * 1_000_000_000;
 /// How long a request waits for another one with its key.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+/// Of the reasons that a key remembers, as JSON. All keys together take memory for as long as they are remembered.
+const REASONS_BYTES_MAX: usize = 2 << 10;
 /// How often keys are counted anew once there are too many.
 const RECOUNT: Duration = Duration::from_secs(10);
 const PREFIX: &[u8] = b"once/";
@@ -67,6 +69,24 @@ pub(super) struct Done {
     pub(super) is_whole: bool,
     /// The event time that a single log came with.
     pub(super) time: Option<i64>,
+}
+
+impl Done {
+    /// Counts one that failed, and keeps the reason. Where a key remembers them, those are kept that come before the first one
+    /// for which there is no room.
+    pub(super) fn fail(&mut self, reason: String, is_remembered: bool) {
+        let are_all_kept = self.errors.len() == self.failed;
+        if !is_remembered || are_all_kept && self.has_room(&reason) {
+            self.errors.push(reason);
+        }
+        self.failed += 1;
+    }
+
+    fn has_room(&self, reason: &String) -> bool {
+        let bytes = |reason: &String| serde_json::to_string(reason).map_or(usize::MAX, |json| json.len());
+        let all = self.errors.iter().chain([reason]).map(bytes);
+        all.fold(0, usize::saturating_add) <= REASONS_BYTES_MAX
+    }
 }
 
 /// All keys.

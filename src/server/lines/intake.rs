@@ -212,9 +212,11 @@ impl Intake {
 
     fn reject(&mut self, fault: &Refused) {
         self.server.counters.refuse(fault);
-        self.done.failed += 1;
         if self.done.errors.len() < REASONS_MAX {
-            self.done.errors.push(fault.to_string().chars().take(REASON_CHARS_MAX).collect());
+            let reason = fault.to_string().chars().take(REASON_CHARS_MAX).collect();
+            self.done.fail(reason, self.claim.is_some());
+        } else {
+            self.done.failed += 1;
         }
     }
 }
