@@ -117,6 +117,10 @@ fn a_service_has_so_many_logs_a_day() {
     server.kill();
     let server = Server::start_on(data.path());
     refused(&server);
+    let metrics = server.get("/metrics").text;
+    // One alone, two of a batch and one line.
+    let counted = metrics.lines().any(|line| line.contains("reason=\"daily_limit\"") && line.ends_with(" 4"));
+    assert!(counted, "{metrics}");
     configure(&server, "busy", json!({"max_logs_per_day": 6}));
     assert_eq!(server.post(ONE, log("busy").to_string()).status, 200);
     assert_eq!(server.post(ONE, log("busy").to_string()).status, 429);

@@ -52,6 +52,7 @@ pub(crate) fn read_line(
             rows.abort_row();
             Err(match fault {
                 Refused::Malformed { what, column, .. } => Refused::Malformed { what, line: number, column },
+                Refused::Later { what, seconds } => Refused::Later { what: format!("line {number}: {what}"), seconds },
                 other => Refused::Wrong(format!("line {number}: {other}")),
             })
         }

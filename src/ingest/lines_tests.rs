@@ -40,6 +40,15 @@ fn nested_fields_are_named_with_dots() {
     assert_eq!(json, r#"{"event":{"a":1,"at":{"z":2},"b":{"text":"x"}},"_msg":"m","event.c":3}"#);
 }
 
+/// Lets nothing in for five seconds.
+struct Shut;
+
+impl Gate for Shut {
+    fn admit(&mut self, _: &mut BatchBuilder) -> Result<(), Refused> {
+        Err(Refused::Later { what: "not today".into(), seconds: 5 })
+    }
+}
+
 #[test]
 fn a_bad_line_says_where_it_is() {
     let mut rows = BatchBuilder::new();
@@ -50,6 +59,8 @@ fn a_bad_line_says_where_it_is() {
     assert_eq!(refused(b"{\"a\":\"\xff\"}"), "invalid JSON at line 17, column 7: not UTF-8");
     assert_eq!(refused(b"{\"_time\":\"noon\"}"), "line 17: _time is no time that can be read");
     assert_eq!(refused(b"{\"a\":1} {\"b\":2}"), "invalid JSON at line 17, column 9: trailing characters");
+    let refused = read_line(b"{\"a\":1}", 18, &names, arrival(), &mut rows, &mut Shut).unwrap_err();
+    assert_eq!(refused, Refused::Later { what: "line 18: not today".into(), seconds: 5 });
     assert!(!read_line(b" \r", 18, &names, arrival(), &mut rows, &mut Open).unwrap());
     assert_eq!(rows.rows(), 0);
 }
