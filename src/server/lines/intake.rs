@@ -40,6 +40,20 @@ pub(super) struct Intake {
     line: usize,
 }
 
+/// A claim, and what its key did before.
+pub(super) struct Claimed {
+    claim: Arc<Claim>,
+    before: Option<Done>,
+}
+
+impl Claimed {
+    /// Looks the key up. This blocks.
+    pub(super) fn new(claim: Arc<Claim>) -> Result<Self, ApiError> {
+        let before = claim.before()?.map(|value| once::read(&value)).transpose()?;
+        Ok(Self { claim, before })
+    }
+}
+
 /// What decoding gave.
 pub(super) struct Decoded {
     pub(super) append: Option<Appending>,
@@ -81,10 +95,9 @@ impl Intake {
         stream_fields: Vec<String>,
         ack: Ack,
         cutter: Cutter,
-        claim: Option<Arc<Claim>>,
-    ) -> Result<Self, ApiError> {
-        let value = claim.as_ref().map(|claim| claim.before()).transpose()?.flatten();
-        let before = value.map(|value| once::read(&value)).transpose()?;
+        claimed: Option<Claimed>,
+    ) -> Self {
+        let (claim, before) = claimed.map_or((None, None), |claimed| (Some(claimed.claim), claimed.before));
         let none = Done {
             hash: String::new(),
             reached: ack.into(),
@@ -96,7 +109,7 @@ impl Intake {
             time: None,
         };
         let done = before.clone().unwrap_or(none);
-        Ok(Self { server, caller, names, stream_fields, ack, cutter, claim, before, done, line: 0 })
+        Self { server, caller, names, stream_fields, ack, cutter, claim, before, done, line: 0 }
     }
 
     /// What was done so far.

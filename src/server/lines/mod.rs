@@ -26,7 +26,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use cut::Cutter;
-use intake::{Decoded, Intake};
+use intake::{Claimed, Decoded, Intake};
 use logyard_storage::limits::{KIB, MIB};
 use serde_json::json;
 use std::sync::Arc;
@@ -58,9 +58,12 @@ pub(super) async fn insert(
         &named(&params, &headers, "_msg_field", "vl-msg-field"),
     );
     let stream_fields = stream_fields(&named(&params, &headers, "_stream_fields", "vl-stream-fields"))?;
-    let claim = once::claim(&server, PATH, &caller, &headers).await?;
-    let cutter = Cutter::new(encoding.inflater()?, server.ingest.max_ratio as u64, claim.is_some());
-    let intake = Intake::new(Arc::clone(&server), caller, names, stream_fields, ack, cutter, claim)?;
+    let claimed = match once::claim(&server, PATH, &caller, &headers).await? {
+        Some(claim) => Some(storing(Arc::clone(&server), move || Claimed::new(claim)).await??),
+        None => None,
+    };
+    let cutter = Cutter::new(encoding.inflater()?, server.ingest.max_ratio as u64, claimed.is_some());
+    let intake = Intake::new(Arc::clone(&server), caller, names, stream_fields, ack, cutter, claimed);
     let chunk_bytes = if encoding == Encoding::Identity { CHUNK_BYTES } else { CHUNK_COMPRESSED_BYTES };
     let mut pipe = Pipe { room: server.bodies.room(), server, intake: Some(intake), appending: None };
     let mut feed = Feed { pieces: Pieces(body), waiting: Vec::new(), bytes: 0, since: None, chunk_bytes };
