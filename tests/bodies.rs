@@ -1,5 +1,5 @@
 //! Bodies as they are sent: compressed in every way that is read, cut off, too large once they are decompressed.
-use crate::harness::{Answer, Server};
+use crate::harness::{Answer, KEY, Server};
 use flate2::{Compress, Compression, FlushCompress};
 use serde_json::json;
 use std::fmt::Write;
@@ -102,6 +102,40 @@ fn bombs_are_refused_and_take_no_memory() {
         assert!(grown < 96 * MIB, "{encoding}: {grown} bytes more");
     }
     assert_eq!(server.get("/api/v1/admin/storage").json()["rows"], 0);
+}
+
+/// A server that has so much memory for bodies.
+fn server_with(memory: &str) -> (Server, tempfile::TempDir) {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start_with(data.path(), |command| {
+        command.env("LOGYARD_ADMIN_KEY", KEY).env("LOGYARD_SERVER_MAX_BODIES_MEMORY", memory);
+    });
+    (server, data)
+}
+
+#[test]
+fn what_a_line_becomes_is_counted() {
+    let (server, _data) = server_with("4MiB");
+    let line = format!("{{\"_msg\":\"{}\"}}\n", "x".repeat(10 * MIB));
+    for encoding in ["gzip", "zstd", "identity"] {
+        let body = compressed(encoding, format!("{{\"_msg\":\"short\"}}\n{line}").as_bytes());
+        let answer = post(&server, LINES, encoding, &body);
+        assert_eq!((answer.status, &answer.json()["ingested"]), (503, &json!(1)), "{encoding}: {}", answer.text);
+        let lines = "{\"_msg\":\"short\"}\n".repeat(500_000);
+        let answer = post(&server, LINES, encoding, &compressed(encoding, lines.as_bytes()));
+        assert_eq!((answer.status, &answer.json()["ingested"]), (200, &json!(500_000)), "{encoding}: {}", answer.text);
+    }
+}
+
+#[test]
+fn what_is_refused_says_what_is_stored_by_then() {
+    let (server, _data) = server_with("4MiB");
+    let wanted = json!({"name": "of a test", "scopes": ["ingest"], "services": ["own"]});
+    let key = crate::access::make(&server, &wanted).1;
+    let line = "{\"_msg\":\"m\",\"service_name\":\"other\"}\n";
+    // There is no room for the long line once the others are on their way into the engine, where they are refused.
+    let answer = server.post_as(&key, LINES, format!("{}{}", line.repeat(10), "x".repeat(10 * MIB)));
+    assert_eq!((answer.status, &answer.json()["ingested"]), (403, &json!(0)), "{}", answer.text);
 }
 
 /// Lines without an end, as they are asked for.

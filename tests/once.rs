@@ -1,5 +1,5 @@
 //! `Idempotency-Key`: a request that is sent again counts once, whatever happened meanwhile.
-use crate::harness::{Answer, KEY, Server};
+use crate::harness::{Answer, KEY, Server, until};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -188,6 +188,38 @@ fn what_a_key_remembers_of_reasons_is_bounded() {
         let all = server.post(path, &body).json()["errors"].as_array().unwrap().len();
         assert!(all > reasons.as_array().unwrap().len());
     }
+}
+
+#[test]
+fn a_refused_stream_gives_its_key_back_while_its_body_still_comes() {
+    let server = Server::start();
+    let lines = "{\"_msg\":\"a\"}\n".repeat(10);
+    let mut compress = flate2::Compress::new_gzip(flate2::Compression::fast(), 15);
+    let mut sent = Vec::with_capacity(1_024);
+    compress.compress_vec(lines.as_bytes(), &mut sent, flate2::FlushCompress::Finish).unwrap();
+    sent.resize(200_000, b'x');
+    let rest = vec![b'x'; 100_000];
+    let mut refused = TcpStream::connect(server.address.strip_prefix("http://").unwrap()).unwrap();
+    let length = sent.len() + rest.len();
+    write!(
+        refused,
+        "POST {LINES} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nIdempotency-Key: given\r\n\
+         Content-Encoding: gzip\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+    )
+    .unwrap();
+    refused.write_all(&sent).unwrap();
+    until("the lines before the fault are stored", || rows(&server) == 10);
+    let other = send(&server, LINES, "given", format!("{lines}{{\"_msg\":\"b\"}}\n"));
+    assert_eq!((other.status, &other.json()["ingested"]), (200, &json!(11)), "{}", other.text);
+    refused.set_nonblocking(true).unwrap();
+    let answered = refused.peek(&mut [0]).map_err(|e| e.kind());
+    assert_eq!(answered.unwrap_err(), std::io::ErrorKind::WouldBlock, "it was answered before its body had come");
+    refused.set_nonblocking(false).unwrap();
+    refused.write_all(&rest).unwrap();
+    let mut answer = String::new();
+    refused.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("\"ingested\":10"), "{answer}");
+    assert_eq!(rows(&server), 11);
 }
 
 #[test]

@@ -3,18 +3,20 @@
 //! Invariants
 //! * Lines are the same whatever pieces they come in. The last one may lack its end.
 //! * A line over `LINE_BYTES_MAX` is passed over as it comes, and nothing of it is kept.
-//! * What was handed in is decompressed only as far as lines are asked for.
+//! * What was handed in is decompressed only as far as lines are asked for, and there is room for it before it is.
 use super::super::encoding::{Inflater, STREAM_FREE_BYTES};
 use super::super::error::ApiError;
+use super::super::room::Room;
 use axum::body::Bytes;
-use logyard_storage::limits::MIB;
+use logyard_storage::limits::{KIB, MIB};
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 
 /// A line.
 pub(super) const LINE_BYTES_MAX: usize = 16 * MIB;
-/// What is decompressed at once.
+/// What is decompressed at once, of small bodies so little that they need no room.
 const STEP_BYTES: usize = MIB;
+const FIRST_STEP_BYTES: usize = 32 * KIB;
 
 /// What comes next.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,9 +33,13 @@ pub(super) enum Cut {
 pub(super) struct Cutter {
     inflater: Option<Inflater>,
     ratio_max: u64,
+    /// Of everything that is held here.
+    room: Room,
     /// What is still compressed, from `input_at` on.
     input: Vec<u8>,
     input_at: usize,
+    /// What the next step may give.
+    step_bytes: usize,
     /// The step before gave as much as it may: there can be more.
     is_pressing: bool,
     /// What is not cut yet, from `at` on; there is no end of a line before `scanned`.
@@ -50,12 +56,14 @@ pub(super) struct Cutter {
 }
 
 impl Cutter {
-    pub(super) fn new(inflater: Option<Inflater>, ratio_max: u64, is_hashed: bool) -> Self {
+    pub(super) fn new(inflater: Option<Inflater>, ratio_max: u64, room: Room, is_hashed: bool) -> Self {
         Self {
             inflater,
             ratio_max,
+            room,
             input: Vec::new(),
             input_at: 0,
+            step_bytes: FIRST_STEP_BYTES,
             is_pressing: false,
             text: Vec::new(),
             at: 0,
@@ -68,14 +76,13 @@ impl Cutter {
         }
     }
 
-    /// Bytes that it holds.
-    pub(super) fn held(&self) -> usize {
-        self.input.len() + self.text.len()
+    /// Makes room for so many bytes beside those that are held.
+    pub(super) fn make_room(&mut self, more: usize) -> Result<(), ApiError> {
+        self.room.grow_to(self.input.len() + self.text.len() + more)
     }
 
-    /// Takes more of the body; `is_ended` says that there is no more.
+    /// Takes more of the body, for which there has to be room; `is_ended` says that there is no more.
     pub(super) fn give(&mut self, pieces: Vec<Bytes>, is_ended: bool) {
-        self.forget();
         let to = if self.inflater.is_some() { &mut self.input } else { &mut self.text };
         pieces.iter().for_each(|piece| to.extend_from_slice(piece));
         self.is_ended = is_ended;
@@ -121,6 +128,7 @@ impl Cutter {
             let has_rest = self.is_skipping || self.at < self.text.len();
             if !self.is_ended || !has_rest {
                 self.is_done = self.is_ended;
+                self.forget();
                 return Ok(Cut::Nothing);
             }
             let end = self.text.len();
@@ -161,8 +169,7 @@ impl Cutter {
     /// Decompresses a step, and says whether there was anything to decompress.
     fn inflate(&mut self) -> Result<bool, ApiError> {
         let Some(inflater) = &mut self.inflater else { return Ok(false) };
-        let input = self.input.get(self.input_at..).unwrap_or_default();
-        if input.is_empty() && !self.is_pressing {
+        if self.input_at == self.input.len() && !self.is_pressing {
             if self.is_ended {
                 inflater.end()?;
             }
@@ -171,13 +178,18 @@ impl Cutter {
         // A step follows once all lines of the one before are cut: what is left is one line's beginning.
         self.text.drain(..self.at);
         (self.at, self.scanned) = (0, self.text.len());
-        let taken = inflater.step(input, &mut self.text, STEP_BYTES)?;
+        self.room.grow_to(self.input.len() + self.text.len() + self.step_bytes)?;
+        let input = self.input.get(self.input_at..).unwrap_or_default();
+        let taken = inflater.step(input, &mut self.text, self.step_bytes)?;
         let given = self.text.len() - self.scanned;
         if taken == 0 && given == 0 && !input.is_empty() {
             return Err(ApiError::bad("the compressed body cannot be read on"));
         }
         self.input_at += taken;
-        self.is_pressing = given == STEP_BYTES;
+        self.is_pressing = given == self.step_bytes;
+        if self.is_pressing {
+            self.step_bytes = (2 * self.step_bytes).min(STEP_BYTES);
+        }
         inflater.check_ratio(self.ratio_max, STREAM_FREE_BYTES)?;
         Ok(true)
     }
@@ -185,10 +197,16 @@ impl Cutter {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::encoding::Encoding;
+    use super::super::super::room::BodyMemory;
     use super::*;
 
+    fn room() -> Room {
+        BodyMemory::new(64 * MIB).room()
+    }
+
     fn lines(text: &[u8], piece: usize) -> (Vec<String>, String) {
-        let mut cutter = Cutter::new(None, 500, true);
+        let mut cutter = Cutter::new(None, 500, room(), true);
         let mut found = Vec::new();
         let pieces: Vec<&[u8]> = text.chunks(piece).collect();
         for n in 0..=pieces.len() {
@@ -223,7 +241,7 @@ mod tests {
     #[test]
     fn the_hash_is_of_lines_that_have_ended() {
         let shown = |cutter: &Cutter| super::super::super::once::shown(cutter.hash().unwrap());
-        let mut cutter = Cutter::new(None, 500, true);
+        let mut cutter = Cutter::new(None, 500, room(), true);
         cutter.give(vec![Bytes::from_static(b"first\n")], false);
         assert_eq!(cutter.next().unwrap(), Cut::Line(0..5));
         let first = shown(&cutter);
@@ -238,6 +256,26 @@ mod tests {
         assert_ne!(long, first);
         assert!(matches!(cutter.next().unwrap(), Cut::Line(_)));
         assert_ne!(shown(&cutter), long);
+    }
+
+    #[test]
+    fn what_is_decompressed_has_room_before() {
+        let long = zstd::bulk::compress(&[b"short\n".as_slice(), &vec![b'x'; 10 * MIB]].concat(), 3).unwrap();
+        let inflater = || Encoding::Zstd.inflater().unwrap();
+        let memory = BodyMemory::new(3 * MIB);
+        let mut cutter = Cutter::new(inflater(), 500, memory.room(), false);
+        cutter.give(vec![Bytes::from(long.clone())], true);
+        assert_eq!(cutter.next().unwrap(), Cut::Line(0..5));
+        let refused = cutter.next().unwrap_err().to_string();
+        assert!(refused.contains("503") && cutter.text.len() > MIB && cutter.text.len() < 3 * MIB, "{refused}");
+        // A small body is read all the same, and a long one once there is room.
+        let mut small = Cutter::new(inflater(), 500, memory.room(), false);
+        small.give(vec![Bytes::from(zstd::bulk::compress(b"a\nb", 3).unwrap())], true);
+        assert_eq!([small.next().unwrap(), small.next().unwrap()], [Cut::Line(0..1), Cut::Line(2..3)]);
+        let mut cutter = Cutter::new(inflater(), 500, room(), false);
+        cutter.give(vec![Bytes::from(long)], true);
+        cutter.next().unwrap();
+        assert!(matches!(cutter.next().unwrap(), Cut::Line(place) if place.len() == 10 * MIB));
     }
 
     #[test]

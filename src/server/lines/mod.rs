@@ -5,7 +5,7 @@
 //!
 //! Invariants
 //! * Memory is bounded whatever the body's size: what has come and is not cut into lines, two batches, one line of at most
-//!   `cut::LINE_BYTES_MAX`; all requests together stay within `BodyMemory`.
+//!   `cut::LINE_BYTES_MAX`; all requests together stay within `BodyMemory`, in which there is room before anything is kept.
 //! * Batches are appended in the order of the body, one after the other.
 //! * An error ends the request and says how many lines were stored before it.
 mod cut;
@@ -18,7 +18,6 @@ use super::error::{ApiError, json_response};
 use super::ingest::with_ack;
 use super::once;
 use super::params::Params;
-use super::room::Room;
 use super::{Server, storing};
 use crate::ingest::lines::FieldNames;
 use axum::body::{Body, Bytes};
@@ -62,13 +61,17 @@ pub(super) async fn insert(
         Some(claim) => Some(storing(Arc::clone(&server), move || Claimed::new(claim)).await??),
         None => None,
     };
-    let cutter = Cutter::new(encoding.inflater()?, server.ingest.max_ratio as u64, claimed.is_some());
+    let cutter =
+        Cutter::new(encoding.inflater()?, server.ingest.max_ratio as u64, server.bodies.room(), claimed.is_some());
     let intake = Intake::new(Arc::clone(&server), caller, names, stream_fields, ack, cutter, claimed);
     let chunk_bytes = if encoding == Encoding::Identity { CHUNK_BYTES } else { CHUNK_COMPRESSED_BYTES };
-    let mut pipe = Pipe { room: server.bodies.room(), server, intake: Some(intake), appending: None };
+    let mut pipe = Pipe { server, intake: Some(intake), appending: None };
     let mut feed = Feed { pieces: Pieces(body), waiting: Vec::new(), bytes: 0, since: None, chunk_bytes };
     if let Err(e) = pipe.run(&mut feed).await {
-        feed.pieces.discard().await;
+        // Nothing waits for what is thrown away: others have the room and the key meanwhile.
+        drop(pipe);
+        let Feed { mut pieces, .. } = feed;
+        pieces.discard().await;
         return Err(e);
     }
     let Some(intake) = pipe.intake else { return Err(lost()) };
@@ -116,8 +119,8 @@ struct Feed {
 }
 
 impl Feed {
-    /// Waits until there is enough, or it has waited long enough. After the end nothing waits.
-    async fn next(&mut self) -> Result<(), ApiError> {
+    /// Waits until there is enough, or it has waited long enough. After the end nothing waits. There is room for all of it.
+    async fn next(&mut self, cutter: &mut Cutter) -> Result<(), ApiError> {
         while self.bytes < self.chunk_bytes {
             let next = self.pieces.next();
             let piece = match self.since {
@@ -131,6 +134,7 @@ impl Feed {
                 self.since = None;
                 return Ok(());
             };
+            cutter.make_room(self.bytes + piece.len())?;
             self.bytes += piece.len();
             self.waiting.push(piece);
             self.since.get_or_insert_with(Instant::now);
@@ -148,7 +152,6 @@ impl Feed {
 /// Takes what has come through decoding and into the engine.
 struct Pipe {
     server: Arc<Server>,
-    room: Room,
     /// Away while it decodes.
     intake: Option<Intake>,
     /// The batch before.
@@ -160,7 +163,8 @@ impl Pipe {
     async fn run(&mut self, feed: &mut Feed) -> Result<(), ApiError> {
         let mut is_ended = false;
         while !is_ended {
-            let come = feed.next().await;
+            let Some(intake) = &mut self.intake else { return Err(lost()) };
+            let come = feed.next(&mut intake.cutter).await;
             is_ended = come.is_ok() && feed.since.is_none();
             self.take(feed.take(), is_ended).await?;
             if let Err(e) = come {
@@ -174,10 +178,6 @@ impl Pipe {
     /// Decodes all of it, and appends what that gives.
     async fn take(&mut self, pieces: Vec<Bytes>, is_ended: bool) -> Result<(), ApiError> {
         let Some(intake) = &mut self.intake else { return Err(lost()) };
-        let held = intake.cutter.held() + pieces.iter().map(Bytes::len).sum::<usize>();
-        let fits = self.room.grow_to(held);
-        let stored = intake.done().ingested;
-        fits.map_err(|e| e.with("ingested", stored))?;
         intake.cutter.give(pieces, is_ended);
         loop {
             let Some(mut intake) = self.intake.take() else { return Err(lost()) };
