@@ -3,6 +3,7 @@
 //! Invariants
 //! * A change of a configuration holds from the next batch on.
 //! * Where no service asks for anything, a record costs one comparison.
+//! * Patterns are compiled where they changed, by one thread; services that have no masks of their own share those of all.
 //! * What was taken of a day's number and is not stored is given back.
 use super::counters::Counters;
 use super::days::{Days, Taken};
@@ -13,7 +14,7 @@ use logyard_storage::engine::{DEFAULTS, Engine};
 use logyard_storage::error::Result;
 use logyard_storage::privacy::{Privacy, Redacted, Redaction};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 type Configs = Arc<BTreeMap<String, ServiceConfig>>;
 
@@ -21,22 +22,19 @@ type Configs = Arc<BTreeMap<String, ServiceConfig>>;
 #[derive(Default)]
 pub(crate) struct Admissions {
     policies: RwLock<Arc<Policies>>,
+    /// Held while policies are made.
+    making: Mutex<()>,
     days: Arc<Days>,
 }
 
 /// What a service asks for.
 #[derive(Default)]
 struct Policy {
-    redaction: Option<Redaction>,
+    redaction: Option<Arc<Redaction>>,
     most_a_day: Option<u64>,
 }
 
 impl Policy {
-    fn new(config: &ServiceConfig, defaults: &ServiceConfig) -> Result<Self> {
-        let redaction = Redaction::new(&[&defaults.privacy, &config.privacy])?;
-        Ok(Self { redaction, most_a_day: config.max_logs_per_day.or(defaults.max_logs_per_day) })
-    }
-
     fn asks_nothing(&self) -> bool {
         self.redaction.is_none() && self.most_a_day.is_none()
     }
@@ -52,13 +50,22 @@ struct Policies {
 }
 
 impl Policies {
-    fn new(configs: Configs) -> Result<Self> {
-        let none = ServiceConfig::default();
-        let defaults = configs.get(DEFAULTS).unwrap_or(&none);
-        let others = Policy::new(defaults, &ServiceConfig { privacy: Privacy::default(), ..none.clone() })?;
+    /// What these ask for; what was `known` before is taken from there.
+    fn new(configs: Configs, known: &Self) -> Result<Self> {
+        let are_defaults_known = privacy(&configs, DEFAULTS) == privacy(&known.configs, DEFAULTS);
+        let is_known = |name: &str| are_defaults_known && privacy(&configs, name) == privacy(&known.configs, name);
+        let defaults = configs.get(DEFAULTS).cloned().unwrap_or_default();
+        let redaction = if are_defaults_known { known.others.redaction.clone() } else { ready(&[&defaults.privacy])? };
+        let others = Policy { redaction, most_a_day: defaults.max_logs_per_day };
         let mut services = HashMap::new();
         for (name, config) in configs.iter().filter(|(name, _)| *name != DEFAULTS) {
-            services.insert(name.clone(), Policy::new(config, defaults)?);
+            let redaction = match known.services.get(name) {
+                _ if config.privacy.is_empty() => others.redaction.clone(),
+                Some(policy) if is_known(name) => policy.redaction.clone(),
+                _ => ready(&[&defaults.privacy, &config.privacy])?,
+            };
+            let most_a_day = config.max_logs_per_day.or(defaults.max_logs_per_day);
+            services.insert(name.clone(), Policy { redaction, most_a_day });
         }
         let ask_nothing = others.asks_nothing() && services.values().all(Policy::asks_nothing);
         Ok(Self { configs, others, services, ask_nothing })
@@ -69,10 +76,20 @@ impl Policies {
     }
 }
 
+/// What a configuration says of masks; none where there is no configuration.
+fn privacy<'a>(configs: &'a Configs, name: &str) -> Option<&'a Privacy> {
+    configs.get(name).map(|config| &config.privacy)
+}
+
+/// Compiles what any of these asks for.
+fn ready(all: &[&Privacy]) -> Result<Option<Arc<Redaction>>> {
+    Ok(Redaction::new(all)?.map(Arc::new))
+}
+
 impl Admissions {
     /// Lets the records of one batch in.
     pub(super) fn admission(&self, engine: &Arc<Engine>) -> Result<Admission> {
-        let policies = self.policies(engine.configs())?;
+        let policies = self.policies(|| engine.configs())?;
         Ok(Admission {
             engine: Arc::clone(engine),
             policies,
@@ -83,17 +100,27 @@ impl Admissions {
         })
     }
 
-    /// What holds under these configurations.
-    fn policies(&self, configs: Configs) -> Result<Arc<Policies>> {
-        let known = Arc::clone(&self.policies.read().unwrap_or_else(PoisonError::into_inner));
+    /// What holds under the configurations that there are now.
+    fn policies(&self, configs: impl Fn() -> Configs) -> Result<Arc<Policies>> {
+        let known = self.known();
+        if Arc::ptr_eq(&known.configs, &configs()) {
+            return Ok(known);
+        }
+        let _one_at_a_time = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another one may have made them meanwhile, and of newer configurations.
+        let (known, configs) = (self.known(), configs());
         if Arc::ptr_eq(&known.configs, &configs) {
             return Ok(known);
         }
-        let policies = Arc::new(Policies::new(configs)?);
+        let policies = Arc::new(Policies::new(configs, &known)?);
         // A day that nobody counted has to be counted anew.
         self.days.keep(|service| policies.of(service).most_a_day.is_some());
         *self.policies.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&policies);
         Ok(policies)
+    }
+
+    fn known(&self) -> Arc<Policies> {
+        Arc::clone(&self.policies.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -134,5 +161,63 @@ impl Gate for Admission {
             self.redacted.dropped += dropped;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configs(services: &[(&str, &[&str], Option<u64>)]) -> Configs {
+        let config = |patterns: &[&str], max_logs_per_day| {
+            let mask_patterns = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+            let privacy = Privacy { mask_patterns, ..Privacy::default() };
+            ServiceConfig { privacy, max_logs_per_day, ..ServiceConfig::default() }
+        };
+        Arc::new(services.iter().map(|(name, patterns, most)| ((*name).into(), config(patterns, *most))).collect())
+    }
+
+    /// Whether both have the same patterns, compiled once.
+    fn are_same(one: &Policies, other: &Policies, service: &str) -> bool {
+        match (&one.of(service).redaction, &other.of(service).redaction) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn only_patterns_that_changed_are_compiled() {
+        let own: &[&str] = &["own"];
+        let first = configs(&[(DEFAULTS, &["all"], None), ("a", own, None), ("b", &[], Some(5)), ("c", own, None)]);
+        let first = Policies::new(first, &Policies::default()).unwrap();
+        let (others, b) = (first.others.redaction.as_ref(), first.of("b").redaction.as_ref());
+        assert!(Arc::ptr_eq(others.unwrap(), b.unwrap()));
+        let second = configs(&[(DEFAULTS, &["all"], Some(9)), ("a", own, Some(7)), ("b", &[], None), ("c", &[], None)]);
+        let second = Policies::new(second, &first).unwrap();
+        assert_eq!(["a", "b", "c", "new"].map(|name| are_same(&first, &second, name)), [true, true, false, true]);
+        assert_eq!(["a", "b", "new"].map(|name| second.of(name).most_a_day), [Some(7), Some(9), Some(9)]);
+        let third = configs(&[(DEFAULTS, &["other"], None), ("a", own, None)]);
+        let third = Policies::new(third, &second).unwrap();
+        assert_eq!(["a", "new"].map(|name| are_same(&second, &third, name)), [false, false]);
+        let fourth = Policies::new(configs(&[("a", own, None), ("b", &[], None)]), &third).unwrap();
+        assert!(fourth.of("b").asks_nothing() && fourth.others.asks_nothing() && !fourth.ask_nothing);
+        assert!(!are_same(&third, &fourth, "a"));
+    }
+
+    #[test]
+    fn policies_are_made_once_however_many_want_them() {
+        const THREADS: usize = 8;
+        let admissions = Admissions::default();
+        let configs = configs(&[(DEFAULTS, &[r"\w{2,5}\d{5}"], None), ("a", &[r"\w{2,5}@x"], None)]);
+        let all_come = std::sync::Barrier::new(THREADS);
+        let wanted = || {
+            all_come.wait();
+            admissions.policies(|| Arc::clone(&configs)).unwrap()
+        };
+        let made: Vec<Arc<Policies>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(wanted)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(made.iter().all(|policies| Arc::ptr_eq(policies, &made[0])));
     }
 }
