@@ -5,9 +5,11 @@
 //! * A batch is in memory as the WAL has it; its shapes are the generation's, so that a word is looked up once.
 //! * Only the newest generation grows.
 mod known;
+mod tails;
 mod tally;
 
 pub(crate) use known::Known;
+pub(crate) use tails::Tails;
 pub(crate) use tally::Tally;
 
 use crate::batch::Batch;
@@ -28,6 +30,8 @@ pub(crate) struct HotBatch {
     pub(crate) slots: Arc<[u8]>,
     /// How often what it has occurs in it.
     pub(crate) tally: Arc<Tally>,
+    /// By which its ids are found.
+    pub(crate) tails: Arc<Tails>,
     pub(crate) time_min: i64,
     pub(crate) time_max: i64,
 }
@@ -41,14 +45,15 @@ impl HotBatch {
             time_min = time_min.min(time);
             time_max = time_max.max(time);
         }
-        let tally = Arc::new(Tally::of(&batch));
+        let (tally, tails) = (Arc::new(Tally::of(&batch)), Arc::new(Tails::of(&batch)));
         let (batch, shape_map, slots) = (Arc::new(batch), shape_map.into(), slots.into());
-        Self { batch, first_seq, arrival, shape_map, slots, tally, time_min, time_max }
+        Self { batch, first_seq, arrival, shape_map, slots, tally, tails, time_min, time_max }
     }
 
     /// Bytes that it keeps in memory.
     pub(crate) fn bytes(&self) -> usize {
-        self.batch.bytes() + self.shape_map.len() * 5 + 512 + self.batch.fields().len() * 64 + self.tally.bytes()
+        let beside = self.tally.bytes() + self.tails.bytes();
+        self.batch.bytes() + self.shape_map.len() * 5 + 512 + self.batch.fields().len() * 64 + beside
     }
 }
 
@@ -138,6 +143,7 @@ impl Generation {
             shape_map: (0..hot.shape_map.len() as u32).collect(),
             slots: Arc::clone(&hot.slots),
             tally: Arc::clone(&hot.tally),
+            tails: Arc::clone(&hot.tails),
             ..*hot
         };
         let shapes = Arc::new(shapes.of_these(&hot.shape_map));

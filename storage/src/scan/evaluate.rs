@@ -422,8 +422,8 @@ fn fixed(part: &Part<'_>, lane: PartLane<'_>, test: &Test) -> Result<Passing> {
     if let (Test::Asked(asked), LaneKind::Int) = (test, kind) {
         return ints(part, lane, asked.question());
     }
-    if let (Test::Exact(exact), PartLane::Hot { lane, .. }) = (test, lane)
-        && let Some(passing) = same(lane, exact.text())
+    if let (Test::Exact(exact), Part::Hot(hot), PartLane::Hot { number, lane, .. }) = (test, part, lane)
+        && let Some(passing) = same(hot, number, lane, exact.text())
     {
         return Ok(passing);
     }
@@ -437,19 +437,33 @@ fn fixed(part: &Part<'_>, lane: PartLane<'_>, test: &Test) -> Result<Passing> {
 }
 
 /// Values of a batch that are this text, where they are compared as numbers or bytes.
-fn same(lane: LaneView<'_>, text: &str) -> Option<Passing> {
+fn same(hot: &HotPart<'_>, number: usize, lane: LaneView<'_>, text: &str) -> Option<Passing> {
     let set = match lane.kind {
         LaneKind::Int => match integer(text) {
             Some(wanted) => RowSet::where_true(lane.count, |value| lane.int(value) == wanted),
             None => return Some(Passing::None),
         },
         LaneKind::Hex { .. } | LaneKind::Uuid { .. } => match packed(text, lane.kind) {
-            Some(wanted) => RowSet::where_true(lane.count, |value| lane.fixed(value) == wanted),
+            Some(wanted) => equal(hot, number, lane, &wanted),
             None => return Some(Passing::None),
         },
         _ => return None,
     };
     Some(Passing::of(set, lane.count))
+}
+
+/// Values that are these bytes.
+fn equal(hot: &HotPart<'_>, number: usize, lane: LaneView<'_>, wanted: &[u8]) -> RowSet {
+    let mut set = RowSet::none(lane.count);
+    let mut look = |value| {
+        if lane.fixed(value) == wanted {
+            set.insert(value);
+        }
+    };
+    if hot.batch.tails.find(number, wanted, &mut look).is_none() {
+        (0..lane.count).for_each(look);
+    }
+    set
 }
 
 /// Lanes of integers, where neighbours are often the same.
