@@ -1,4 +1,5 @@
 //! What records have to pass: masks, and how many a service may have a day.
+use crate::access::make;
 use crate::harness::Server;
 use serde_json::{Value, json};
 
@@ -126,6 +127,25 @@ fn a_service_has_so_many_logs_a_day() {
     assert_eq!(server.post(ONE, log("busy").to_string()).status, 429);
     configure(&server, "busy", json!({"max_logs_per_day": null}));
     assert_eq!(server.post(ONE, log("busy").to_string()).status, 200);
+}
+
+#[test]
+fn who_has_no_key_for_a_service_learns_nothing_of_its_day() {
+    let server = Server::start();
+    configure(&server, "bank", json!({"max_logs_per_day": 1}));
+    assert_eq!(server.post(ONE, log("bank").to_string()).status, 200);
+    let (_, shop) = make(&server, &json!({"name": "shop", "scopes": ["ingest"], "services": ["shop"]}));
+    let rows = || server.get("/api/v1/admin/storage").json()["rows"].as_u64().unwrap();
+    let before = rows();
+    for (path, body) in [
+        (ONE, log("bank").to_string()),
+        (BATCH, json!({"logs": [log("shop"), log("bank")]}).to_string()),
+        (LINES, format!("{}\n{}\n", log("shop"), log("bank"))),
+    ] {
+        let answer = server.post_as(&shop, path, body);
+        assert_eq!((answer.status, rows()), (403, before), "{path}: {}", answer.text);
+        assert!(answer.json()["error"].as_str().unwrap().contains("not for the service bank"), "{}", answer.text);
+    }
 }
 
 #[test]

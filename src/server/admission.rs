@@ -5,6 +5,8 @@
 //! * Where no service asks for anything, a record costs one comparison.
 //! * Patterns are compiled where they changed, by one thread; services that have no masks of their own share those of all.
 //! * What was taken of a day's number and is not stored is given back.
+//! * Of a service that the caller's key is not for, nothing is counted and nothing is told.
+use super::access::Caller;
 use super::counters::Counters;
 use super::days::{Days, Taken};
 use crate::ingest::{Gate, Refused};
@@ -88,9 +90,10 @@ fn ready(all: &[&Privacy]) -> Result<Option<Arc<Redaction>>> {
 
 impl Admissions {
     /// Lets the records of one batch in.
-    pub(super) fn admission(&self, engine: &Arc<Engine>) -> Result<Admission> {
+    pub(super) fn admission(&self, engine: &Arc<Engine>, caller: &Caller) -> Result<Admission> {
         let policies = self.policies(|| engine.configs())?;
         Ok(Admission {
+            caller: caller.clone(),
             engine: Arc::clone(engine),
             policies,
             days: Arc::clone(&self.days),
@@ -126,6 +129,7 @@ impl Admissions {
 
 /// Lets the records of one batch in, and remembers what was done to them.
 pub(super) struct Admission {
+    caller: Caller,
     engine: Arc<Engine>,
     policies: Arc<Policies>,
     days: Arc<Days>,
@@ -147,6 +151,10 @@ impl Admission {
 impl Gate for Admission {
     fn admit(&mut self, rows: &mut BatchBuilder) -> std::result::Result<(), Refused> {
         if self.policies.ask_nothing {
+            return Ok(());
+        }
+        // A row of a service that the key is not for is none of that service's; whoever appends it refuses all of them.
+        if !self.caller.is_for(rows.row_service()) {
             return Ok(());
         }
         let policy = self.policies.of(rows.row_service());

@@ -58,7 +58,7 @@ fn store_one(
     if let Some(value) = claim.map(Claim::before).transpose()?.flatten() {
         return same_one(&value, &hash, ack, claim);
     }
-    let mut admission = server.admissions.admission(&server.engine)?;
+    let mut admission = server.admissions.admission(&server.engine, caller)?;
     let arrival = Arrival::new(server.env.now(), server.ingest.max_future);
     let decoded = server.builders.with(&[], |rows| {
         let read = ingest::text(body).and_then(|text| log::read_log(text, arrival, rows, &mut admission));
@@ -202,7 +202,7 @@ impl<'a> Intake<'a> {
     /// Decodes as many logs as fill a batch; only very large ones fill more than one.
     fn decode(&mut self) -> Result<Option<Decoded>, ApiError> {
         let server = self.server;
-        let mut admission = server.admissions.admission(&server.engine)?;
+        let mut admission = server.admissions.admission(&server.engine, self.caller)?;
         let decoded = server.builders.with(&[], |rows| {
             while let Some(text) = self.logs.get(self.done.read)
                 && !rows.is_full()

@@ -120,7 +120,7 @@ impl Intake {
     /// Decodes what fills a batch, or what there is. This takes its time.
     pub(super) fn decode(&mut self) -> Decoded {
         let server = Arc::clone(&self.server);
-        let mut admission = match server.admissions.admission(&server.engine) {
+        let mut admission = match server.admissions.admission(&server.engine, &self.caller) {
             Ok(admission) => admission,
             Err(e) => return Decoded { append: None, is_hungry: true, fault: Some(e.into()) },
         };
