@@ -112,6 +112,11 @@ impl Given {
 
     fn of_file(&mut self, found: Found) -> Option<Found> {
         match fs::read_to_string(found.value.to_string()) {
+            // To take another secret, because there is none here, would be a guess.
+            Ok(text) if text.trim_end().is_empty() => {
+                self.faults.push(format!("{} names the file {}, which is empty", found.place, found.value));
+                None
+            }
             Ok(text) => Some(Found::new(Raw::Text(text.trim_end().to_owned()), found.place)),
             Err(e) => {
                 self.faults.push(format!("{} names the file {}, which cannot be read: {e}", found.place, found.value));

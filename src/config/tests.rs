@@ -100,6 +100,12 @@ fn a_secret_comes_by_itself_by_another_variable_or_from_a_file() {
     let itself = env(&[("LOGYARD_ADMIN_KEY_ENV", "ly_abc")]);
     assert!(itself.contains("is not set") && !itself.contains("ly_abc"), "{itself}");
     assert!(env(&[("LOGYARD_ADMIN_KEY_FILE", "/nowhere")]).contains("/nowhere"));
+    // Whoever names a file wants no other key than the one in it.
+    for nothing in ["", " \n"] {
+        let (_directory, empty) = file("empty-key", nothing);
+        let told = env(&[("LOGYARD_ADMIN_KEY_FILE", empty.to_str().unwrap())]);
+        assert!(told.contains("LOGYARD_ADMIN_KEY_FILE names the file") && told.contains("empty-key"), "{told}");
+    }
     assert!(env(&[("LOGYARD_ADMIN_KEY_FILE", path), ("LOGYARD_ADMIN_KEY", "k")]).contains("say one of them"));
     let wrong = env(&[("LOGYARD_ADMIN_KEY", "a secret")]);
     assert!(wrong.contains("LOGYARD_ADMIN_KEY is wrong") && !wrong.contains("a secret"), "{wrong}");
