@@ -146,13 +146,14 @@ fn gather(flags: &Flags, env: impl IntoIterator<Item = (OsString, OsString)>) ->
     }
     for (name, value) in env {
         match (name.into_string(), value.into_string()) {
+            // It is not set, so what lies beneath it counts.
+            (_, Ok(value)) if value.is_empty() => {}
             (Ok(name), Ok(value)) => _ = given.env.insert(name, value),
             (Ok(name), Err(_)) if name.starts_with("LOGYARD_") => given.faults.push(format!("{name} is not UTF-8")),
             // Other programs' variables may be what they like.
             _ => {}
         }
     }
-    given.env.retain(|_, value| !value.is_empty());
     warnings.extend(unknown_variables(given.env.keys()));
     read_file(&mut given, flags.config.as_deref());
     (given, warnings)

@@ -2,6 +2,7 @@
 //!
 //! Invariants
 //! * What is no such line is a fault with its line.
+//! * A variable that is empty is not set: what was set before it counts.
 //! * Names that other logging services gave their variables mean what they mean here, where there is such a setting; those that
 //!   only a later version can use are named. Other names are other programs' and of no interest.
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ pub(super) fn read(name: &str, text: &str) -> EnvFile {
     for (at, line) in text.lines().enumerate() {
         match pair(line) {
             Ok(None) => {}
+            Ok(Some((_, value))) if value.is_empty() => {}
             Ok(Some((key, value))) => {
                 if let Some((_, part)) = LATER.iter().find(|(later, _)| key.starts_with(later)) {
                     file.warnings
@@ -51,7 +53,7 @@ pub(super) fn read(name: &str, text: &str) -> EnvFile {
         }
     }
     for (alias, variable) in ALIASES {
-        if let Some(value) = file.variables.get(alias).filter(|value| !value.is_empty()).cloned() {
+        if let Some(value) = file.variables.get(alias).cloned() {
             file.variables.entry(variable.into()).or_insert(value);
         }
     }
@@ -91,10 +93,11 @@ mod tests {
 
     #[test]
     fn lines_are_names_and_values() {
-        let text = "# one\n\nLOGYARD_LISTEN = 127.0.0.1:0 # here\nexport A='x # y' # z\nB=\"1=2\"\nC=\n";
+        let text = "# one\n\nLOGYARD_LISTEN = 127.0.0.1:0 # here\nexport A='x # y' # z\nB=\"1=2\"\nC=\nD=1\nD=\n";
         let file = read(".env", text);
         let of = |name: &str| file.variables[name].as_str();
-        assert_eq!((of("LOGYARD_LISTEN"), of("A"), of("B"), of("C")), ("127.0.0.1:0", "x # y", "1=2", ""));
+        assert_eq!((of("LOGYARD_LISTEN"), of("A"), of("B"), of("D")), ("127.0.0.1:0", "x # y", "1=2", "1"));
+        assert!(!file.variables.contains_key("C"));
         assert!(file.faults.is_empty() && file.warnings.is_empty());
     }
 

@@ -22,10 +22,11 @@ about and ignored. `logyard serve --check-config` reports all that is wrong at o
 
 Durations are numbers with units (`500ms`, `30s`, `1m30s`, `1h`), sizes too (`64KiB`, `256MiB`, `20GB`). A list is one in the file, and a
 text with commas elsewhere. Paths are relative to the directory that `logyard` is started in. A secret has no flag; instead of itself, the
-variable or the file that has it can be named, by its key with `_env` or `_file` behind it.
+variable or the file that has it can be named, by its key with `_env` or `_file` behind it; one that is empty is an error.
 
-`--env-file` takes quotes, comments and `export`. `LOG_SERVICE_API_KEY` in it is the admin key. Names that pollers, jobs or the archive
-will use are warned about, since these are not there yet; so are `[[archive]]` and `[[job]]` in the configuration file, which are errors.
+`--env-file` takes quotes, comments and `export`; what is empty in it is not set. `LOG_SERVICE_API_KEY` in it is the admin key. Names that
+pollers, jobs or the archive will use are warned about, since these are not there yet; so are `[[archive]]` and `[[job]]` in the
+configuration file, which are errors.
 ";
 
 /// docs/configuration.md.

@@ -137,6 +137,17 @@ fn a_file_of_variables_lies_beneath_the_environment() {
 }
 
 #[test]
+fn a_variable_that_is_empty_hides_nothing_beneath_it() {
+    let text = "LOGYARD_DATA=d\nLOGYARD_DATA=\nLOG_SERVICE_API_KEY=k\nLOGYARD_ADMIN_KEY=''\nS3_BUCKET=\n";
+    let (_directory, path) = file(".env", text);
+    let flags = Flags { env_file: Some(path), ..Flags::default() };
+    let loaded = loaded(flags, &[("LOGYARD_DATA", ""), ("LOGYARD_ADMIN_KEY", "")]);
+    let config = loaded.config.unwrap();
+    assert!(config.data == Path::new("d") && config.access == Access::Key("k".into()), "{:?}", config.data);
+    assert_eq!(loaded.warnings, [] as [&str; 0]);
+}
+
+#[test]
 fn rows_have_a_form_and_who_has_a_process_for_itself_may_take_more() {
     let form = |value: &str| form(|_| Some(value.into()));
     assert_eq!((form(""), form("sealed"), form("plain")), (Ok(Form::Hot), Ok(Form::Sealed), Ok(Form::Plain)));
