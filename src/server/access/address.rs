@@ -33,7 +33,9 @@ pub(super) fn client(trusted: &[Cidr], Peer(peer): Peer, headers: &HeaderMap) ->
 
 /// The last forwarder that is not trusted itself; the first of all where all are.
 fn forwarded(headers: &HeaderMap, is_trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
-    let lists: Vec<&str> = headers.get_all(FORWARDERS).iter().filter_map(|value| value.to_str().ok()).collect();
+    // What a client wrote that is no text must not hide what proxies wrote behind it.
+    let lists: Vec<_> =
+        headers.get_all(FORWARDERS).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
     let mut last = None;
     for text in lists.iter().rev().flat_map(|list| list.rsplit(',')) {
         // What stands before something that is no address is no better than it.
@@ -90,5 +92,8 @@ mod tests {
         assert_eq!(of(&["[2001:db8::1]:80"]), "2001:db8::1");
         assert_eq!(of(&["10.0.0.9, 10.0.0.8"]), "10.0.0.9");
         assert_eq!(of(&["6.6.6.6, unknown"]), "10.0.0.1");
+        // What is no text hides nothing of what proxies wrote behind it.
+        assert_eq!(of(&["6.6.6.6", "\u{fc}, 2.2.2.2"]), "2.2.2.2");
+        assert_eq!(of(&["6.6.6.6", "\u{fc}"]), "10.0.0.1");
     }
 }
