@@ -4,7 +4,7 @@
 //!
 //! Invariants
 //! * The key itself is said once, to who had it made. What is compared is its hash, in constant time.
-//! * Changes hold in the catalog before they hold here.
+//! * Changes hold in the catalog before they hold here, and here in the order in which they were made there.
 //! * When a key was used last is known here at once, and written down once in a while.
 use super::table::Scope;
 use crate::server::admin_key::{KeyHash, random_digits};
@@ -13,7 +13,7 @@ use logyard_storage::engine::Engine;
 use logyard_storage::error::{Error, ErrorKind, Result};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 const PREFIX: &str = "lyk_";
 /// What a key can be good for, as people write it.
@@ -66,20 +66,24 @@ impl Key {
 
 /// All of them, by id.
 #[derive(Default)]
-pub(in crate::server) struct Keys(RwLock<HashMap<Arc<str>, Arc<Key>>>);
+pub(in crate::server) struct Keys {
+    known: RwLock<HashMap<Arc<str>, Arc<Key>>>,
+    /// Held from a change in the catalog until it holds here, so that none overtakes another.
+    changing: Mutex<()>,
+}
 
 impl Keys {
     /// Those that the engine keeps.
     pub(super) fn of(engine: &Engine) -> Self {
         let keys = engine.keys();
         let keys = keys.iter().map(|(id, record)| Arc::new(Key::of(id, record)));
-        Self(RwLock::new(keys.map(|key| (Arc::clone(&key.id), key)).collect()))
+        Self { known: RwLock::new(keys.map(|key| (Arc::clone(&key.id), key)).collect()), changing: Mutex::default() }
     }
 
     /// The key that a client brings, if it is one.
     pub(super) fn find(&self, brought: &str) -> Option<Arc<Key>> {
         let (id, _) = brought.strip_prefix(PREFIX)?.split_once('_')?;
-        let key = Arc::clone(self.0.read().unwrap_or_else(PoisonError::into_inner).get(id)?);
+        let key = Arc::clone(self.known.read().unwrap_or_else(PoisonError::into_inner).get(id)?);
         key.hash.matches(brought).then_some(key)
     }
 
@@ -90,27 +94,79 @@ impl Keys {
         let whole = format!("{PREFIX}{id}_{digits}");
         record.hash = KeyHash::of(&whole).to_bytes();
         let key = Key::of(&id, &record);
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         engine.add_key(&id, record)?;
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(id.as_str().into(), Arc::new(key));
+        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(id.as_str().into(), Arc::new(key));
         Ok((id, whole))
     }
 
     /// Revokes a key and gives what was kept of it, if there was one.
     pub(in crate::server) fn revoke(&self, engine: &Engine, id: &str) -> Result<Option<KeyRecord>> {
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let removed = engine.remove_key(id)?;
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.known.write().unwrap_or_else(PoisonError::into_inner).remove(id);
         Ok(removed)
     }
 
     /// When a key was used last.
     pub(in crate::server) fn last_used_at(&self, id: &str) -> Option<i64> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id)?.last_used_at()
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(id)?.last_used_at()
     }
 
     /// Writes down when each was used last. This blocks.
     pub(super) fn write_uses(&self, engine: &Engine) -> Result<()> {
         let used = |key: &Arc<Key>| Some((key.id.to_string(), key.last_used_at()?));
-        let uses: Vec<_> = self.0.read().unwrap_or_else(PoisonError::into_inner).values().filter_map(used).collect();
+        let uses: Vec<_> =
+            self.known.read().unwrap_or_else(PoisonError::into_inner).values().filter_map(used).collect();
         engine.note_key_uses(&uses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use logyard_storage::engine::Options;
+    use logyard_storage::env::RealEnv;
+    use std::sync::TryLockError;
+
+    #[test]
+    fn a_key_is_not_revoked_while_it_is_made() {
+        let data = tempfile::tempdir().unwrap();
+        let engine = Engine::open(Arc::new(RealEnv::new()), Options::new(data.path())).unwrap();
+        let keys = Keys::default();
+        let is_held = || matches!(keys.changing.try_lock(), Err(TryLockError::WouldBlock));
+        let record = KeyRecord {
+            name: "n".into(),
+            hash: Default::default(),
+            scopes: vec!["read".into()],
+            services: Vec::new(),
+            created_at: 1,
+            expires_at: None,
+            last_used_at: None,
+        };
+        // Each change stops between the catalog and here.
+        let wait = |keys_there: usize| {
+            while engine.keys().len() != keys_there {
+                std::thread::yield_now();
+            }
+        };
+        let (id, key) = std::thread::scope(|scope| {
+            let reading = keys.known.read().unwrap();
+            let making = scope.spawn(|| keys.make(&engine, 7 << 16, record).unwrap());
+            wait(1);
+            assert!(is_held(), "a key that is being made could be revoked");
+            drop(reading);
+            making.join().unwrap()
+        });
+        assert!(keys.find(&key).is_some() && !is_held());
+        std::thread::scope(|scope| {
+            let reading = keys.known.read().unwrap();
+            let revoking = scope.spawn(|| keys.revoke(&engine, &id).unwrap());
+            wait(0);
+            assert!(is_held(), "a key that is being revoked could be made");
+            drop(reading);
+            assert!(revoking.join().unwrap().is_some() && keys.find(&key).is_none());
+        });
+        engine.close().unwrap();
     }
 }
