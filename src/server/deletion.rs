@@ -31,8 +31,8 @@ pub(super) async fn delete(
     body: Body,
 ) -> Result<Response, ApiError> {
     let body = read_whole(&headers, body, MIB, server.bodies.room()).await?;
-    let asked = Asked::new(&params, &body.bytes, server.env.now())?;
     let body = blocking(move || {
+        let asked = Asked::new(&params, &body.bytes, server.env.now())?;
         let receipt = match &asked.search {
             Some(search) => server.engine.delete(search, asked.dry_run).map_err(explained)?,
             None => nothing(server.env.now()),
