@@ -26,7 +26,7 @@ const MILLI: i64 = 1_000_000;
 const EXTENDED_DAYS: i32 = 90;
 const MINIMAL_DAYS: i32 = 7;
 
-/// Held from reading a configuration until it is changed.
+/// Held from reading a configuration until it is changed, not while that is written down.
 static CHANGING: Mutex<()> = Mutex::new(());
 
 /// `GET /api/v1/logs/config/:service`
@@ -57,19 +57,24 @@ pub(super) async fn put(
     let change: Map<String, Value> = serde_json::from_slice(&body.bytes)
         .map_err(|e| ApiError::bad(format!("the body must be a JSON object of what to change: {e}")))?;
     let body = blocking(move || {
-        let _one_at_a_time = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut config = own(&server.engine, &name);
-        let before = shown(&server, &name, &config);
-        for (key, value) in &change {
-            set(&mut config, &name, key, value)?;
-        }
-        let kept = server.engine.set_config(&name, config)?;
-        let after = shown(&server, &name, &kept);
+        let (before, after) = changed(&server, &name, &change)?;
         let body = json!({ "success": true, "config": after }).to_string();
         audit(&server, &caller, &Changed { action: "config.set", target: &name, before, after });
         Ok::<_, ApiError>(body)
     });
     Ok(json_response(StatusCode::OK, body.await??))
+}
+
+/// Changes a configuration, and gives what was before and what is.
+fn changed(server: &Server, name: &str, change: &Map<String, Value>) -> Result<(Value, Value), ApiError> {
+    let _one_at_a_time = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut config = own(&server.engine, name);
+    let before = shown(server, name, &config);
+    for (key, value) in change {
+        set(&mut config, name, key, value)?;
+    }
+    let kept = server.engine.set_config(name, config)?;
+    Ok((before, shown(server, name, &kept)))
 }
 
 /// What a service has of its own; one that was never configured begins with what is said for all and is either so or not.
