@@ -139,7 +139,7 @@ pub(crate) const fn bytes<const LEAST: usize, const MOST: usize>() -> Reader<usi
 pub(crate) const BYTES: Reader<usize> = Reader::new(
     "BYTES",
     || "a number of bytes such as 256MiB".into(),
-    |raw| size(raw.text()?).and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0),
+    |raw| number_of_bytes(raw.text()?).and_then(|bytes| usize::try_from(bytes).ok()),
 );
 
 /// A number within bounds.
@@ -150,10 +150,6 @@ pub(crate) const fn count<const LEAST: usize, const MOST: usize>() -> Reader<usi
         |raw| raw.text()?.parse().ok().filter(|count| (LEAST..=MOST).contains(count)),
     )
 }
-
-/// Some texts.
-#[cfg_attr(not(test), expect(dead_code, reason = "no setting is a list yet"))]
-pub(crate) const TEXTS: Reader<Vec<String>> = Reader::new("LIST", || "a list of texts".into(), |raw| Some(raw.items()));
 
 /// So many requests in so long, or as many as come.
 pub(crate) const RATE: Reader<Option<Rate>> = Reader::new(
@@ -203,19 +199,12 @@ fn disk_budget(text: &str) -> Option<DiskBudget> {
     if let Some(percent) = text.strip_suffix('%') {
         return percent.trim().parse().ok().filter(|percent| (1..=100).contains(percent)).map(DiskBudget::Percent);
     }
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (count, unit) = text.split_at(digits);
-    let unit = match unit.trim().to_ascii_uppercase().as_str() {
-        "" | "B" => 1,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "TB" => 1_000_000_000_000,
-        "MIB" => 1 << 20,
-        "GIB" => 1 << 30,
-        "TIB" => 1 << 40,
-        _ => return None,
-    };
-    count.parse::<u64>().ok()?.checked_mul(unit).filter(|bytes| *bytes > 0).map(DiskBudget::Bytes)
+    number_of_bytes(text).map(DiskBudget::Bytes)
+}
+
+/// A number of bytes, one at least; one that is larger than any can be is none.
+fn number_of_bytes(text: &str) -> Option<u64> {
+    size(text).filter(|bytes| *bytes < i64::MAX).and_then(|bytes| u64::try_from(bytes).ok()).filter(|bytes| *bytes > 0)
 }
 
 /// What happens when the disk is full.
@@ -270,9 +259,11 @@ mod tests {
         let of = |text| read(&DISK_BUDGET, text);
         assert_eq!(of("75%"), Some(DiskBudget::Percent(75)));
         assert_eq!(of("20GB"), Some(DiskBudget::Bytes(20_000_000_000)));
-        assert_eq!(of("3 GiB"), Some(DiskBudget::Bytes(3 << 30)));
+        assert_eq!(of("3GiB"), Some(DiskBudget::Bytes(3 << 30)));
+        // Sizes are written as everywhere else.
+        assert_eq!((of("1.5KB"), of("512KiB")), (Some(DiskBudget::Bytes(1_500)), Some(DiskBudget::Bytes(512 << 10))));
         assert_eq!(of("4096"), Some(DiskBudget::Bytes(4096)));
-        for wrong in ["0%", "101%", "%", "0", "GB", "-1", "1.5GB", "5 apples", "99999999999TB"] {
+        for wrong in ["0%", "101%", "%", "0", "GB", "-1", "1.5", "5 apples", "99999999999TB"] {
             assert_eq!(of(wrong), None, "{wrong}");
         }
     }
@@ -280,7 +271,7 @@ mod tests {
     #[test]
     fn numbers_durations_and_days_have_bounds() {
         assert_eq!(read(&BYTES, "5KB"), Some(5_000));
-        assert!(["0", "-1", "much", ""].iter().all(|text| read(&BYTES, text).is_none()));
+        assert!(["0", "-1", "much", "", "99999999999TB"].iter().all(|text| read(&BYTES, text).is_none()));
         assert_eq!(read(&DURATION, "5m"), Some(Duration::from_secs(300)));
         assert_eq!(read(&DURATION, "0s"), Some(Duration::ZERO));
         assert_eq!((read(&TIMEOUT, "0s"), read(&TIMEOUT, "2d"), read(&TIMEOUT, "1ms").is_some()), (None, None, true));
@@ -295,9 +286,9 @@ mod tests {
 
     #[test]
     fn a_list_is_one_in_the_file_and_has_commas_elsewhere() {
-        let texts = vec!["a".to_owned(), "b".to_owned()];
-        assert_eq!(read(&TEXTS, "a, b,"), Some(texts.clone()));
-        assert_eq!((TEXTS.read)(&Raw::List(texts.clone())), Some(texts.clone()));
+        let texts = vec!["http://a".to_owned(), "http://b".to_owned()];
+        assert_eq!(read(&ORIGINS, "http://a, http://b,"), Some(texts.clone()));
+        assert_eq!((ORIGINS.read)(&Raw::List(texts.clone())), Some(texts.clone()));
         assert!((DURATION.read)(&Raw::List(texts)).is_none());
     }
 

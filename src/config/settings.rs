@@ -9,7 +9,7 @@
 //!
 //! and use `config.section.key`. The flag `--section-key`, the variable `LOGYARD_SECTION_KEY`, the key of the file, the check, the
 //! help text and the reference follow from it; `cargo test config::reference -- --ignored` writes docs/configuration.md and
-//! docs/logyard.example.toml anew. Readers are in `readers.rs`: `DURATION`, `BYTES`, `count::<LEAST, MOST>()`, `TEXTS`, ... A
+//! docs/logyard.example.toml anew. Readers are in `readers.rs`: `DURATION`, `BYTES`, `count::<LEAST, MOST>()`, `ORIGINS`, ... A
 //! secret's reader is `SECRET`: it has no flag, and `<key>_env` and `<key>_file` beside its key. A new section is a new block, and a
 //! field of `Config`. A variable that is none of these belongs into `OTHER_VARIABLES` of `given.rs`.
 use super::access::{Cidr, Rate};
