@@ -19,13 +19,13 @@ const CLIENTS: usize = 5;
 /// What the server may have taken at the end, whatever it was asked: queries 256 MiB, rows and caches, and much more.
 const HIGH_WATER_KIB: u64 = 1 << 20;
 
-struct Started {
-    server: Server,
+pub(crate) struct Started {
+    pub(crate) server: Server,
     _directory: tempfile::TempDir,
 }
 
 /// A server with some settings and rows, half of them sealed.
-fn filled(settings: &[(&str, &str)], rows: usize) -> Started {
+pub(crate) fn filled(settings: &[(&str, &str)], rows: usize) -> Started {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start_with(directory.path(), |command| {
         command.env("LOGYARD_ADMIN_KEY", KEY);
@@ -94,7 +94,7 @@ fn ask(server: &Server, form: &[u8]) -> Ended {
     Ended { status, broke_off: is_chunked && !last.ends_with(b"0\r\n\r\n"), text }
 }
 
-fn send(server: &Server, form: &[u8]) -> TcpStream {
+pub(crate) fn send(server: &Server, form: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(server.address.strip_prefix("http://").unwrap()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
     let head = format!(
@@ -107,7 +107,7 @@ fn send(server: &Server, form: &[u8]) -> TcpStream {
     stream
 }
 
-fn form(query: &str) -> Vec<u8> {
+pub(crate) fn form(query: &str) -> Vec<u8> {
     format!("query={}", encoded(query)).into_bytes()
 }
 
@@ -203,7 +203,7 @@ fn queries_that_mean_harm_in_full() {
 }
 
 /// Rows multiplied by themselves, and nothing to see of it.
-const SLOW: &str = "* | join by (k) (* | fields k, n) | join by (k) (* | fields k, n) | count() n";
+pub(crate) const SLOW: &str = "* | join by (k) (* | fields k, n) | join by (k) (* | fields k, n) | count() n";
 
 /// Asks again until an answer has a status.
 fn until(server: &Server, query: &str, status: u16) -> Answer {

@@ -1,6 +1,7 @@
 //! What is written down of requests and changes.
 use crate::access::{make, raw};
-use crate::harness::{KEY, Server, encoded};
+use crate::harness::{KEY, Server, encoded, until};
+use crate::hostile::{SLOW, filled, form, send};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,22 @@ fn reads_leave_records_and_ingest_does_not() {
     assert_eq!(rows(&server, "metadata.event:=access metadata.path:ingest"), [] as [Value; 0]);
     // The API's own reads leave them out.
     assert_eq!(server.get("/api/v1/logs/search").json()["count"], 1);
+}
+
+#[test]
+fn a_read_that_its_client_left_leaves_a_record() {
+    let started = filled(&[("LOGYARD_ACCESS_LOG", "true"), ("LOGYARD_QUERY_MAX_DURATION", "1h")], 4_000);
+    let server = &started.server;
+    let slow = send(server, &form(SLOW));
+    let running =
+        || server.get_with("/metrics", &[]).unwrap().text.lines().any(|line| line == "logyard_queries_running 1");
+    until("a query that runs", running);
+    drop(slow);
+    let of = || rows(server, "service_name:=logyard metadata.event:=access metadata.status:=499");
+    until("a record", || !of().is_empty());
+    let left = of();
+    assert_eq!((left.len(), &left[0]["metadata.path"]), (1, &json!("/select/logsql/query")), "{left:?}");
+    assert_eq!((&left[0]["metadata.key"], &left[0]["metadata.method"]), (&json!("admin"), &json!("POST")), "{left:?}");
 }
 
 #[test]

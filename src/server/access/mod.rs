@@ -26,6 +26,7 @@ pub(crate) use door::Door;
 pub(super) use keys::{Keys, SCOPES};
 
 use super::error::ApiError;
+use super::metrics::requests::GONE;
 use super::request_id::RequestId;
 use super::{Server, complain};
 use crate::config::{AccessSettings, Cidr};
@@ -110,27 +111,24 @@ pub(super) async fn guard(
     if route.scope == Scope::Open {
         return next.run(request).await;
     }
-    let (began, now) = (server.env.monotonic(), server.env.now());
-    let mut told = Told::of(&server.gate, &request);
-    let mut response = match admit(&server.gate, route, &mut request, &mut told, now).await {
+    let mut told = Told::of(&server, &request, matches!(route.scope, Scope::Read | Scope::Admin));
+    let response = match admit(&server.gate, route, &mut request, &mut told).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
         Err(refusal) => refusal.into_response(),
     };
-    if let Some(quota) = told.quota {
-        quota.tell(response.headers_mut());
-    }
-    if matches!(route.scope, Scope::Read | Scope::Admin) {
-        let took = server.env.monotonic().saturating_sub(began);
-        server.gate.records.tell(now, || told.record(now, took, response.status()));
-    }
-    response
+    told.answered(response)
 }
 
-/// What is known of a request, whether or not it is let in.
+/// What is known of a request, whether or not it is let in. It is written down when it is dropped: as what it was answered with, or as
+/// one whose client has gone.
 struct Told {
+    server: Arc<Server>,
+    is_written: bool,
+    at: i64,
+    began: Duration,
     method: &'static str,
     path: String,
     parameters: String,
@@ -138,45 +136,69 @@ struct Told {
     request_id: Arc<str>,
     key: Option<Arc<str>>,
     quota: Option<Quota>,
+    status: u16,
 }
 
 impl Told {
-    fn of(gate: &Gate, request: &Request) -> Self {
+    fn of(server: &Arc<Server>, request: &Request, is_written: bool) -> Self {
         let extensions = request.extensions();
         let peer = extensions.get::<Peer>().copied().unwrap_or_default();
         let known = [table::Method::Get, table::Method::Post, table::Method::Put, table::Method::Delete];
         let method = known.into_iter().map(table::Method::name).find(|name| *name == request.method().as_str());
         Self {
+            server: Arc::clone(server),
+            is_written,
+            at: server.env.now(),
+            began: server.env.monotonic(),
             // Of the methods that come this far it is the only other one.
             method: method.unwrap_or("HEAD"),
             path: told_path(request.uri().path()),
             parameters: request.uri().query().map(told_parameters).unwrap_or_default(),
-            address: address::client(&gate.proxies, peer, request.headers()),
+            address: address::client(&server.gate.proxies, peer, request.headers()),
             request_id: extensions.get::<RequestId>().map_or_else(|| "-".into(), |id| Arc::clone(&id.0)),
             key: None,
             quota: None,
+            status: GONE,
         }
     }
 
-    fn record(self, at: i64, took: Duration, status: StatusCode) -> Record {
-        let Self { method, path, parameters, address, request_id, key, .. } = self;
-        Record { at, method, path, parameters, status: status.as_u16(), took, key, address, request_id }
+    /// The answer, with what is left of the rates.
+    fn answered(mut self, mut response: Response) -> Response {
+        self.status = response.status().as_u16();
+        if let Some(quota) = self.quota {
+            quota.tell(response.headers_mut());
+        }
+        response
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if !self.is_written {
+            return;
+        }
+        let took = self.server.env.monotonic().saturating_sub(self.began);
+        self.server.gate.records.tell(self.at, || Record {
+            at: self.at,
+            method: self.method,
+            path: std::mem::take(&mut self.path),
+            parameters: std::mem::take(&mut self.parameters),
+            status: self.status,
+            took,
+            key: self.key.take(),
+            address: self.address,
+            request_id: Arc::clone(&self.request_id),
+        });
     }
 }
 
 /// Lets a request in, or says why not.
-async fn admit(
-    gate: &Gate,
-    route: &Route,
-    request: &mut Request,
-    told: &mut Told,
-    now: i64,
-) -> Result<Caller, ApiError> {
-    let millis = now.div_euclid(MILLI);
+async fn admit(gate: &Gate, route: &Route, request: &mut Request, told: &mut Told) -> Result<Caller, ApiError> {
+    let millis = told.at.div_euclid(MILLI);
     let of_address = gate.limits.of_address(route.class, told.address, millis);
     told.quota = of_address;
     of_address.map_or(Ok(()), |quota| quota.check(millis))?;
-    let holder = gate.door.identify(&gate.keys, request.headers(), now)?;
+    let holder = gate.door.identify(&gate.keys, request.headers(), told.at)?;
     let key = holder.id();
     told.key = Some(Arc::clone(&key));
     let of_key = gate.limits.of_key(route.class, &key, millis);

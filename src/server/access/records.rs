@@ -29,7 +29,7 @@ pub(super) struct Record {
     pub(super) path: String,
     pub(super) parameters: String,
     pub(super) status: u16,
-    /// Until its answer began.
+    /// Until its answer began, or its client went.
     pub(super) took: Duration,
     /// The id of its key, where it had a right one.
     pub(super) key: Option<Arc<str>>,

@@ -25,7 +25,7 @@ use std::time::Instant;
 /// The route of what is none.
 const NO_ROUTE: &str = "none";
 /// What is counted where a client goes before there is an answer.
-const GONE: usize = 499;
+pub(in crate::server) const GONE: u16 = 499;
 const STATUSES: usize = 600;
 
 /// Requests since the start.
@@ -130,12 +130,12 @@ impl Drop for InFlight {
 struct Pending {
     route: Arc<Route>,
     began: Instant,
-    status: usize,
+    status: u16,
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.route.count(self.status);
+        self.route.count(self.status.into());
         self.route.durations.note(self.began.elapsed());
     }
 }
@@ -150,7 +150,7 @@ pub(in crate::server) async fn count(State(server): State<Arc<Server>>, request:
     let mut pending = Pending { route: Arc::clone(&route), began: Instant::now(), status: GONE };
     let response = next.run(request.map(|body| Body::new(Counted { body, route }))).await;
     let status = response.status();
-    pending.status = usize::from(status.as_u16());
+    pending.status = status.as_u16();
     if status.is_client_error() || status.is_server_error() {
         requests
             .note_reason(response.extensions().get::<Reason>().map_or_else(|| reason_of(status), |reason| reason.0));
