@@ -40,6 +40,20 @@ fn an_address_is_limited_for_each_kind_of_request() {
 }
 
 #[test]
+fn who_guesses_keys_where_there_is_no_route_is_limited_too() {
+    let (server, _data) = server(&[("LOGYARD_RATE_LIMIT_READ", "2/1h"), ("LOGYARD_RATE_LIMIT_ADMIN", "2/1h")]);
+    let guess = |method: &str, path: &str, key: &str| {
+        crate::access::raw(&server, method, path, &[("Authorization", &format!("Bearer {key}"))], "").0
+    };
+    for (method, path, right) in [("POST", "/api/v1/nothing", 404), ("PATCH", "/api/v1/keys/000000000000", 405)] {
+        let answers = [guess(method, path, "wrong"), guess(method, path, KEY), guess(method, path, KEY)];
+        assert_eq!(answers, [403, right, 429], "{method} {path}");
+    }
+    // Nobody guesses at what is open.
+    assert_eq!((guess("POST", "/health", "wrong"), guess("GET", "/nothing", "wrong")), (405, 404));
+}
+
+#[test]
 fn a_key_is_limited_wherever_it_comes_from() {
     let (server, _data) = server(&[("LOGYARD_RATE_LIMIT_READ_PER_KEY", "1/1h")]);
     let one = make(&server, &json!({"name": "one", "scopes": ["read"]})).1;

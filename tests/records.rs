@@ -56,6 +56,22 @@ fn reads_leave_records_and_ingest_does_not() {
 }
 
 #[test]
+fn guesses_where_there_is_no_route_leave_records() {
+    let (server, _data) = server("true");
+    for (method, path) in [("GET", "/api/v1/nothing"), ("PATCH", "/api/v1/keys"), ("FROB", "/select/logsql/query")] {
+        assert_eq!(raw(&server, method, path, &[("Authorization", "Bearer wrong")], "").0, 403, "{method} {path}");
+    }
+    let query =
+        "service_name:=logyard metadata.event:=access metadata.status:=403 | fields metadata.method, metadata.path";
+    until("three records", || rows(&server, query).len() == 3);
+    let told: Vec<String> = rows(&server, query).iter().map(Value::to_string).collect();
+    for (method, path) in [("GET", "/api/v1/nothing"), ("PATCH", "/api/v1/keys"), ("other", "/select/logsql/query")] {
+        let is_told = |row: &&String| row.contains(&format!("\"{method}\"")) && row.contains(&format!("\"{path}\""));
+        assert_eq!(told.iter().filter(is_told).count(), 1, "{method} {path}: {told:?}");
+    }
+}
+
+#[test]
 fn a_read_that_its_client_left_leaves_a_record() {
     let started = filled(&[("LOGYARD_ACCESS_LOG", "true"), ("LOGYARD_QUERY_MAX_DURATION", "1h")], 4_000);
     let server = &started.server;

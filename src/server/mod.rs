@@ -55,9 +55,9 @@ pub(crate) use tls::Tls;
 pub(crate) use turns::Queries;
 
 use crate::config::Ingest;
-use access::table::{Method, Name, Route, Scope, TABLE};
+use access::table::{Class, Method, Name, Route, Scope, TABLE};
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -175,21 +175,23 @@ fn methods(route: &Route) -> MethodFilter {
     all.unwrap_or(MethodFilter::GET)
 }
 
-async fn not_found(State(server): State<Arc<Server>>, request: Request) -> Result<Response, ApiError> {
+async fn not_found(State(server): State<Arc<Server>>, request: Request) -> Response {
     let path = request.uri().path();
+    let answer = ApiError::new(StatusCode::NOT_FOUND, "Not found").with("path", path);
     if path.starts_with("/api/") {
-        server.gate.admit_any(request.headers(), server.env.now())?;
+        return access::turn_away(&server, &request, Class::Read, answer);
     }
-    Ok(ApiError::new(StatusCode::NOT_FOUND, "Not found").with("path", path).into_response())
+    answer.into_response()
 }
 
 /// Where there is a route, but not for this method: who has no key is not told.
-async fn not_allowed(State(server): State<Arc<Server>>, request: Request) -> Result<Response, ApiError> {
-    let is_open = |route: &&Route| route.path == request.uri().path() && route.scope == Scope::Open;
-    if !TABLE.iter().any(|route| is_open(&route)) {
-        server.gate.admit_any(request.headers(), server.env.now())?;
+async fn not_allowed(State(server): State<Arc<Server>>, request: Request) -> Response {
+    let answer = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed");
+    let path = request.extensions().get::<MatchedPath>().map_or(request.uri().path(), MatchedPath::as_str);
+    match TABLE.iter().find(|route| route.path == path) {
+        Some(route) if route.scope == Scope::Open => answer.into_response(),
+        route => access::turn_away(&server, &request, route.map_or(Class::Read, |route| route.class), answer),
     }
-    Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"))
 }
 
 /// Runs what blocks where it may.

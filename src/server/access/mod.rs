@@ -1,12 +1,13 @@
 //! What stands before every route: who comes, from where, how often, and what is written down of it.
 //!
-//! * [`table`] has every route and what it takes to use it; [`guard`] stands before each.
+//! * [`table`] has every route and what it takes to use it; [`guard`] stands before each, [`turn_away`] where there is none.
 //! * [`door`] tells credentials apart, [`keys`] has the keys that were made, [`caller`] is what handlers see of both.
 //! * [`address`], [`limits`], [`cors`]: where requests come from, how often they may, and which pages may make them.
 //! * [`records`] and [`audit`] are what is written down.
 //!
 //! Invariants
 //! * Nothing of a request's body is read before it has passed.
+//! * No key is looked at that is not counted and, but for ingest, written down.
 //! * A route refuses keys that are for some services only, unless the table says who sees to it that they get no others.
 mod address;
 mod audit;
@@ -36,16 +37,19 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use cors::Origins;
+use door::Holder;
 use limits::{Quota, RateLimits};
 use logyard_storage::engine::Engine;
 use records::{AccessRecords, Record, STORE_EVERY, told_parameters, told_path};
 use std::sync::Arc;
 use std::time::Duration;
-use table::{Route, Scope, Services};
+use table::{Class, Route, Scope, Services};
 
 /// How often it is written down when keys were used last.
 const NOTE_USES_EVERY: Duration = Duration::from_secs(600);
 const MILLI: i64 = 1_000_000;
+/// Methods that are told by their names.
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
 
 /// What stands before every route.
 pub(crate) struct Gate {
@@ -70,7 +74,7 @@ impl Gate {
         }
     }
 
-    /// Lets in who has any right key.
+    /// Whether who was let in before still has a right key.
     pub(super) fn admit_any(&self, headers: &HeaderMap, now: i64) -> Result<(), ApiError> {
         self.door.identify(&self.keys, headers, now).map(drop)
     }
@@ -122,6 +126,14 @@ pub(super) async fn guard(
     told.answered(response)
 }
 
+/// Answers where there is no such route, which is told to nobody but who has a right key. Whoever guesses keys here is counted and
+/// written down as anywhere else.
+pub(super) fn turn_away(server: &Arc<Server>, request: &Request, class: Class, answer: ApiError) -> Response {
+    let mut told = Told::of(server, request, true);
+    let refusal = identify(&server.gate, class, request, &mut told).err();
+    told.answered(refusal.unwrap_or(answer).into_response())
+}
+
 /// What is known of a request, whether or not it is let in. It is written down when it is dropped: as what it was answered with, or as
 /// one whose client has gone.
 struct Told {
@@ -143,15 +155,13 @@ impl Told {
     fn of(server: &Arc<Server>, request: &Request, is_written: bool) -> Self {
         let extensions = request.extensions();
         let peer = extensions.get::<Peer>().copied().unwrap_or_default();
-        let known = [table::Method::Get, table::Method::Post, table::Method::Put, table::Method::Delete];
-        let method = known.into_iter().map(table::Method::name).find(|name| *name == request.method().as_str());
+        let method = METHODS.into_iter().find(|name| *name == request.method().as_str());
         Self {
             server: Arc::clone(server),
             is_written,
             at: server.env.now(),
             began: server.env.monotonic(),
-            // Of the methods that come this far it is the only other one.
-            method: method.unwrap_or("HEAD"),
+            method: method.unwrap_or("other"),
             path: told_path(request.uri().path()),
             parameters: request.uri().query().map(told_parameters).unwrap_or_default(),
             address: address::client(&server.gate.proxies, peer, request.headers()),
@@ -194,16 +204,7 @@ impl Drop for Told {
 
 /// Lets a request in, or says why not.
 async fn admit(gate: &Gate, route: &Route, request: &mut Request, told: &mut Told) -> Result<Caller, ApiError> {
-    let millis = told.at.div_euclid(MILLI);
-    let of_address = gate.limits.of_address(route.class, told.address, millis);
-    told.quota = of_address;
-    of_address.map_or(Ok(()), |quota| quota.check(millis))?;
-    let holder = gate.door.identify(&gate.keys, request.headers(), told.at)?;
-    let key = holder.id();
-    told.key = Some(Arc::clone(&key));
-    let of_key = gate.limits.of_key(route.class, &key, millis);
-    told.quota = Quota::tighter(of_key, of_address);
-    of_key.map_or(Ok(()), |quota| quota.check(millis))?;
+    let holder = identify(gate, route.class, request, told)?;
     if !holder.is_good_for(route.scope) {
         let needed = SCOPES.iter().find(|(_, scope)| *scope == route.scope).map_or("", |(name, _)| name);
         return Err(ApiError::new(StatusCode::FORBIDDEN, format!("This API key does not have the scope {needed}")));
@@ -213,6 +214,21 @@ async fn admit(gate: &Gate, route: &Route, request: &mut Request, told: &mut Tol
         check_services(route, request, &caller).await?;
     }
     Ok(caller)
+}
+
+/// Says who comes, where it may come so often.
+fn identify(gate: &Gate, class: Class, request: &Request, told: &mut Told) -> Result<Holder, ApiError> {
+    let millis = told.at.div_euclid(MILLI);
+    let of_address = gate.limits.of_address(class, told.address, millis);
+    told.quota = of_address;
+    of_address.map_or(Ok(()), |quota| quota.check(millis))?;
+    let holder = gate.door.identify(&gate.keys, request.headers(), told.at)?;
+    let key = holder.id();
+    told.key = Some(Arc::clone(&key));
+    let of_key = gate.limits.of_key(class, &key, millis);
+    told.quota = Quota::tighter(of_key, of_address);
+    of_key.map_or(Ok(()), |quota| quota.check(millis))?;
+    Ok(holder)
 }
 
 /// Refuses a key that is for some services only what it may not have, as far as the path says it.

@@ -5,7 +5,6 @@
 //! * At most [`A_SECOND_MAX`] are told of a second, and [`WAITING_MAX`] wait. The others are counted, and the next one says how
 //!   many there were.
 //! * Of a request's parameters none is told that could be a secret.
-use super::table::Method;
 use crate::server::{complain, own};
 use logyard_storage::batch::BatchBuilder;
 use logyard_storage::engine::{Ack, Append, Engine};
@@ -135,18 +134,6 @@ pub(super) fn told_parameters(query: &str) -> String {
     };
     let told: Vec<&str> = query.split('&').filter(is_told).collect();
     told.join("&").chars().take(TEXT_CHARS_MAX).collect()
-}
-
-impl Method {
-    /// As it is written.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Delete => "DELETE",
-        }
-    }
 }
 
 #[cfg(test)]
