@@ -110,10 +110,11 @@ fn store(server: &Server, service: &str, level: &str, messages: &[&str]) {
 fn asked(server: &Server, path: &str, headers: &str) -> String {
     let mut stream = connect(server);
     let version = if headers.contains("version") { "" } else { "sec-websocket-version: 13\r\n" };
+    let host = if headers.starts_with("host:") { "" } else { "host: h\r\n" };
     let handshake = format!(
         "connection: Upgrade, close\r\nupgrade: websocket\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{version}"
     );
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: h\r\n{handshake}{headers}\r\n").as_bytes()).unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\n{host}{handshake}{headers}\r\n").as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -277,11 +278,15 @@ fn only_who_has_the_key_is_let_in() {
 fn without_keys_a_page_of_another_origin_gets_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start_with(directory.path(), |command| {
-        command.arg("--no-auth");
+        command.arg("--no-auth").env("LOGYARD_CORS_ORIGINS", "https://logs.example");
     });
-    assert!(asked(&server, PATH, "origin: https://elsewhere.example\r\n").starts_with("HTTP/1.1 401"));
     let own = server.address.clone();
-    for headers in [&[][..], &[("origin", own.as_str())]] {
+    let host = format!("host: {}\r\n", own.strip_prefix("http://").unwrap());
+    for (host, origin) in [(host.as_str(), "https://elsewhere.example"), ("host: h\r\n", "http://h")] {
+        let answer = asked(&server, PATH, &format!("{host}origin: {origin}\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 401"), "{origin}: {answer}");
+    }
+    for headers in [&[][..], &[("origin", own.as_str())], &[("origin", "https://logs.example")]] {
         Socket::open_at(&server, PATH, headers).is_quiet();
     }
 }

@@ -100,7 +100,7 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         let guard = from_fn_with_state((Arc::clone(&server), route), access::guard);
         let handler = handler(route).route_layer(guard);
         let handler = match route.name {
-            Name::LogsSocket => handler.route_layer(from_fn(socket::token_as_header)),
+            Name::LogsSocket => handler.route_layer(from_fn_with_state(Arc::clone(&server), socket::token_as_header)),
             _ => handler,
         };
         // Who asks whether the server is there is answered however many others there are.

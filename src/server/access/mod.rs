@@ -74,6 +74,11 @@ impl Gate {
         }
     }
 
+    /// Whether a page asks that is neither the server's own nor of an origin that is named.
+    pub(super) fn is_strange_page(&self, request: &Request) -> bool {
+        self.origins.are_without(request)
+    }
+
     /// Whether who was let in before still has a right key.
     pub(super) fn admit_any(&self, headers: &HeaderMap, now: i64) -> Result<(), ApiError> {
         self.door.identify(&self.keys, headers, now).map(drop)
@@ -205,6 +210,9 @@ impl Drop for Told {
 /// Lets a request in, or says why not.
 async fn admit(gate: &Gate, route: &Route, request: &mut Request, told: &mut Told) -> Result<Caller, ApiError> {
     let holder = identify(gate, route.class, request, told)?;
+    if gate.door.is_open() && route.changes() {
+        gate.origins.check_change(request)?;
+    }
     if !holder.is_good_for(route.scope) {
         let needed = SCOPES.iter().find(|(_, scope)| *scope == route.scope).map_or("", |(name, _)| name);
         return Err(ApiError::new(StatusCode::FORBIDDEN, format!("This API key does not have the scope {needed}")));
@@ -222,6 +230,9 @@ fn identify(gate: &Gate, class: Class, request: &Request, told: &mut Told) -> Re
     let of_address = gate.limits.of_address(class, told.address, millis);
     told.quota = of_address;
     of_address.map_or(Ok(()), |quota| quota.check(millis))?;
+    if gate.door.is_open() {
+        cors::check_host(request)?;
+    }
     let holder = gate.door.identify(&gate.keys, request.headers(), told.at)?;
     let key = holder.id();
     told.key = Some(Arc::clone(&key));

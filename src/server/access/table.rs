@@ -59,6 +59,13 @@ pub(crate) struct Route {
     pub(crate) services: Services,
 }
 
+impl Route {
+    /// Whether it changes something, or sets work off.
+    pub(crate) fn changes(&self) -> bool {
+        matches!(self.scope, Scope::Ingest | Scope::Admin) && self.methods != [Method::Get]
+    }
+}
+
 macro_rules! routes {
     ($($name:ident: [$($method:ident),+] $path:literal $scope:ident $class:ident $services:ident;)+) => {
         /// What each route is called.
