@@ -4,6 +4,7 @@
 //! * What is read is what was kept as not sent yet; a record without its end waits, unless its file was rotated away.
 //! * A file that has another number, or first bytes other than they were, is another: it is read from its beginning, after what was
 //!   left of the one before.
+//! * A file is quiet when it does not grow, whether what it grew by was read or not.
 //! * Between two looks at a file that is quiet it sleeps; nothing is read twice for looking.
 use super::super::Failure;
 use super::input::{is_packed_file, open};
@@ -70,8 +71,25 @@ struct Followed<'a> {
 struct Open<'a> {
     file: Arc<File>,
     reader: Reader<'a, Arc<File>>,
-    /// When something was read last.
-    quiet_since: Instant,
+    quiet: Quiet,
+}
+
+/// Since when a file has the length that it has.
+struct Quiet {
+    length: u64,
+    since: Instant,
+}
+
+impl Quiet {
+    fn see(&mut self, length: u64) {
+        if length != self.length {
+            *self = Self { length, since: Instant::now() };
+        }
+    }
+
+    fn is_for(&self, time: Duration) -> bool {
+        self.since.elapsed() >= time
+    }
 }
 
 impl<'a> Followed<'a> {
@@ -128,7 +146,7 @@ impl<'a> Followed<'a> {
         (&*file).seek(SeekFrom::Start(state.done)).map_err(failed)?;
         let records = Records::new(Arc::clone(&file), state.done, self.job.start.clone());
         let reader = Reader { job: self.job, place, state, records };
-        self.open = Some(Open { file, reader, quiet_since: Instant::now() });
+        self.open = Some(Open { file, reader, quiet: Quiet { length: 0, since: Instant::now() } });
         Ok(())
     }
 
@@ -139,19 +157,17 @@ impl<'a> Followed<'a> {
             self.counted += BATCH_EACH;
         }
         let Some(open) = &mut self.open else { return self.open_new() };
-        let waits = |open: &Open<'_>| {
-            let length = open.file.metadata().map_or(0, |meta| meta.len());
-            length.saturating_sub(open.reader.records.position()) < MUCH_BYTES
-        };
-        if self.batches == 0 && waits(open) {
+        let length = open.file.metadata().map_err(|e| cannot_read(&self.path, &e))?.len();
+        open.quiet.see(length);
+        let records = &mut open.reader.records;
+        if self.batches == 0 && length.saturating_sub(records.position()) < MUCH_BYTES {
             return self.look();
         }
-        let before = open.reader.records.position();
-        let is_due = open.reader.records.has_begun() && open.quiet_since.elapsed() >= RECORD_QUIET;
+        // A record ends only where all that came is read, and not what comes at this moment: it may be a part of it.
+        let is_due = records.has_begun() && records.position() == length && open.quiet.is_for(RECORD_QUIET);
+        records.read_until(is_due.then_some(length));
         let sent = open.reader.step(if is_due { AtEnd::EndLines } else { AtEnd::Wait })?;
-        if open.reader.records.position() != before {
-            open.quiet_since = Instant::now();
-        }
+        open.reader.records.read_until(None);
         if let Some((_, sent)) = sent {
             let known = open.reader.state.know_better(&open.file);
             known.map_err(|e| cannot_read(&self.path, &e))?;
@@ -178,7 +194,7 @@ impl<'a> Followed<'a> {
             // Between two files of a rotation there may be none.
             Err(_) => true,
         };
-        if is_there || open.quiet_since.elapsed() < ROTATED_QUIET {
+        if is_there || !open.quiet.is_for(ROTATED_QUIET) {
             return Ok(false);
         }
         while let Some((_, sent)) = open.reader.step(AtEnd::EndAll)? {
@@ -232,3 +248,7 @@ fn tell(path: &Path, sent: &Sent) {
         sent.reasons.iter().for_each(|reason| eprintln!("  {reason}"));
     }
 }
+
+#[cfg(test)]
+#[path = "follow_tests.rs"]
+mod tests;
