@@ -1,6 +1,7 @@
 //! A batch: records as JSON lines, and which part of the input they are of.
 //!
-//! Invariant: what is in a batch depends on the input from its beginning, on where it ends, and on the time that it was begun at.
+//! Invariant: what is in a batch depends on the input from its beginning, on where it ends, and on the time that it was begun at. So
+//! a record that was ended early is the last of its batch: read again, what came after it would be a part of it.
 use super::records::{AtEnd, Record, Records};
 use crate::ingest::foreign::Reading;
 use std::io::{self, Read};
@@ -51,6 +52,9 @@ impl Batch {
         while batch.body.len() < BATCH_BYTES && batch.lines.len() < BATCH_RECORDS {
             let Some(record) = records.next(at_end)? else { break };
             batch.push(&record, now, reading);
+            if record.ended_early {
+                break;
+            }
         }
         Ok(batch)
     }
@@ -86,5 +90,49 @@ impl Batch {
         self.surplus.wrong_text += u64::from(matches!(text, std::borrow::Cow::Owned(_)));
         reading.push_line(&mut self.body, &text, now);
         self.lines.push(record.line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::foreign::Format;
+    use regex::bytes::Regex;
+
+    /// An input that has nothing more for now between its pieces.
+    struct Grows(Vec<&'static [u8]>);
+
+    impl Read for Grows {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            if self.0.is_empty() { Ok(0) } else { self.0.remove(0).read(into) }
+        }
+    }
+
+    #[test]
+    fn a_batch_behind_a_record_that_ended_early_is_the_same_when_it_is_read_again() {
+        let reading = Reading { format: Format::Text, service: "s".into() };
+        for (pieces, start, at_end) in [
+            ("> a\n||  b\n", Some("^>"), AtEnd::EndLines),
+            ("> a\n||  b\n", Some("^>"), AtEnd::EndAll),
+            ("> a\n> b|| b\n> c\n", Some("^>"), AtEnd::EndAll),
+            ("> a\n  b||b\n> c\n", Some("^>"), AtEnd::EndAll),
+            ("a\nb||b\n", None, AtEnd::EndAll),
+        ] {
+            let pieces: Vec<&[u8]> = pieces.split('|').map(str::as_bytes).collect();
+            let (whole, start) = (pieces.concat(), start.map(|start| Regex::new(start).unwrap()));
+            let mut records = Records::new(Grows(pieces), 0, start.clone());
+            let mut begin = 0;
+            loop {
+                let batch = Batch::read(&mut records, begin, 0, &reading, at_end).unwrap();
+                if batch.is_nothing() {
+                    break;
+                }
+                let mut anew = Records::new(&whole[begin as usize..], begin, start.clone());
+                let again = Batch::read_again(&mut anew, (begin, batch.end), 0, &reading).unwrap();
+                assert_eq!(again.body, batch.body, "{at_end:?} {start:?}");
+                begin = batch.end;
+            }
+            assert_eq!(begin, whole.len() as u64, "{at_end:?} {start:?}");
+        }
     }
 }

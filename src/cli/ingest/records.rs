@@ -33,6 +33,8 @@ pub(super) struct Record {
     pub(super) line: u64,
     /// Bytes that were left out.
     pub(super) left_out: u64,
+    /// It ended because there was nothing more to read, not by what it holds or what follows.
+    pub(super) ended_early: bool,
 }
 
 /// Reads records.
@@ -79,13 +81,17 @@ impl<R: Read> Records<R> {
     /// The next record; none where there is nothing more to read for now.
     pub(super) fn next(&mut self, at_end: AtEnd) -> io::Result<Option<Record>> {
         loop {
+            if self.held.as_ref().is_some_and(|held| held.ended_early) {
+                return Ok(self.held.take());
+            }
             let line = match self.lines.next()? {
                 Some(line) => Some(line),
                 None if at_end == AtEnd::EndAll => self.lines.rest(),
                 None => None,
             };
             let Some(line) = line else {
-                return Ok(if at_end == AtEnd::Wait { None } else { self.held.take() });
+                let held = if at_end == AtEnd::Wait { None } else { self.held.take() };
+                return Ok(held.map(|held| Record { ended_early: true, ..held }));
             };
             let Some(start) = &self.start else { return Ok(Some(line)) };
             let goes_on = |held: &Record| {
@@ -99,6 +105,7 @@ impl<R: Read> Records<R> {
                     held.text.extend_from_slice(&line.text);
                     held.end = line.end;
                     held.left_out += line.left_out;
+                    held.ended_early = line.ended_early;
                     self.held_lines += 1;
                 }
                 held => {
@@ -153,7 +160,7 @@ impl<R: Read> Lines<R> {
 
     /// The line that has begun, without an end.
     fn rest(&mut self) -> Option<Record> {
-        (!self.line.is_empty()).then(|| self.take())
+        (!self.line.is_empty()).then(|| Record { ended_early: true, ..self.take() })
     }
 
     fn take(&mut self) -> Record {
@@ -162,7 +169,8 @@ impl<R: Read> Lines<R> {
         if text.last() == Some(&b'\r') {
             text.pop();
         }
-        Record { text, end: self.offset, line: self.number, left_out: std::mem::take(&mut self.left_out) }
+        let left_out = std::mem::take(&mut self.left_out);
+        Record { text, end: self.offset, line: self.number, left_out, ended_early: false }
     }
 
     /// Reads more; false where there is nothing for now.
