@@ -48,8 +48,9 @@ impl Reading {
             Format::Syslog => syslog::fields(record, now),
             Format::Auto if syslog::is_syslog(record, now) => syslog::fields(record, now),
             Format::Auto if logfmt::is_logfmt(record) => logfmt::fields(record),
-            Format::Auto | Format::Text | Format::Json => plain(record),
+            Format::Auto | Format::Text | Format::Json => None,
         };
+        let fields = fields.unwrap_or_else(|| plain(record));
         self.push_fields(out, &fields);
     }
 
@@ -194,6 +195,12 @@ mod tests {
             line(Format::Auto, "2026-05-01 10:00:00 ERROR {\"not\": json"),
             r#"{"service_name":"shop","_time":"2026-05-01T10:00:00Z","level":"ERROR","_msg":"2026-05-01 10:00:00 ERROR {\"not\": json"}"#
         );
+        for format in [Format::Logfmt, Format::Syslog, Format::Json, Format::Auto] {
+            let text = "2026-05-01 10:00:00 WARN half of it=this msg=low";
+            let wanted =
+                format!(r#"{{"service_name":"shop","_time":"2026-05-01T10:00:00Z","level":"WARN","_msg":"{text}"}}"#);
+            assert_eq!(line(format, text), wanted, "{format:?}");
+        }
         assert_eq!(line(Format::Json, "{broken"), r#"{"service_name":"shop","_msg":"{broken"}"#);
         assert_eq!(line(Format::Text, r#"{"a":1}"#), r#"{"service_name":"shop","_msg":"{\"a\":1}"}"#);
     }

@@ -6,62 +6,81 @@ use logyard_storage::query::logfmt_pairs;
 const MESSAGES: [&str; 3] = ["_msg", "msg", "message"];
 const TIMES: [&str; 5] = ["_time", "time", "timestamp", "ts", "t"];
 
-/// The fields of a line. The pair that is the message becomes `_msg`, the one that is a time `_time`; a line that has no such
-/// message, or words beside its pairs, is its message as a whole.
-pub(super) fn fields(line: &str) -> Fields {
-    let pairs = logfmt_pairs(line);
-    let named = |names: &[&str]| names.iter().find_map(|name| pairs.iter().position(|(key, _)| key == name));
-    let message = named(&MESSAGES);
-    let found = named(&TIMES).filter(|at| pairs.get(*at).is_some_and(|(_, value)| time::from_text(value).is_some()));
+/// The fields of a line: the pair that is the message becomes `_msg`, the one that is a time `_time`; a line that has no such
+/// message is its message as a whole. Nothing where it has words that are no pairs, or a `_time` that is no time.
+pub(super) fn fields(line: &str) -> Option<Fields> {
+    let (count, pairs) = (count(line, is_any_name)?, logfmt_pairs(line));
+    if count != pairs.len() || pairs.is_empty() {
+        return None;
+    }
+    let named = |names: &[&str], is_right: fn(&str) -> bool| {
+        let of = |name: &&str| pairs.iter().position(|(key, value)| key == name && is_right(value));
+        names.iter().find_map(of)
+    };
+    let message = named(&MESSAGES, |value| !value.is_empty());
+    let found = named(&TIMES, |value| time::from_text(value).is_some());
     let mut fields = Fields::new();
     for (at, (name, value)) in pairs.into_iter().enumerate() {
         let name = match at {
             _ if Some(at) == found => "_time".to_owned(),
             _ if Some(at) == message => "_msg".to_owned(),
+            _ if name == "_time" => return None,
             _ => name,
         };
-        if !name.is_empty() && !value.is_empty() {
+        if !value.is_empty() {
             fields.push((name, value));
         }
     }
     if message.is_none() {
         fields.push(("_msg".into(), line.to_owned()));
     }
-    fields
+    Some(fields)
 }
 
 /// Whether a line is nothing but pairs, and at least two of them.
 pub(super) fn is_logfmt(line: &str) -> bool {
     // A cheap look first: most lines are not.
     let first = line.split([' ', '=']).next().unwrap_or_default();
-    let is_name = |name: &str| {
-        !name.is_empty()
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'@' | b'/'))
-    };
-    if !is_name(first) || line.as_bytes().get(first.len()) != Some(&b'=') {
-        return false;
-    }
-    let (mut pairs, mut rest) = (0, line.trim_end());
+    is_usual_name(first)
+        && line.as_bytes().get(first.len()) == Some(&b'=')
+        && count(line, is_usual_name).is_some_and(|pairs| pairs >= 2)
+}
+
+fn is_usual_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'@' | b'/'))
+}
+
+/// Whether it can be the name of a pair at all.
+pub(super) fn is_any_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c == '"')
+}
+
+/// The pairs of a line; nothing where it has something else too.
+fn count(line: &str, is_name: fn(&str) -> bool) -> Option<usize> {
+    let (mut pairs, mut rest) = (0, line.trim());
     while !rest.is_empty() {
-        let Some((name, tail)) = rest.split_once('=') else { return false };
-        if !is_name(name) {
-            return false;
-        }
-        let end = match tail.strip_prefix('"') {
-            Some(quoted) => match closing(quoted) {
-                Some(end) => end + 2,
-                None => return false,
-            },
-            None => tail.find(' ').unwrap_or(tail.len()),
-        };
-        let Some(after) = tail.get(end..) else { return false };
+        let after = behind_pair(rest, is_name)?;
         if !after.is_empty() && !after.starts_with(' ') {
-            return false;
+            return None;
         }
         rest = after.trim_start_matches(' ');
         pairs += 1;
     }
-    pairs >= 2
+    Some(pairs)
+}
+
+/// What is behind the pair that a text begins with.
+pub(super) fn behind_pair(text: &str, is_name: fn(&str) -> bool) -> Option<&str> {
+    let (name, tail) = text.split_once('=')?;
+    if !is_name(name) {
+        return None;
+    }
+    let end = match tail.as_bytes().first() {
+        Some(b'"') => closing(tail.get(1..)?)? + 2,
+        Some(b'`') => tail.get(1..)?.find('`')? + 2,
+        _ => tail.find(' ').unwrap_or(tail.len()),
+    };
+    tail.get(end..)
 }
 
 /// Where the quote is that ends a quoted text.
@@ -83,7 +102,7 @@ mod tests {
     use super::*;
 
     fn shown(line: &str) -> String {
-        fields(line).iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("|")
+        fields(line).unwrap().iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("|")
     }
 
     #[test]
@@ -92,6 +111,28 @@ mod tests {
         assert_eq!(shown(line), r#"_time=2026-05-01T10:00:00Z|level=info|_msg=order "17" placed|took_ms=12"#);
         assert_eq!(shown("at=info path=/x"), "at=info|path=/x|_msg=at=info path=/x");
         assert_eq!(shown("time=soon msg=x"), "time=soon|_msg=x");
+        assert_eq!(shown("time=soon ts=1777629600 msg=x"), "time=soon|_time=1777629600|_msg=x");
+        assert_eq!(shown("msg= a=1"), "a=1|_msg=msg= a=1");
+    }
+
+    #[test]
+    fn what_would_be_left_out_or_is_a_wrong_time_is_no_fields() {
+        for line in [
+            "",
+            "hello",
+            "started a=1 msg=up",
+            "a=1 msg=up again",
+            r#"msg="up"x a=1"#,
+            r#"msg="up a=1"#,
+            r#"msg="no \q escape" a=1"#,
+            "msg=`up`x=1",
+            "=v msg=up",
+            "_time=soon msg=up",
+            "_time=soon ts=1777629600 msg=up",
+        ] {
+            assert_eq!(fields(line), None, "{line}");
+        }
+        assert_eq!(shown(" ü/ber=1  msg=up "), "ü/ber=1|_msg=up");
     }
 
     #[test]
