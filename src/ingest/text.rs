@@ -50,17 +50,35 @@ fn at_start(text: &str) -> Option<i64> {
     if matches!(bytes.get(end), Some(b'.' | b',')) && is_digit(end + 1) {
         end += 1 + digits_from(end + 1);
     }
-    let offset = match bytes.get(end) {
-        Some(b'Z' | b'z') => 1,
-        Some(b'+' | b'-') if digits_from(end + 1) == 4 => 5,
-        Some(b'+' | b'-') if digits_from(end + 1) == 2 && bytes.get(end + 3) == Some(&b':') => 6,
-        _ => 0,
-    };
-    end += offset;
-    if bytes.get(end).is_some_and(u8::is_ascii_alphanumeric) {
+    let (clock, behind) = (text.get(..end)?.replace('/', "-"), text.get(end..)?);
+    let (offset, bytes) = offset(behind).unwrap_or_default();
+    if behind.as_bytes().get(bytes).is_some_and(u8::is_ascii_alphanumeric) {
         return None;
     }
-    time::from_text(&text.get(..end)?.replace('/', "-"))
+    time::from_text(&format!("{clock}{offset}"))
+}
+
+/// The offset that a text begins with, in full, and its length here: `Z`, `+02`, `+0200`, `+02:00`, or the longer ones after a space.
+fn offset(text: &str) -> Option<(String, usize)> {
+    if text.starts_with(['Z', 'z']) {
+        return Some(("Z".into(), 1));
+    }
+    let bare = text.strip_prefix(' ').unwrap_or(text);
+    let space = text.len() - bare.len();
+    let sign = bare.get(..1).filter(|sign| matches!(*sign, "+" | "-"))?;
+    let digits = |from: usize| bare.bytes().skip(from).take_while(u8::is_ascii_digit).count();
+    let (minutes_at, len) = match (digits(1), bare.as_bytes().get(3)) {
+        (4, _) => (3, 5),
+        (2, Some(b':')) if digits(4) == 2 => (4, 6),
+        // After a space two digits may be any number.
+        (2, _) if space == 0 => return Some((format!("{sign}{}00", bare.get(1..3)?), 3)),
+        _ => return None,
+    };
+    let (hours, minutes) = (bare.get(1..3)?, bare.get(minutes_at..len)?);
+    // And four digits a number that is no offset of any place, or has a unit.
+    let is_of_a_place = hours <= "14" && matches!(minutes, "00" | "15" | "30" | "45");
+    let has_unit = bare.as_bytes().get(len).is_some_and(u8::is_ascii_alphanumeric);
+    (space == 0 || (is_of_a_place && !has_unit)).then(|| (format!("{sign}{hours}{minutes}"), space + len))
 }
 
 /// `[10/Oct/2026:13:55:36 -0700]`.
@@ -91,7 +109,17 @@ mod tests {
             "[2026-05-01T12:00:00+02:00] starting",
             "2026/05/01 10:00:00 [error] 7#7: starting",
             "2026-05-01 10:00:00",
-            "2026-05-01 10:00:00.000 +0200 starting",
+            "2026-05-01 12:00:00.000 +0200 starting",
+            "[2026-05-01 12:00:00 +02:00] starting",
+            "2026/05/01 04:30:00 -0530: starting",
+            "2026-05-01 12:00:00+02 starting",
+            "2026-05-01T05:00:00,000-05",
+            "2026-05-01 10:00:00 +02 degrees",
+            "2026-05-01 10:00:00 +2 degrees",
+            "2026-05-01 10:00:00 -1234 bytes",
+            "2026-05-01 10:00:00 +1500 bytes",
+            "2026-05-01 10:00:00 -1200ms",
+            "2026-05-01 10:00:00 - starting",
             "10.0.0.1 - - [01/May/2026:12:00:00 +0200] \"GET / HTTP/1.1\" 200 1",
         ] {
             assert_eq!(time_of(line), Some(AT), "{line}");
@@ -103,6 +131,7 @@ mod tests {
             "2026-05-01",
             "2026-13-01T10:00:00Z x",
             "2026-05-01T10:00:00Zulu",
+            "2026-05-01T10:00:00+02h",
             "[01/Mai/2026:12:00:00 +0200]",
             "[]",
             "2026-05-01T10:00:0",
