@@ -154,6 +154,19 @@ fn a_file_is_sent_once_and_then_what_was_added() {
 }
 
 #[test]
+fn what_comes_over_a_pipe_does_not_wait_for_its_end() {
+    let yard = Yard::new();
+    let mut child = yard.ingest(&["-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    pipe.write_all(lines(0..3).as_bytes()).unwrap();
+    yard.has(&once((0..3).map(line)));
+    pipe.write_all(lines(3..5).as_bytes()).unwrap();
+    pipe.write_all(b"line 5 of many").unwrap();
+    Follower(child).stop();
+    yard.has(&once((0..6).map(line)));
+}
+
+#[test]
 fn lines_that_belong_together_are_a_record() {
     let yard = Yard::new();
     let text = "2026-05-01 10:00:00 ERROR panic\n  at a\n  at b\n2026-05-01 10:00:01 INFO up\n";

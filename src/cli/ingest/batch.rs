@@ -40,6 +40,11 @@ impl Surplus {
 }
 
 impl Batch {
+    /// One that begins here.
+    pub(super) fn new(start: u64) -> Self {
+        Self { start, end: start, ..Self::default() }
+    }
+
     /// The next records, as many as go into a batch, or as there are.
     pub(super) fn read(
         records: &mut Records<impl Read>,
@@ -48,15 +53,32 @@ impl Batch {
         reading: &Reading,
         at_end: AtEnd,
     ) -> io::Result<Self> {
-        let mut batch = Self { start, end: start, ..Self::default() };
-        while batch.body.len() < BATCH_BYTES && batch.lines.len() < BATCH_RECORDS {
+        let mut batch = Self::new(start);
+        batch.fill(records, now, reading, at_end)?;
+        Ok(batch)
+    }
+
+    /// Adds the next records.
+    pub(super) fn fill(
+        &mut self,
+        records: &mut Records<impl Read>,
+        now: i64,
+        reading: &Reading,
+        at_end: AtEnd,
+    ) -> io::Result<()> {
+        while !self.is_full() {
             let Some(record) = records.next(at_end)? else { break };
-            batch.push(&record, now, reading);
+            self.push(&record, now, reading);
             if record.ended_early {
                 break;
             }
         }
-        Ok(batch)
+        Ok(())
+    }
+
+    /// Whether nothing more goes into it.
+    pub(super) fn is_full(&self) -> bool {
+        self.body.len() >= BATCH_BYTES || self.lines.len() >= BATCH_RECORDS
     }
 
     /// All up to the end that was kept, which is that of a batch that was sent before.
@@ -66,7 +88,7 @@ impl Batch {
         now: i64,
         reading: &Reading,
     ) -> io::Result<Self> {
-        let mut batch = Self { start, end: start, ..Self::default() };
+        let mut batch = Self::new(start);
         records.read_until(Some(end));
         while let Some(record) = records.next(AtEnd::EndAll)? {
             batch.push(&record, now, reading);

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 /// Pause between two looks at files that are quiet.
 const LOOK: Duration = Duration::from_millis(200);
 /// A record of several lines has ended when nothing has come for so long.
-const RECORD_QUIET: Duration = Duration::from_secs(1);
+pub(super) const RECORD_QUIET: Duration = Duration::from_secs(1);
 /// A file that was rotated away is written to for a while still: until it has been quiet for so long.
 const ROTATED_QUIET: Duration = Duration::from_secs(1);
 /// Batches that may follow each other at once, and how often there may be one beyond these: a server remembers the key of each for a day.

@@ -47,7 +47,7 @@ impl Input {
     }
 
     /// What can be read once, from its beginning to its end.
-    pub(super) fn of_stream(mut stream: impl Read + 'static) -> io::Result<Self> {
+    pub(super) fn of_stream<R: Read + 'static>(mut stream: R) -> io::Result<Self> {
         let first = first_bytes(&mut stream)?;
         let whole = io::Cursor::new(first.clone()).chain(stream);
         Self::unpacked(&first, whole, None)
@@ -84,9 +84,14 @@ fn is_packed(first: &[u8]) -> bool {
     first.starts_with(&GZIP) || first.starts_with(&ZSTD)
 }
 
+/// As many of the first bytes as it takes to know whether something is packed: whoever writes to a pipe may wait behind them.
 fn first_bytes(input: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut first = Vec::new();
-    input.take(ZSTD.len() as u64).read_to_end(&mut first)?;
+    while !is_packed(&first) && (GZIP.starts_with(&first) || ZSTD.starts_with(&first)) {
+        if input.by_ref().take(1).read_to_end(&mut first)? == 0 {
+            break;
+        }
+    }
     Ok(first)
 }
 

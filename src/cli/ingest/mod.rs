@@ -7,10 +7,12 @@
 //! * A batch is begun when the one before is acknowledged, and where it ends is kept before it is sent. Who comes back after any
 //!   end sends the same bytes under the same `Idempotency-Key`, so that they count once.
 //! * Memory is bounded: a batch, and a record of at most [`records::RECORD_BYTES_MAX`].
+//! * A signal ends it behind what was read; a second one at once.
 mod batch;
 mod follow;
 mod input;
 mod once;
+mod piped;
 mod progress;
 mod records;
 mod sender;
@@ -27,7 +29,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use state::Place;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(super) const EXAMPLES: &str = "Examples:
@@ -127,6 +129,9 @@ pub(super) fn run(args: &IngestArgs) -> Result<(), Failure> {
     }
     let mut refused = 0;
     for file in &args.files {
+        if job.stop.load(Ordering::Relaxed) {
+            return Err(Failure::Failed(format!("told to stop before {}", shown(file))));
+        }
         refused += once::run(&job, file)?;
     }
     match refused {
@@ -147,10 +152,10 @@ fn job(args: &IngestArgs) -> Result<Job, Failure> {
         return Err(Failure::Usage("standard input needs no --follow: it is read until it ends".into()));
     }
     let stop = Arc::new(AtomicBool::new(false));
-    if args.follow {
-        for signal in [SIGINT, SIGTERM] {
-            signal_hook::flag::register(signal, Arc::clone(&stop))?;
-        }
+    for signal in [SIGINT, SIGTERM] {
+        // Who asks a second time does not want to wait.
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     let client = Client::with_patience(&args.server, Some(SILENCE))?;
     let patience = if args.follow { Patience::Endless } else { Patience::Bounded };

@@ -1,12 +1,12 @@
-//! A file or standard input, up to its end.
+//! A file, up to its end.
 use super::super::Failure;
 use super::batch::Batch;
 use super::input::{Input, is_packed_file, open};
 use super::progress::Progress;
 use super::records::{AtEnd, Records};
-use super::state::{Place, State, random};
-use super::{Job, now, shown};
-use std::fs::File;
+use super::state::{Place, State};
+use super::{Job, now, piped, shown};
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -14,30 +14,14 @@ use std::sync::atomic::Ordering;
 /// Sends what is there, and gives how many records were refused.
 pub(super) fn run(job: &Job, path: &Path) -> Result<u64, Failure> {
     if path.as_os_str() == "-" {
-        return stream(job, path, io::stdin());
+        return piped::run(job, path, || Ok(io::stdin()));
     }
-    let file = open(path)?;
-    if file.metadata()?.is_file() { of_file(job, path, file) } else { stream(job, path, file) }
-}
-
-/// What can be read once only: nothing is kept of how far it was.
-fn stream(job: &Job, path: &Path, input: impl Read + 'static) -> Result<u64, Failure> {
-    let input = Input::of_stream(input).map_err(|e| cannot_read(path, &e))?;
-    let run = random()?;
-    let mut progress = Progress::new(path, None, 0);
-    let mut records = Records::new(input.reader, 0, job.start.clone());
-    let mut start = 0;
-    loop {
-        let batch = Batch::read(&mut records, start, now(), &job.reading, AtEnd::EndAll);
-        let batch = batch.map_err(|e| cannot_read(path, &e))?;
-        if batch.is_nothing() {
-            return Ok(progress.end(""));
-        }
-        if let Some(sent) = job.sender.send(&batch, &format!("ingest-{run}-{start}"))? {
-            progress.advance(sent, batch.surplus, input.read.load(Ordering::Relaxed));
-        }
-        start = batch.end;
+    // Opening a pipe waits for who writes to it.
+    if fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) {
+        let path_of_pipe = path.to_owned();
+        return piped::run(job, path, move || File::open(path_of_pipe));
     }
+    of_file(job, path, open(path)?)
 }
 
 fn of_file(job: &Job, path: &Path, file: File) -> Result<u64, Failure> {
@@ -62,6 +46,14 @@ fn of_file(job: &Job, path: &Path, file: File) -> Result<u64, Failure> {
     while let Some((batch, sent)) = reader.step(AtEnd::EndAll)? {
         progress.advance(sent, batch.surplus, input.read.load(Ordering::Relaxed));
         reader.state.know_better(&handle).map_err(failed)?;
+        if job.stop.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    if job.stop.load(Ordering::Relaxed) {
+        progress.end("");
+        let name = shown(path);
+        return Err(Failure::Failed(format!("{name}: told to stop; the same command goes on where it was")));
     }
     let note = match begun_at {
         0 => String::new(),

@@ -63,6 +63,11 @@ impl<R: Read> Records<R> {
         Self { lines, start, held: None, held_lines: 0 }
     }
 
+    /// What is read.
+    pub(super) fn input_mut(&mut self) -> &mut R {
+        &mut self.lines.input
+    }
+
     /// Has nothing read beyond an offset, as if the input ended there; or lifts that.
     pub(super) fn read_until(&mut self, offset: Option<u64>) {
         self.lines.until = offset.unwrap_or(u64::MAX);
