@@ -167,6 +167,35 @@ fn what_comes_over_a_pipe_does_not_wait_for_its_end() {
 }
 
 #[test]
+fn a_file_is_known_by_all_of_its_beginning_that_was_read() {
+    let yard = Yard::new();
+    let path = yard.path("app.log");
+    append(&path, "first\n");
+    assert_eq!(run(&mut yard.ingest(&["app.log"])).0, 0);
+    append(&path, "second\n");
+    assert_eq!(run(&mut yard.ingest(&["app.log"])).0, 0);
+    // The same number on the disk and the same first line, and longer than what was read.
+    fs::write(&path, "first\nanother file from here\nand on\n").unwrap();
+    assert_eq!(run(&mut yard.ingest(&["app.log"])).2, "app.log: 3 records sent\n");
+}
+
+#[test]
+fn what_is_not_sent_as_it_was_is_counted_while_a_file_is_followed() {
+    let yard = Yard::new();
+    fs::write(yard.path("app.log"), b"good\nb\xffad\n{\"_time\":\"never\"}\n").unwrap();
+    let mut command = yard.ingest(&["app.log", "--follow"]);
+    let child = command.stderr(Stdio::piped()).spawn().unwrap();
+    yard.has(&once(["good".to_owned(), "b\u{fffd}ad".to_owned()]));
+    let mut follower = Follower(child);
+    let mut said = follower.0.stderr.take().unwrap();
+    follower.stop();
+    let mut told = String::new();
+    said.read_to_string(&mut told).unwrap();
+    let end = "app.log: 2 records sent, 1 refused, 1 with bytes that are no UTF-8\n";
+    assert!(told.ends_with(end), "{told}");
+}
+
+#[test]
 fn lines_that_belong_together_are_a_record() {
     let yard = Yard::new();
     let text = "2026-05-01 10:00:00 ERROR panic\n  at a\n  at b\n2026-05-01 10:00:01 INFO up\n";

@@ -7,8 +7,10 @@
 //! * A file is quiet when it does not grow, whether what it grew by was read or not.
 //! * Between two looks at a file that is quiet it sleeps; nothing is read twice for looking.
 use super::super::Failure;
+use super::batch::{Batch, Surplus};
 use super::input::{is_packed_file, open};
 use super::once::{Reader, cannot_read};
+use super::progress::done;
 use super::records::{AtEnd, Records};
 use super::sender::Sent;
 use super::state::State;
@@ -47,7 +49,7 @@ pub(super) fn run(job: &Job, paths: &[PathBuf]) -> Result<(), Failure> {
         }
     }
     for file in &followed {
-        eprintln!("{}: {} records sent", shown(&file.path), file.sent);
+        eprintln!("{}", done(&shown(&file.path), file.sent, file.refused, file.surplus));
     }
     Ok(())
 }
@@ -66,10 +68,11 @@ struct Followed<'a> {
     batches: u32,
     counted: Instant,
     sent: u64,
+    refused: u64,
+    surplus: Surplus,
 }
 
 struct Open<'a> {
-    file: Arc<File>,
     reader: Reader<'a, Arc<File>>,
     quiet: Quiet,
 }
@@ -96,8 +99,18 @@ impl<'a> Followed<'a> {
     fn new(job: &'a Job, path: &Path) -> Result<Self, Failure> {
         let place = job.place(path)?;
         let (path, counted) = (path.to_owned(), Instant::now());
-        let mut followed =
-            Self { job, path, open: None, place: None, is_missed: false, batches: BATCHES, counted, sent: 0 };
+        let mut followed = Self {
+            job,
+            path,
+            open: None,
+            place: None,
+            is_missed: false,
+            batches: BATCHES,
+            counted,
+            sent: 0,
+            refused: 0,
+            surplus: Surplus::default(),
+        };
         let known = if job.again { None } else { place.load()? };
         if let Some(state) = known {
             followed.resume(place, state)?;
@@ -145,8 +158,8 @@ impl<'a> Followed<'a> {
         let failed = |e: io::Error| cannot_read(&self.path, &e);
         (&*file).seek(SeekFrom::Start(state.done)).map_err(failed)?;
         let records = Records::new(Arc::clone(&file), state.done, self.job.start.clone());
-        let reader = Reader { job: self.job, place, state, records };
-        self.open = Some(Open { file, reader, quiet: Quiet { length: 0, since: Instant::now() } });
+        let reader = Reader { job: self.job, file, place, state, records };
+        self.open = Some(Open { reader, quiet: Quiet { length: 0, since: Instant::now() } });
         Ok(())
     }
 
@@ -157,7 +170,7 @@ impl<'a> Followed<'a> {
             self.counted += BATCH_EACH;
         }
         let Some(open) = &mut self.open else { return self.open_new() };
-        let length = open.file.metadata().map_err(|e| cannot_read(&self.path, &e))?.len();
+        let length = open.reader.file.metadata().map_err(|e| cannot_read(&self.path, &e))?.len();
         open.quiet.see(length);
         let records = &mut open.reader.records;
         if self.batches == 0 && length.saturating_sub(records.position()) < MUCH_BYTES {
@@ -168,10 +181,9 @@ impl<'a> Followed<'a> {
         records.read_until(is_due.then_some(length));
         let sent = open.reader.step(if is_due { AtEnd::EndLines } else { AtEnd::Wait })?;
         open.reader.records.read_until(None);
-        if let Some((_, sent)) = sent {
-            let known = open.reader.state.know_better(&open.file);
-            known.map_err(|e| cannot_read(&self.path, &e))?;
-            self.count(sent);
+        if let Some((batch, sent)) = sent {
+            self.spend();
+            self.count(&sent, batch.surplus);
             return Ok(true);
         }
         if self.job.stop.load(Ordering::Relaxed) {
@@ -184,8 +196,8 @@ impl<'a> Followed<'a> {
     fn look(&mut self) -> Result<bool, Failure> {
         let Some(open) = &mut self.open else { return Ok(false) };
         let failed = |e: io::Error| cannot_read(&self.path, &e);
-        let is_cut = open.file.metadata().map_err(failed)?.len() < open.reader.records.position();
-        if is_cut || !open.reader.state.is_of(&open.file, false).map_err(failed)? {
+        let is_cut = open.reader.file.metadata().map_err(failed)?.len() < open.reader.records.position();
+        if is_cut || !open.reader.state.is_of(&open.reader.file, false).map_err(failed)? {
             eprintln!("logyard: {} was cut; it is read from its beginning", shown(&self.path));
             return self.close();
         }
@@ -197,11 +209,15 @@ impl<'a> Followed<'a> {
         if is_there || !open.quiet.is_for(ROTATED_QUIET) {
             return Ok(false);
         }
-        while let Some((_, sent)) = open.reader.step(AtEnd::EndAll)? {
-            self.sent += sent.stored;
-            tell(&self.path, &sent);
+        while let Some((batch, sent)) = self.rest()? {
+            self.count(&sent, batch.surplus);
         }
         if self.job.stop.load(Ordering::Relaxed) { Ok(false) } else { self.close() }
+    }
+
+    /// What is left of a file that was rotated away.
+    fn rest(&mut self) -> Result<Option<(Batch, Sent)>, Failure> {
+        self.open.as_mut().map_or(Ok(None), |open| open.reader.step(AtEnd::EndAll))
     }
 
     /// Has the file that is there now opened next, from its beginning.
@@ -231,13 +247,19 @@ impl<'a> Followed<'a> {
         Ok(true)
     }
 
-    fn count(&mut self, sent: Sent) {
+    /// One batch less may be sent now.
+    fn spend(&mut self) {
         if self.batches == BATCHES {
             self.counted = Instant::now();
         }
         self.batches = self.batches.saturating_sub(1);
+    }
+
+    fn count(&mut self, sent: &Sent, surplus: Surplus) {
         self.sent += sent.stored;
-        tell(&self.path, &sent);
+        self.refused += sent.refused;
+        self.surplus.add(surplus);
+        tell(&self.path, sent);
     }
 }
 

@@ -9,6 +9,7 @@ use super::{Job, now, piped, shown};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Sends what is there, and gives how many records were refused.
@@ -38,14 +39,13 @@ fn of_file(job: &Job, path: &Path, file: File) -> Result<u64, Failure> {
         Some(state) => state,
         None => place.begun(&file).map_err(failed)?,
     };
-    let handle = file.try_clone().map_err(failed)?;
+    let handle = Arc::new(file.try_clone().map_err(failed)?);
     let input = Input::of_file(file, state.done).map_err(failed)?;
     let mut progress = Progress::new(path, input.length, input.read.load(Ordering::Relaxed));
     let records = Records::new(input.reader, state.done, job.start.clone());
-    let mut reader = Reader { job, place, state, records };
+    let mut reader = Reader { job, file: handle, place, state, records };
     while let Some((batch, sent)) = reader.step(AtEnd::EndAll)? {
         progress.advance(sent, batch.surplus, input.read.load(Ordering::Relaxed));
-        reader.state.know_better(&handle).map_err(failed)?;
         if job.stop.load(Ordering::Relaxed) {
             break;
         }
@@ -65,6 +65,7 @@ fn of_file(job: &Job, path: &Path, file: File) -> Result<u64, Failure> {
 /// A file that is read and sent batch by batch.
 pub(super) struct Reader<'a, R> {
     pub(super) job: &'a Job,
+    pub(super) file: Arc<File>,
     pub(super) place: Place,
     pub(super) state: State,
     pub(super) records: Records<R>,
@@ -95,6 +96,7 @@ impl<R: Read> Reader<'_, R> {
         let Some(sent) = self.job.sender.send(&batch, &self.state.key())? else { return Ok(None) };
         self.state.done = batch.end;
         self.state.sending = None;
+        self.state.know_better(&self.file).map_err(|e| cannot_read(self.place.file(), &e))?;
         self.place.save(&self.state, true)?;
         Ok(Some((batch, sent)))
     }

@@ -47,19 +47,23 @@ impl Progress {
     /// Says what was done, and gives how many records were refused.
     pub(super) fn end(self, note: &str) -> u64 {
         self.bar.finish_and_clear();
-        let Self { name, sent, refused, surplus, .. } = &self;
-        let mut line = format!("{name}: {sent} records sent");
-        if *refused > 0 {
-            line.push_str(&format!(", {refused} refused"));
-        }
-        if surplus.wrong_text > 0 {
-            line.push_str(&format!(", {} with bytes that are no UTF-8", surplus.wrong_text));
-        }
-        if surplus.left_out > 0 {
-            line.push_str(&format!(", {} bytes of overlong ones left out", surplus.left_out));
-        }
-        eprintln!("{line}{note}");
+        eprintln!("{}{note}", done(&self.name, self.sent, self.refused, self.surplus));
         self.reasons.iter().for_each(|reason| eprintln!("  {reason}"));
-        *refused
+        self.refused
     }
+}
+
+/// What was done with an input, in a line.
+pub(super) fn done(name: &str, sent: u64, refused: u64, surplus: Surplus) -> String {
+    let mut line = format!("{name}: {sent} records sent");
+    if refused > 0 {
+        line.push_str(&format!(", {refused} refused"));
+    }
+    if surplus.wrong_text > 0 {
+        line.push_str(&format!(", {} with bytes that are no UTF-8", surplus.wrong_text));
+    }
+    if surplus.left_out > 0 {
+        line.push_str(&format!(", {} bytes of overlong ones left out", surplus.left_out));
+    }
+    line
 }

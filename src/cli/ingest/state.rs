@@ -142,7 +142,7 @@ impl State {
         (meta.dev(), meta.ino()) == (self.device, self.number)
     }
 
-    /// Knows the file by more of its first bytes, once it has them.
+    /// Knows the file by more of its first bytes, once it has them; before it is kept that these are done.
     pub(super) fn know_better(&mut self, file: &File) -> io::Result<()> {
         if self.head_bytes < HEAD_BYTES {
             // Not beyond what was read: that much is known to belong together.
