@@ -26,15 +26,15 @@ fn rows(out: &str) -> Vec<Value> {
     out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Reads a request to its end: who closes before has his answer lost.
-fn take_request(stream: &mut TcpStream) {
+/// Reads a request to its end: who closes before has his answer lost. Gives it in small letters.
+fn take_request(stream: &mut TcpStream) -> String {
     let (mut request, mut bytes) = (Vec::new(), [0; 4096]);
     loop {
         let text = String::from_utf8_lossy(&request).to_ascii_lowercase();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
             if length.map_or(0, |length| length.parse().unwrap()) <= body.len() {
-                return;
+                return text;
             }
         }
         let read = stream.read(&mut bytes).unwrap();
@@ -286,6 +286,27 @@ fn rows_are_followed_over_a_restart_and_none_comes_twice() {
     assert_eq!(ended.status.code(), Some(0), "{said}");
     assert!(said.lines().all(|line| line.starts_with("logyard: ")), "{said}");
     assert!(received.recv_timeout(std::time::Duration::from_secs(60)).is_err());
+}
+
+#[test]
+fn who_comes_back_goes_on_behind_what_was_looked_at_in_vain() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let mut command = logyard();
+    command.args(["tail", "*", "--url", &address]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let answer = |events: &str| {
+        let (mut stream, _) = listener.accept().unwrap();
+        let request = take_request(&mut stream);
+        write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{events}")
+            .unwrap();
+        request.lines().find_map(|line| line.strip_prefix("last-event-id: ")).map(str::to_owned)
+    };
+    assert_eq!(answer(": nothing new\nid: aa\n\n"), None);
+    assert_eq!(answer("id: bb\ndata: {\"_msg\":\"x\"}\n\n"), Some("aa".into()));
+    assert_eq!(answer(": nothing new\nid: cc\n\n: nothing new\n\n"), Some("bb".into()));
+    assert_eq!(answer("event: fault\ndata: {\"error\":\"enough\"}\n\n"), Some("cc".into()));
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
 /// A server at an address that it had before.

@@ -1,7 +1,7 @@
 //! `logyard tail`: what a query selects, as it arrives, over connections that may break.
 //!
 //! Invariants
-//! * Who comes back goes on behind the last record that was written: none twice, none left out.
+//! * Who comes back goes on behind the last record that was written, or looked at in vain: none twice, none left out.
 //! * What the server could not send in time is told as a number on standard error.
 //! * Standard output is written by whole rows: a signal waits for the one that is being written.
 use super::Failure;
@@ -87,7 +87,7 @@ struct Tail {
     client: Client,
     args: TailArgs,
     printer: Arc<Mutex<Printer>>,
-    /// The id of the last record that was written.
+    /// The last record that was written, or that the server looked at and had nothing to write for.
     last: Option<String>,
     /// When it began.
     since: Instant,
@@ -179,16 +179,16 @@ impl Tail {
                 let why = fault.get("error").and_then(Value::as_str).unwrap_or("the server says no more");
                 return Err(Failure::Failed(printable(why).into_owned()));
             }
+            // A sign of life.
             _ if event.data.is_empty() => {}
             _ => {
                 let mut printer = self.printer();
                 printer.live(&event.data)?;
                 printer.flush()?;
-                drop(printer);
-                if !event.id.is_empty() {
-                    self.last = Some(event.id);
-                }
             }
+        }
+        if !event.id.is_empty() {
+            self.last = Some(event.id);
         }
         Ok(())
     }
