@@ -58,6 +58,10 @@ fn a_query_is_answered_in_the_form_that_is_asked_for() {
     assert_eq!(of(&["* | stats by (level) count()"]), 2);
     let sorted = "* | sort by (_time) | limit 2 | fields level, _msg";
     assert_eq!(ask(&[sorted, "--output", "csv"]).1, "level,_msg\nINFO,order 0\nERROR,order 1\n");
+    let none = "nothing | fields b, _msg";
+    assert_eq!(ask(&[none, "--output", "csv"]), (0, "b,_msg\n".into(), String::new()));
+    assert_eq!(ask(&["\"order 0\" | fields b, _msg", "--output", "csv"]).1, "b,_msg\n,order 0\n");
+    assert_eq!(ask(&["\"order 0\" | fields _m*", "--output", "csv"]).1, "_msg\norder 0\n");
     assert_eq!(ask(&[sorted, "--output", "raw"]).1, "order 0\norder 1\n");
     assert_eq!(ask(&[sorted, "--output", "table"]).1, "level  _msg\nINFO   order 0\nERROR  order 1\n");
     let explained = ask(&["_msg:order", "--explain"]);

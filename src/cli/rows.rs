@@ -3,7 +3,8 @@
 //! Invariants
 //! * JSON lines into a pipe are what the server sent, byte for byte. What goes to a terminal has no control bytes.
 //! * A table waits for [`TABLE_ROWS`] rows, or [`TABLE_WAIT`], to know its widths; it then writes rows as they come.
-//! * Columns of CSV are those of the first [`CSV_ROWS`] rows. A field that first comes later fails the command, and says so.
+//! * Columns of CSV are those that were named, and without rows there is their header; where none were, those of the first
+//!   [`CSV_ROWS`] rows, and a field that first comes later fails the command, and says so.
 use super::terminal::{Paint, is_shown, printable, printable_json, printable_lines};
 use super::{Failure, cannot_write};
 use clap::ValueEnum;
@@ -105,7 +106,7 @@ pub(super) struct Printer<W: Write = BufWriter<Stdout>> {
     since: Option<Instant>,
     /// The columns and their widths, once they are known.
     columns: Option<Vec<(String, usize)>>,
-    /// Names that come first, in this order.
+    /// Names that come first, in this order; of CSV there are no others.
     named: Vec<String>,
     /// Names that CSV has no column for.
     surplus: BTreeSet<String>,
@@ -125,10 +126,17 @@ impl<W: Write> Printer<W> {
         Self { out, output, is_shown, paint, waiting, waiting_bytes: 0, since: None, columns: None, named, surplus }
     }
 
-    /// Has columns in the order of these names, before those of others.
-    pub(super) fn with_columns(mut self, named: Vec<String>) -> Self {
+    /// Has columns in the order of these names, before those of others; as CSV just these.
+    pub(super) fn with_columns(mut self, mut named: Vec<String>) -> Self {
+        let mut seen = BTreeSet::new();
+        named.retain(|name| seen.insert(name.clone()));
         self.named = named;
         self
+    }
+
+    /// Whether the columns are known before there are rows.
+    fn is_known(&self) -> bool {
+        self.output == Output::Csv && !self.named.is_empty()
     }
 
     /// Writes a row that came as a JSON line.
@@ -150,6 +158,7 @@ impl<W: Write> Printer<W> {
                 let is_table = self.output == Output::Table;
                 let rows = if is_table { TABLE_ROWS } else { CSV_ROWS };
                 let is_due = is_table && since.elapsed() >= TABLE_WAIT;
+                let is_due = is_due || self.is_known();
                 if self.waiting.len() >= rows || self.waiting_bytes >= WAITING_BYTES_MAX || is_due {
                     self.settle().map_err(cannot_write)?;
                 }
@@ -165,7 +174,7 @@ impl<W: Write> Printer<W> {
 
     /// Ends the answer.
     pub(super) fn end(&mut self) -> Result<(), Failure> {
-        if self.columns.is_none() && !self.waiting.is_empty() {
+        if self.columns.is_none() && (!self.waiting.is_empty() || self.is_known()) {
             self.settle().map_err(cannot_write)?;
         }
         self.flush()?;
@@ -214,6 +223,7 @@ impl<W: Write> Printer<W> {
     fn settle(&mut self) -> io::Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
         let mut columns = match self.output {
+            Output::Csv if self.is_known() => self.named.clone(),
             Output::Csv => names(&waiting),
             _ => in_order(names(&waiting)),
         };
@@ -272,7 +282,7 @@ impl<W: Write> Printer<W> {
     fn csv_line(&mut self, row: &Row) -> String {
         let columns = self.columns.as_deref().unwrap_or_default();
         for (name, _) in &row.0 {
-            if self.surplus.len() < CSV_ROWS && !columns.iter().any(|(column, _)| column == name) {
+            if !self.is_known() && self.surplus.len() < CSV_ROWS && !columns.iter().any(|(column, _)| column == name) {
                 self.surplus.insert(name.clone());
             }
         }

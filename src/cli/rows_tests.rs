@@ -1,7 +1,12 @@
 use super::*;
 
 fn printed(output: Output, is_shown: bool, lines: &[&str]) -> (String, bool) {
-    let mut printer = Printer::to(Vec::new(), output, is_shown, Paint::plain());
+    printed_with(&[], output, is_shown, lines)
+}
+
+fn printed_with(named: &[&str], output: Output, is_shown: bool, lines: &[&str]) -> (String, bool) {
+    let named = named.iter().map(|name| (*name).to_owned()).collect();
+    let mut printer = Printer::to(Vec::new(), output, is_shown, Paint::plain()).with_columns(named);
     for line in lines {
         assert!(printer.line(line).is_ok());
     }
@@ -36,6 +41,15 @@ fn fields_that_come_late_stand_behind_their_row() {
     lines.push(r#"{"a":"2","b":"3"}"#);
     let (text, is_whole) = printed(Output::Csv, false, &lines);
     assert!(text.ends_with("\n1\n2\n") && !is_whole);
+}
+
+#[test]
+fn csv_has_the_columns_that_are_named_and_their_header() {
+    let csv = |lines: &[&str]| printed_with(&["b", "a", "b"], Output::Csv, false, lines);
+    assert_eq!(csv(&[]), ("b,a\n".into(), true));
+    assert_eq!(csv(&[r#"{"a":"1"}"#, r#"{"c":"2","b":"3"}"#]), ("b,a\n,1\n3,\n".into(), true));
+    assert_eq!(printed_with(&["b", "a"], Output::Table, true, &[]).0, "");
+    assert_eq!(printed_with(&["b", "a"], Output::Table, true, &[r#"{"a":"1","c":"2"}"#]).0, "a  c\n1  2\n");
 }
 
 #[test]

@@ -112,7 +112,8 @@ fn ask(args: &QueryArgs) -> Result<(), Failure> {
     let answer = client.post_form("/select/logsql/query", &params, &[]);
     let answer = answer.map_err(|trouble| refused(trouble, &args.query))?;
     let mut lines = BufReader::with_capacity(1 << 16, answer.into_body().into_reader());
-    let mut printer = Printer::new(args.output).with_columns(columns(&args.query));
+    let named = if args.explain { Vec::new() } else { columns(&args.query) };
+    let mut printer = Printer::new(args.output).with_columns(named);
     let mut line = String::new();
     loop {
         line.clear();
@@ -139,10 +140,10 @@ fn ask(args: &QueryArgs) -> Result<(), Failure> {
     }
 }
 
-/// The columns that a query names at its end.
+/// The columns that a query names at its end, each by its whole name.
 fn columns(query: &str) -> Vec<String> {
     match parse(query).ok().and_then(|query| query.pipes.last().cloned()) {
-        Some(Pipe::Fields(fields)) => fields.patterns,
+        Some(Pipe::Fields(fields)) if !fields.patterns.iter().any(|name| name.contains('*')) => fields.patterns,
         _ => Vec::new(),
     }
 }
