@@ -216,6 +216,26 @@ fn a_reader_that_has_enough_ends_a_query_quietly() {
 }
 
 #[test]
+fn a_reader_that_has_gone_ends_other_commands_quietly_too() {
+    let (server, home) = (Server::start(), home());
+    shop(&server);
+    // A reader that is gone before anything is written.
+    let unread = |command: &mut std::process::Command| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = command.stdout(writer).output().unwrap();
+        (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+    };
+    let create = ["key", "create", "unread", "--scope", "read"];
+    let (code, error) = unread(client(&server, home.path()).args(create));
+    assert!(code == Some(1) && error.contains("`logyard key revoke "), "{error}");
+    assert_eq!(unread(client(&server, home.path()).args(["key", "list"])), (Some(0), String::new()));
+    let data = home.path().join("data");
+    drop(Server::start_on(&data));
+    assert_eq!(unread(logyard().arg("check").arg("--data").arg(&data)), (Some(0), String::new()));
+}
+
+#[test]
 fn services_are_listed_counted_and_configured() {
     let (server, home) = (Server::start(), home());
     shop(&server);

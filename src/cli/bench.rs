@@ -14,7 +14,7 @@ use logyard_storage::env::{Env, RealEnv};
 use logyard_storage::layout::Layout;
 use serde_json::json;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -41,8 +41,7 @@ pub(super) fn run(args: &EngineArgs) -> Result<(), Failure> {
     if args.data.is_none() {
         fs::remove_dir_all(&data).map_err(|e| failed("remove", &data, &e))?;
     }
-    println!("{}", measured?);
-    Ok(())
+    writeln!(std::io::stdout(), "{}", measured?).map_err(super::cannot_write)
 }
 
 fn failed(doing: &str, path: &Path, error: &std::io::Error) -> Failure {

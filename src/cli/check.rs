@@ -1,8 +1,9 @@
 //! `logyard check`: reads a whole data directory and says what is wrong with it.
-use super::{CheckArgs, Failure};
+use super::{CheckArgs, Failure, cannot_write};
 use crate::config;
 use logyard_storage::engine::check;
 use logyard_storage::env::{Env, RealEnv};
+use std::io::Write;
 use std::sync::Arc;
 
 /// Runs the check; a directory that is not right is a failure.
@@ -14,8 +15,11 @@ pub(super) fn run(args: CheckArgs) -> Result<(), Failure> {
     }
     let env: Arc<dyn Env> = Arc::new(RealEnv::new());
     let report = check(&env, &data, args.repair)?;
-    for line in &report.lines {
-        println!("{line}");
+    let mut out = std::io::stdout().lock();
+    match report.lines.iter().try_for_each(|line| writeln!(out, "{line}")).map_err(cannot_write) {
+        // Whether it is right is said to who reads no further, too.
+        Ok(()) | Err(Failure::Enough) => {}
+        Err(failure) => return Err(failure),
     }
     if report.ok { Ok(()) } else { Err(Failure::Failed(format!("{} is not right", data.display()))) }
 }

@@ -1,12 +1,13 @@
 //! `logyard key`: API keys of a server, made, listed and revoked.
 //!
 //! Invariant: a new key stands alone on a line of standard output; what is said about it goes to standard error.
-use super::Failure;
 use super::client::{Client, ServerArgs};
+use super::terminal::{is_shown, printable};
+use super::{Failure, cannot_write};
 use clap::{Args, Subcommand, ValueEnum};
 use logyard_storage::query::{duration, time_span, time_text};
 use serde_json::{Value, json};
-use std::io::{IsTerminal, Write};
+use std::io::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 use ureq::http::Method;
 
@@ -98,7 +99,12 @@ fn create(args: &CreateArgs) -> Result<(), Failure> {
     let wanted = json!({ "name": args.name, "scopes": scopes, "services": services, "expires_at": expires_at });
     let made = Client::new(&args.server)?.send_json(Method::POST, "/api/v1/keys", &wanted)?;
     let (key, id) = (text(&made, "secret"), text(made.get("key").unwrap_or(&Value::Null), "id"));
-    writeln!(std::io::stdout(), "{key}")?;
+    let lost = |e: io::Error| {
+        Failure::Failed(format!(
+            "made the key {id}, and could not write it: {e}; end it with `logyard key revoke {id}` and make another"
+        ))
+    };
+    writeln!(io::stdout(), "{key}").map_err(lost)?;
     eprintln!("made the key {id}; it is not shown again, and ends with `logyard key revoke {id}`");
     Ok(())
 }
@@ -114,9 +120,9 @@ fn ends(text: &str, now: i64) -> Result<i64, Failure> {
 fn list(args: &ListArgs) -> Result<(), Failure> {
     let answer = Client::new(&args.server)?.get("/api/v1/keys")?;
     let keys = answer.get("keys").and_then(Value::as_array).cloned().unwrap_or_default();
-    let mut out = std::io::stdout();
-    if !out.is_terminal() {
-        return Ok(keys.iter().try_for_each(|key| writeln!(out, "{key}"))?);
+    let mut out = io::stdout();
+    if !is_shown() {
+        return keys.iter().try_for_each(|key| writeln!(out, "{key}")).map_err(cannot_write);
     }
     let head = ["ID", "NAME", "SCOPES", "SERVICES", "EXPIRES", "LAST USED"].map(str::to_owned);
     let rows: Vec<[String; 6]> = std::iter::once(head).chain(keys.iter().map(row)).collect();
@@ -124,7 +130,7 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
         let widths =
             (0..row.len()).map(|at| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max());
         let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<0$}", width.unwrap_or(0)));
-        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end()).map_err(cannot_write)?;
     }
     Ok(())
 }
@@ -132,21 +138,15 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
 /// A key for people.
 fn row(key: &Value) -> [String; 6] {
     let listed = |name: &str, none: &str| match key.get(name).and_then(Value::as_array) {
-        Some(values) => values.iter().filter_map(Value::as_str).map(shown).collect::<Vec<_>>().join(","),
+        Some(values) => values.iter().filter_map(Value::as_str).map(printable).collect::<Vec<_>>().join(","),
         None => none.to_owned(),
     };
     let time = |name: &str| {
         let millis = key.get(name).and_then(Value::as_i64);
         millis.map_or_else(|| "never".to_owned(), |millis| time_text(millis.saturating_mul(MILLI)))
     };
-    let id_and_name = ["id", "name"].map(|name| shown(&text(key, name)));
-    let [id, name] = id_and_name;
+    let [id, name] = ["id", "name"].map(|name| printable(&text(key, name)).into_owned());
     [id, name, listed("scopes", ""), listed("services", "all"), time("expires_at"), time("last_used_at")]
-}
-
-/// A text without what a terminal would obey.
-fn shown(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }).collect()
 }
 
 fn text(value: &Value, name: &str) -> String {
@@ -156,7 +156,10 @@ fn text(value: &Value, name: &str) -> String {
 fn revoke(args: &RevokeArgs) -> Result<(), Failure> {
     let id: String = args.id.chars().filter(char::is_ascii_alphanumeric).collect();
     if id != args.id || id.is_empty() {
-        return Err(Failure::Usage(format!("`{}` is no id of a key; `logyard key list` shows them", shown(&args.id))));
+        return Err(Failure::Usage(format!(
+            "`{}` is no id of a key; `logyard key list` shows them",
+            printable(&args.id)
+        )));
     }
     let client = Client::new(&args.server)?;
     client.json(client.send(Method::DELETE, &format!("/api/v1/keys/{id}"), &[], ())?)?;
@@ -184,9 +187,9 @@ mod tests {
 
     #[test]
     fn a_list_has_nothing_that_a_terminal_obeys() {
-        let key = json!({"id": "a", "name": "n\u{1b}[2J", "scopes": ["read"], "services": ["x", "y\n"], "expires_at": null, "last_used_at": 0});
+        let key = json!({"id": "a", "name": "n\u{1b}[2J\u{202e}", "scopes": ["read"], "services": ["x", "y\n"], "expires_at": null, "last_used_at": 0});
         let cells = row(&key);
-        assert!(cells.iter().all(|cell| !cell.contains(|c: char| c.is_control())), "{cells:?}");
+        assert!(cells.iter().all(|cell| !cell.contains(|c: char| c.is_control() || c == '\u{202e}')), "{cells:?}");
         assert_eq!(
             (cells[3].as_str(), cells[4].as_str(), cells[5].as_str()),
             ("x,y\\n", "never", "1970-01-01T00:00:00Z")
