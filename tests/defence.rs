@@ -3,7 +3,7 @@
 mod bounds;
 
 use crate::frames;
-use crate::harness::{KEY, Server};
+use crate::harness::{KEY, Server, until};
 use serde_json::json;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -278,6 +278,36 @@ fn a_client_that_takes_nothing_is_given_up() {
     // What was sent before is there, and then it ends in the middle.
     let told = rest(&mut stream);
     assert!(!told.ends_with("0\r\n\r\n"), "{} bytes", told.len());
+}
+
+#[test]
+fn who_takes_nothing_of_its_answers_over_http2_gives_their_places_back() {
+    let started = start(&[("WRITE_TIMEOUT", "300ms"), ("MAX_REQUESTS", "2"), ("IDLE_TIMEOUT", "1h")]);
+    let server = &started.server;
+    let mut stream = connect(server);
+    stream.write_all(&[frames::PREFACE, &frames::takes_nothing()].concat()).unwrap();
+    for at in [1, 3] {
+        stream.write_all(&frames::get(at, "/api/v1/logs/services", KEY)).unwrap();
+    }
+    // Both are answered, and hold their places.
+    let mut answered = 0;
+    while answered < 2 {
+        let (kind, _, payload) = frames::read_frame(&mut stream).unwrap();
+        if kind == 1 {
+            assert_eq!(payload.first(), Some(&0x88), "{payload:02x?}");
+            answered += 1;
+        }
+    }
+    // It says that it is there whenever it is asked, until its connection ends.
+    let alive = std::thread::spawn(move || {
+        while let Ok((kind, _, payload)) = frames::read_frame(&mut stream) {
+            if kind == 6 && stream.write_all(&frames::frame(6, 1, 0, &payload)).is_err() {
+                break;
+            }
+        }
+    });
+    until("the places are given back", || server.get("/api/v1/logs/services").status == 200);
+    alive.join().unwrap();
 }
 
 #[test]

@@ -23,6 +23,20 @@ pub(crate) fn health(stream: u32) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, stream, &block)
 }
 
+/// A setting in which a client takes nothing of any answer until it says so.
+pub(crate) fn takes_nothing() -> Vec<u8> {
+    frame(4, 0, 0, &[0, 4, 0, 0, 0, 0])
+}
+
+/// `GET` of a path with a key on a stream.
+pub(crate) fn get(stream: u32, path: &str, key: &str) -> Vec<u8> {
+    let text = |text: &str| [&[text.len() as u8][..], text.as_bytes()].concat();
+    // `authorization` is the 23rd name of that table: 15, and 8 more.
+    let authorization = [&[0x0f, 8][..], &text(&format!("Bearer {key}"))].concat();
+    let block = [&[0x82, 0x87, 0x04][..], &text(path), &[0x01, 1, b'x'], &authorization].concat();
+    frame(HEADERS, END_STREAM | END_HEADERS, stream, &block)
+}
+
 /// The kind, the stream and the payload of the next frame.
 pub(crate) fn read_frame(from: &mut impl Read) -> std::io::Result<(u8, u32, Vec<u8>)> {
     let mut head = [0; 9];

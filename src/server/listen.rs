@@ -8,6 +8,7 @@ mod framing;
 mod held;
 mod life;
 mod paced;
+mod taken;
 
 pub(super) use framing::refuse_ambiguous;
 pub(super) use held::Held;

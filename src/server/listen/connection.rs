@@ -1,7 +1,7 @@
 //! One connection, from its first byte to its end.
-use super::held::Held;
 use super::life::{Life, Watched};
 use super::paced::Paced;
+use super::taken::Taken;
 use crate::config::ServerBounds;
 use crate::server::access::Peer;
 use axum::Router;
@@ -54,7 +54,7 @@ impl Host {
             let mut request: Request = request.map(|body| Body::new(Paced::new(body, pace)));
             crate::server::socket::find_at_root(&mut request);
             let answered = router.clone().oneshot(request);
-            async move { answered.await.map(|response| response.map(|body| Held::new(body, guard))) }
+            async move { answered.await.map(|response| response.map(|body| Taken::new(body, guard))) }
         });
         let stream = TokioIo::new(Watched::new(stream, Arc::clone(&life), place));
         let connection = self.builder().serve_connection_with_upgrades(stream, service).into_owned();

@@ -3,9 +3,10 @@
 //! Invariants
 //! * While a request is under way, only an answer that the client does not take ends it; bodies have their own pace.
 //! * Otherwise it ends when a head is not there in time, when nothing was asked for too long, or when bytes wait too long for the
-//!   client to take them.
+//!   client to take them: at the connection, or over HTTP/2 in any of its answers.
 use super::framing::Framing;
 use crate::config::ServerBounds;
+use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +35,10 @@ struct Doing {
     head_since: Option<Instant>,
     /// Since when bytes wait to be taken.
     blocked_since: Option<Instant>,
+    /// The same of the answers over HTTP/2 of which something is there, by the number of their request.
+    given_since: BTreeMap<u64, Instant>,
+    /// Requests so far.
+    begun: u64,
     framing: Framing,
 }
 
@@ -47,6 +52,8 @@ impl Life {
             idle_since: now,
             head_since: None,
             blocked_since: None,
+            given_since: BTreeMap::new(),
+            begun: 0,
             framing: Framing::default(),
         };
         Self {
@@ -65,10 +72,12 @@ impl Life {
     pub(super) fn begin(self: &Arc<Self>, is_http2: bool) -> Underway {
         let mut doing = self.doing();
         doing.requests += 1;
+        doing.begun += 1;
+        let number = doing.begun;
         (doing.has_asked, doing.is_http2, doing.head_since) = (true, is_http2, None);
         let is_ambiguous = std::mem::take(&mut doing.framing).is_ambiguous() && !is_http2;
         drop(doing);
-        Underway { life: Arc::clone(self), is_ambiguous }
+        Underway { life: Arc::clone(self), number, is_http2, is_ambiguous }
     }
 
     /// Bytes came.
@@ -93,7 +102,8 @@ impl Life {
     /// When it ends if nothing happens until then.
     fn end(&self) -> Option<Instant> {
         let doing = self.doing();
-        let blocked = doing.blocked_since.map(|since| since + self.write_timeout);
+        let blocked = doing.blocked_since.iter().chain(doing.given_since.values()).min();
+        let blocked = blocked.map(|since| *since + self.write_timeout);
         let asked = match doing.head_since {
             _ if doing.requests > 0 => None,
             Some(since) => Some(since + self.header_timeout),
@@ -118,6 +128,8 @@ impl Life {
 /// A request under way; it ends when this is dropped.
 pub(super) struct Underway {
     life: Arc<Life>,
+    number: u64,
+    is_http2: bool,
     is_ambiguous: bool,
 }
 
@@ -126,12 +138,31 @@ impl Underway {
     pub(super) fn is_ambiguous(&self) -> bool {
         self.is_ambiguous
     }
+
+    pub(super) fn is_http2(&self) -> bool {
+        self.is_http2
+    }
+
+    /// More of its answer is there from now on; over HTTP/1 its connection says how long.
+    pub(super) fn gives(&self) {
+        if self.is_http2 {
+            self.life.doing().given_since.insert(self.number, Instant::now());
+        }
+    }
+
+    /// Nothing of its answer is there for now.
+    pub(super) fn waits(&self) {
+        if self.is_http2 {
+            self.life.doing().given_since.remove(&self.number);
+        }
+    }
 }
 
 impl Drop for Underway {
     fn drop(&mut self) {
         let mut doing = self.life.doing();
         doing.requests -= 1;
+        doing.given_since.remove(&self.number);
         doing.idle_since = Instant::now();
     }
 }
