@@ -193,6 +193,9 @@ fn the_last_come_first_and_who_comes_back_misses_none() {
     // A second subscription begins with its own last ones, and what arrives comes once for both.
     socket.subscribe(None, json!({"id": "numbers", "query": "1", "last": 5}));
     assert_eq!(socket.messages(2), ["a 1", "b 1"]);
+    // Also where they came for the first already.
+    socket.subscribe(None, json!({"id": "again", "query": "5", "last": 5}));
+    assert_eq!(socket.messages(1), ["a 5"]);
     store(&server, "a", "INFO", &["a 1 again"]);
     assert_eq!(socket.messages(1), ["a 1 again"]);
     socket.is_quiet();

@@ -1,7 +1,9 @@
 //! What a connection follows: one live query for all of its subscriptions, and the logs that a new one begins with.
 //!
-//! Invariant: a log comes once, whichever of the subscriptions want it, and in the order in which logs arrived. When the
-//! subscriptions change, the live query is begun again behind the last log that it has looked at.
+//! Invariants
+//! * A log that arrives comes once, whichever of the subscriptions want it, and in the order in which logs arrived. When the
+//!   subscriptions change, the live query is begun again behind the last log that it has looked at.
+//! * The logs that a further subscription begins with come as that one asks for them, also those that came for another before.
 use super::wanted::Wanted;
 use crate::server::Server;
 use crate::server::error::ApiError;
@@ -58,19 +60,26 @@ impl Following {
         let (mut messages, mut bytes, until) = (Vec::new(), 0, self.until);
         let polled = self.subscription.poll(&mut |given| {
             let before = messages.len();
-            match given {
-                Given::Records(records) => {
-                    let is_left = |record: &&Record| until.is_none_or(|until| !is_behind(record, until));
-                    messages.extend(records.iter().filter(is_left).map(log));
-                }
-                Given::Missed(count) => messages.push(format!("{{\"type\":\"missed\",\"count\":{count}}}")),
-                // Whole records were asked for.
-                Given::Rows(..) => {}
-            }
+            messages.extend(told(given, until));
             bytes += messages.iter().skip(before).map(String::len).sum::<usize>();
             Ok(if bytes >= CHUNK_BYTES { Flow::Enough } else { Flow::More })
         });
         (self, Looked { messages, polled })
+    }
+}
+
+/// What is said of what a live query gives, of which nothing is told behind its end.
+fn told(given: Given, until: Option<RecordId>) -> Vec<String> {
+    match given {
+        Given::Records(records) => {
+            let is_left = |record: &&Record| until.is_none_or(|until| !is_behind(record, until));
+            records.iter().filter(is_left).map(log).collect()
+        }
+        // All up to its end was there when it began: what it misses is behind, and told by the live query that goes on there.
+        Given::Missed(_) if until.is_some() => Vec::new(),
+        Given::Missed(count) => vec![format!("{{\"type\":\"missed\",\"count\":{count}}}")],
+        // Whole records were asked for.
+        Given::Rows(..) => Vec::new(),
     }
 }
 
@@ -184,5 +193,16 @@ impl Followed {
             self.history = Some(following);
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missed_is_told_by_the_live_query_alone() {
+        assert_eq!(told(Given::Missed(3), None), [r#"{"type":"missed","count":3}"#]);
+        assert!(told(Given::Missed(3), Some(RecordId::new(0, 1, 5))).is_empty());
     }
 }
