@@ -122,7 +122,7 @@ impl Server {
         let mut greeting = Vec::new();
         while greeting.len() < 3 {
             match lines.next() {
-                Some(Ok(line)) if line.starts_with("warning: ") => eprintln!("server: {line}"),
+                Some(Ok(line)) if line.contains(" WARN ") => eprintln!("server: {line}"),
                 Some(line) => greeting.push(line.unwrap()),
                 None => panic!("the server ended: {greeting:?}, {:?}", child.wait()),
             }

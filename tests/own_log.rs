@@ -47,6 +47,14 @@ fn what_is_logged_becomes_records_with_the_environment() {
 }
 
 #[test]
+fn what_is_wrong_with_the_settings_of_a_server_becomes_records_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server(&directory, &[("LOGYARD_QUERY_MAX_WIAT", "1s")]);
+    let found = records(&server, "LOGYARD_QUERY_MAX_WIAT");
+    assert_eq!((found.len(), &found[0]["level"]), (1, &"WARN".into()));
+}
+
+#[test]
 fn a_log_that_cannot_be_kept_does_not_log_that_for_ever() {
     let directory = tempfile::tempdir().unwrap();
     let server = server(&directory, &[("LOGYARD_RETENTION_DISK_BUDGET", "1")]);
@@ -69,9 +77,13 @@ fn lines_are_json_where_that_is_asked_for() {
     let directory = tempfile::tempdir().unwrap();
     let mut command = logyard();
     command.args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--log-environment", "prod", "--data"]);
+    command.env("LOGYARD_QUERY_MAX_WIAT", "1s");
     let mut child = command.arg(directory.path()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let greeting: Vec<Value> = lines.take(3).map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    let mut greeting: Vec<Value> = lines.take(4).map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    let warning = greeting.remove(0);
+    assert_eq!((&warning["level"], &warning["environment"]), (&"warn".into(), &"prod".into()), "{warning}");
+    assert!(warning["message"].as_str().unwrap().starts_with("LOGYARD_QUERY_MAX_WIAT "), "{warning}");
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(greeting[0]["message"].as_str().unwrap().starts_with("listening on http://127.0.0.1:"), "{greeting:?}");

@@ -25,8 +25,15 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     let flags =
         Flags { settings: args.settings.0, config: args.config, env_file: args.env_file, no_auth: args.no_auth };
     let loaded = config::load(flags, std::env::vars_os());
+    let served = loaded.config.as_ref().ok().filter(|_| !args.check_config);
+    if let Some(Config { log, .. }) = served {
+        log::set_up(log.level, log.format, &log.environment);
+    }
     for warning in loaded.warnings {
-        eprintln!("warning: {warning}");
+        match served {
+            Some(_) => log::warn(format_args!("{warning}")),
+            None => eprintln!("warning: {warning}"),
+        }
     }
     let config = loaded.config.map_err(|faults| Failure::configuration(&faults))?;
     let tls = Tls::load(&config.tls).map_err(Failure::Usage)?.map(Arc::new);
@@ -34,7 +41,6 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         eprintln!("the configuration is right");
         return Ok(());
     }
-    log::set_up(config.log.level, config.log.format, &config.log.environment);
     let env = Arc::new(RealEnv::new());
     let options = Options {
         default_ttl_days: config.retention.default_ttl_days,

@@ -4,6 +4,9 @@
 //! believes `Transfer-Encoding`, hides the other, and closes after its answer; such a request is refused here all the same, since no
 //! honest client sends it. It is looked for in the bytes, as hyper does not tell.
 //!
+//! Only heads are looked at that come while no request is under way, and of what comes at once the first. A head that is pipelined behind
+//! another request is left to hyper: its body ends as `Transfer-Encoding` says, and the connection with its answer.
+//!
 //! Invariant: a head is looked at up to its end, in pieces of any size, and nothing of it is kept but where in which name it is.
 use crate::server::error::ApiError;
 use axum::extract::Request;
