@@ -142,7 +142,7 @@ impl BatchBuilder {
             bytes += known.name.len() + usize::from(depth > 0);
             (node, depth) = (known.parent, depth + 1);
         }
-        bytes + LAST_CHAR_BYTES_MAX > FIELD_NAME_BYTES_MAX
+        bytes + LAST_CHAR_BYTES_MAX >= FIELD_NAME_BYTES_MAX
     }
 
     /// Which of the stream fields a name is, a nested one by its dotted name.
