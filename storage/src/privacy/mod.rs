@@ -8,6 +8,7 @@ mod json;
 
 use crate::error::{Error, Result};
 use crate::limits::FIELD_NAME_BYTES_MAX;
+use crate::text::words::fold_text;
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -184,13 +185,13 @@ impl Redaction {
     }
 }
 
-/// Names of fields, each as its parts.
+/// Names of fields in small letters, each as its parts.
 #[derive(Debug)]
 struct Names(Vec<Vec<String>>);
 
 impl Names {
     fn new<'a>(names: impl Iterator<Item = &'a String>) -> Self {
-        let parts = |name: &str| name.split('.').map(str::to_owned).collect();
+        let parts = |name: &str| fold_text(name).split('.').map(str::to_owned).collect();
         let mut all: Vec<Vec<String>> = Vec::new();
         for name in names {
             all.push(parts(name));
@@ -207,12 +208,9 @@ impl Names {
         if self.0.is_empty() {
             return false;
         }
+        let name = fold_text(name);
         let path: Vec<&str> = name.split('.').collect();
-        let is_in = |wanted: &Vec<String>| {
-            let are_equal =
-                |run: &[&str]| run.iter().zip(wanted).all(|(part, wanted)| part.eq_ignore_ascii_case(wanted));
-            path.windows(wanted.len()).any(are_equal)
-        };
+        let is_in = |wanted: &Vec<String>| path.windows(wanted.len()).any(|run| run == wanted.as_slice());
         self.0.iter().any(is_in)
     }
 }
@@ -228,7 +226,7 @@ mod tests {
 
     #[test]
     fn names_stand_for_fields_however_deep_and_what_is_in_them() {
-        let asked = privacy(&["password", "user.email"], &["Secret"], &[]);
+        let asked = privacy(&["password", "user.email", "contraseña"], &["Secret"], &[]);
         let redaction = Redaction::new(&[&asked]).unwrap().unwrap();
         for (name, verdict) in [
             ("password", Verdict::Mask),
@@ -240,6 +238,7 @@ mod tests {
             ("user.name", Verdict::Look),
             ("email", Verdict::Look),
             ("passwords", Verdict::Look),
+            ("CONTRASEÑA", Verdict::Mask),
         ] {
             assert_eq!(redaction.of_name(name), verdict, "{name}");
         }
