@@ -10,7 +10,7 @@ use super::{WholeHead, starts};
 use crate::error::Result;
 use crate::limits::KIB;
 use crate::segment::pages::{Pages, Source, Stream};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Codes that are read as a whole: there are few pages of them, and a search goes along most.
 const ALL_BYTES_MAX: usize = 256 * KIB;
@@ -47,8 +47,8 @@ pub(crate) struct Opened {
     /// Of texts that are kept as they are, these.
     pub(super) codes: Arc<Run>,
     pub(super) spelled: Arc<Run>,
-    /// Where all codes are there.
-    pub(super) numbers: Option<Numbers>,
+    /// Made for the first who goes along them; none where there are too many to be kept.
+    numbers: OnceLock<Option<Numbers>>,
 }
 
 /// The numbers of what is listed of each text: a search goes along them, and codes of one byte or two cannot be foreseen.
@@ -80,10 +80,6 @@ impl Numbers {
         let Some(&[from, to]) = self.starts.get(index..index + 2) else { return &[] };
         self.all.get(from as usize..to as usize).unwrap_or_default()
     }
-
-    fn memory(&self) -> usize {
-        self.starts.len() * size_of::<u32>() + self.all.len() * size_of::<u16>()
-    }
 }
 
 /// Pieces of a stream, one for each text.
@@ -112,14 +108,29 @@ impl Opened {
         };
         let listed = listed.map_or(Ok(Vec::new()), |listed| pages.stream(source, listed))?;
         let lexicon = Lexicon::read(listed)?;
-        let numbers = if lexicon.len() > 0 { Numbers::of(&lexicon, &codes) } else { None };
-        Ok(Self { lexicon, numbers, codes: Arc::new(codes), spelled: Arc::new(spelled) })
+        Ok(Self { lexicon, numbers: OnceLock::new(), codes: Arc::new(codes), spelled: Arc::new(spelled) })
+    }
+
+    fn numbers(&self) -> Option<&Numbers> {
+        let make = || (self.numbers_memory() > 0).then(|| Numbers::of(&self.lexicon, &self.codes)).flatten();
+        self.numbers.get_or_init(make).as_ref()
+    }
+
+    /// Bytes that the numbers may take, made or not; none where they are not made, since it would not be kept with them.
+    fn numbers_memory(&self) -> usize {
+        let Some(codes) = self.codes.all.as_ref().filter(|_| self.lexicon.len() > 0) else { return 0 };
+        let most = self.codes.starts.len() * size_of::<u32>() + codes.len() * size_of::<u16>();
+        if self.memory_without_numbers() + most <= KEPT_BYTES_MAX { most } else { 0 }
+    }
+
+    fn memory_without_numbers(&self) -> usize {
+        size_of::<Self>() + self.lexicon.memory() + self.codes.memory() + self.spelled.memory()
     }
 
     /// What of `left` nothing listed of a text has, whose codes are these.
     #[inline]
     pub(super) fn lacking(&self, sieve: &Sieve, left: u8, index: usize, codes: &[u8]) -> u8 {
-        match &self.numbers {
+        match self.numbers() {
             Some(numbers) => {
                 let has = |number: &u16| sieve.listed.get(usize::from(*number)).copied().unwrap_or(0);
                 left & !numbers.get(index).iter().fold(0, |bits, number| bits | has(number))
@@ -130,9 +141,7 @@ impl Opened {
 
     /// Bytes that it takes, and whether so many are worth keeping.
     pub(crate) fn memory(&self) -> (usize, bool) {
-        let runs = self.codes.memory() + self.spelled.memory();
-        let numbers = self.numbers.as_ref().map_or(0, Numbers::memory);
-        let bytes = size_of::<Self>() + self.lexicon.memory() + runs + numbers;
+        let bytes = self.memory_without_numbers() + self.numbers_memory();
         (bytes, bytes <= KEPT_BYTES_MAX)
     }
 }
