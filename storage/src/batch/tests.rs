@@ -1,6 +1,6 @@
 //! Batches hold what was put into them.
 use super::*;
-use crate::hot::{HotBatch, Known};
+use crate::hot::{Counted, HotBatch, Known};
 use crate::record::{Record, ValueKind};
 use crate::scan::{HotPart, Part, RowSet, materialise};
 use crate::segment::Counters;
@@ -16,7 +16,8 @@ pub(crate) fn records(mut batch: Batch) -> Vec<Record> {
         slots.push(shapes.slots_of(number));
     }
     batch.drop_shapes();
-    let hot = HotBatch::new(batch, 10, 99, shape_map, slots);
+    let counted = Counted::of(&batch);
+    let hot = HotBatch::new((batch, counted), 10, 99, shape_map, slots);
     let table = shapes.snapshot();
     let counters = Counters::default();
     let part =
@@ -69,6 +70,16 @@ fn names_that_are_the_same_once_they_are_cut_have_a_value_each() {
     assert_eq!(paths.len(), 4);
     let expected = format!(r#"{{"{long}":"1","{long}":"2","{long}":"3","{long}":"4"}}"#);
     assert!(found.iter().all(|record| shown(record) == expected));
+    // What is left before a character of four bytes may be a whole name, too.
+    let left = &long[3..];
+    builder.begin_row();
+    builder.string(left, "1");
+    builder.string(&format!("{left}\u{1f600}"), "2");
+    builder.commit_row();
+    let found = records(builder.finish().unwrap());
+    let [(first, _), (second, _)] = found[0].fields.as_slice() else { panic!("{found:?}") };
+    assert_eq!(first.name, second.name);
+    assert_ne!(first, second);
 }
 
 #[test]

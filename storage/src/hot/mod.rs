@@ -28,31 +28,48 @@ pub(crate) struct HotBatch {
     pub(crate) shape_map: Box<[u32]>,
     /// How many variables texts of each local shape have.
     pub(crate) slots: Arc<[u8]>,
-    /// How often what it has occurs in it.
-    pub(crate) tally: Arc<Tally>,
-    /// By which its ids are found.
-    pub(crate) tails: Arc<Tails>,
+    pub(crate) counted: Counted,
     pub(crate) time_min: i64,
     pub(crate) time_max: i64,
 }
 
+/// What a batch's own values say, whatever numbers its shapes get.
+#[derive(Clone)]
+pub(crate) struct Counted {
+    /// How often what it has occurs in it.
+    pub(crate) tally: Arc<Tally>,
+    /// By which its ids are found.
+    pub(crate) tails: Arc<Tails>,
+}
+
+impl Counted {
+    pub(crate) fn of(batch: &Batch) -> Self {
+        Self { tally: Arc::new(Tally::of(batch)), tails: Arc::new(Tails::of(batch)) }
+    }
+}
+
 impl HotBatch {
     /// A batch whose shapes have these numbers, and so many slots each, in a table.
-    pub(crate) fn new(batch: Batch, first_seq: u64, arrival: i64, shape_map: Vec<u32>, slots: Vec<u8>) -> Self {
+    pub(crate) fn new(
+        (batch, counted): (Batch, Counted),
+        first_seq: u64,
+        arrival: i64,
+        shape_map: Vec<u32>,
+        slots: Vec<u8>,
+    ) -> Self {
         let (mut time_min, mut time_max) = (i64::MAX, i64::MIN);
         for time in batch.times() {
             let time = time.unwrap_or(arrival);
             time_min = time_min.min(time);
             time_max = time_max.max(time);
         }
-        let (tally, tails) = (Arc::new(Tally::of(&batch)), Arc::new(Tails::of(&batch)));
         let (batch, shape_map, slots) = (Arc::new(batch), shape_map.into(), slots.into());
-        Self { batch, first_seq, arrival, shape_map, slots, tally, tails, time_min, time_max }
+        Self { batch, first_seq, arrival, shape_map, slots, counted, time_min, time_max }
     }
 
     /// Bytes that it keeps in memory.
     pub(crate) fn bytes(&self) -> usize {
-        let beside = self.tally.bytes() + self.tails.bytes();
+        let beside = self.counted.tally.bytes() + self.counted.tails.bytes();
         self.batch.bytes() + self.shape_map.len() * 5 + 512 + self.batch.fields().len() * 64 + beside
     }
 }
@@ -106,6 +123,8 @@ impl Generation {
         arrival: i64,
         now: Duration,
     ) -> Result<usize> {
+        // Goes through all values: searches need not wait for it.
+        let counted = batch.as_ref().map(Counted::of);
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         let before = inner.bytes + inner.shapes.bytes();
         for effect in effects {
@@ -114,7 +133,7 @@ impl Generation {
         }
         inner.since.get_or_insert(now);
         let rows = batch.as_ref().map_or(0, Batch::rows);
-        if let Some(mut batch) = batch {
+        if let Some((mut batch, counted)) = batch.zip(counted) {
             let (mut shape_map, mut slots) = (vec![0], vec![1]);
             for key in batch.shape_keys() {
                 let number = inner.shapes.intern(key?)?;
@@ -122,7 +141,7 @@ impl Generation {
                 slots.push(inner.shapes.slots_of(number));
             }
             batch.drop_shapes();
-            let hot = HotBatch::new(batch, first_seq, arrival, shape_map, slots);
+            let hot = HotBatch::new((batch, counted), first_seq, arrival, shape_map, slots);
             inner.bytes += hot.bytes();
             inner.rows += rows;
             inner.batches.push(Arc::new(hot));
@@ -142,8 +161,7 @@ impl Generation {
             batch: Arc::clone(&hot.batch),
             shape_map: (0..hot.shape_map.len() as u32).collect(),
             slots: Arc::clone(&hot.slots),
-            tally: Arc::clone(&hot.tally),
-            tails: Arc::clone(&hot.tails),
+            counted: hot.counted.clone(),
             ..*hot
         };
         let shapes = Arc::new(shapes.of_these(&hot.shape_map));

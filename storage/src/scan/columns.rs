@@ -371,7 +371,7 @@ impl<'a> View<'a> {
             (Part::Hot(hot), PartLane::Hot { number, lane, .. }) if lane.kind.is_text() => {
                 let shape = |local: u16| hot.batch.shape_map.get(usize::from(local)).copied().unwrap_or(WHOLE);
                 let counted = |(local, n): &(u16, u32)| Some((self.literal(shape(*local))?.to_owned(), *n as usize));
-                return Ok(hot.batch.tally.shapes(number).iter().map(counted).collect());
+                return Ok(hot.batch.counted.tally.shapes(number).iter().map(counted).collect());
             }
             (Part::Sealed(sealed), PartLane::Sealed { lane, .. }) => (sealed, lane),
             _ => return Ok(None),

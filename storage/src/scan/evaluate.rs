@@ -357,7 +357,7 @@ fn hot_text(hot: &HotPart<'_>, (number, view): (usize, LaneView<'_>), test: &Tes
     let mut looker = Looker::new(view, test, answer);
     let mut says = vec![Verdict::No; hot.batch.shape_map.len()];
     let (mut passing, mut looks) = (0, 0);
-    for (local, count) in hot.batch.tally.shapes(number) {
+    for (local, count) in hot.batch.counted.tally.shapes(number) {
         let local = usize::from(*local);
         let shape = hot.batch.shape_map.get(local).copied().unwrap_or(WHOLE);
         let verdict = match answer.verdict(shape) {
@@ -460,7 +460,7 @@ fn equal(hot: &HotPart<'_>, number: usize, lane: LaneView<'_>, wanted: &[u8]) ->
             set.insert(value);
         }
     };
-    if hot.batch.tails.find(number, wanted, &mut look).is_none() {
+    if hot.batch.counted.tails.find(number, wanted, &mut look).is_none() {
         (0..lane.count).for_each(look);
     }
     set

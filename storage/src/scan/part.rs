@@ -282,7 +282,7 @@ impl<'a> Part<'a> {
     /// The streams, and how many rows each has. Reads nothing.
     pub(crate) fn stream_rows(&self) -> &'a [(u32, u32)] {
         match self {
-            Self::Hot(hot) => hot.batch.tally.streams(),
+            Self::Hot(hot) => hot.batch.counted.tally.streams(),
             Self::Sealed(sealed) => sealed.block.stream_rows(),
         }
     }

@@ -38,7 +38,7 @@ impl<'a> View<'a> {
         match (self.part, lane.lane) {
             (Part::Hot(hot), PartLane::Hot { number, lane, .. }) if lane.kind.is_text() => {
                 let shape = |local: u16| hot.batch.shape_map.get(usize::from(local)).copied().unwrap_or(WHOLE);
-                let shapes = hot.batch.tally.shapes(number).iter();
+                let shapes = hot.batch.counted.tally.shapes(number).iter();
                 Ok(of_shapes(&mut shapes.map(|(local, count)| (shape(*local), *count))))
             }
             (Part::Sealed(sealed), PartLane::Sealed { lane, .. }) if lane.is_listed() => {
