@@ -50,6 +50,6 @@ impl Aside {
     /// The block whose rows were given last.
     pub(super) fn take(&self) -> Result<EncodedBlock> {
         // It ends before its work is done by a panic only, which its scope passes on.
-        self.encoded.recv().map_err(|_| Error::invalid("BUG: a thread that encodes blocks has ended"))
+        self.encoded.recv().map_err(|_| Error::bug("a thread that encodes blocks has ended"))
     }
 }

@@ -16,6 +16,8 @@ const CAPITALS_MAX: usize = 10;
 /// Texts of one list, and their bytes.
 const TEXTS_MAX: usize = 10_000;
 const TEXT_BYTES_MAX: usize = MIB;
+/// How many times longer a text may become in another case.
+const GROWTH_MAX: usize = 3;
 
 /// `name(...)`, with the test that the texts are for.
 pub(super) fn parse(parser: &mut Parser<'_>, scope: Scope<'_>, test: fn(Values) -> Test) -> Parsed<Filter> {
@@ -30,7 +32,7 @@ pub(super) fn parse(parser: &mut Parser<'_>, scope: Scope<'_>, test: fn(Values) 
         if capitals > CAPITALS_MAX {
             return Err(fault(format!("a phrase has more than {CAPITALS_MAX} capitals; use i(...) for it")));
         }
-        bytes = bytes.saturating_add(phrase.len().saturating_mul((1 << capitals) + 2));
+        bytes = bytes.saturating_add(phrase.len().saturating_mul(GROWTH_MAX * ((1 << capitals) + 2)));
         if bytes > TEXT_BYTES_MAX {
             return Err(fault("the cases of the phrases have more than 1 MiB; use i(...) for some of them".into()));
         }
