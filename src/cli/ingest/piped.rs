@@ -107,20 +107,30 @@ impl Piped<'_> {
                 told_at = Some(Instant::now());
             }
             if told_at.is_some_and(|at| at.elapsed() >= LAST_WORDS) {
+                // What was read by now goes with it; who writes on is not waited for.
+                for piece in pieces.try_iter().take(PIECES + 1) {
+                    self.take_read(piece)?;
+                }
                 break;
             }
             match pieces.recv_timeout(LOOK) {
-                Ok(Ok(piece)) => self.take(piece)?,
-                Ok(Err(e)) => {
-                    self.end()?;
-                    return Err(cannot_read(self.path, &e));
-                }
+                Ok(piece) => self.take_read(piece)?,
                 Err(RecvTimeoutError::Timeout) => self.wait()?,
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         self.end()?;
         Ok(self.progress.end(""))
+    }
+
+    fn take_read(&mut self, piece: io::Result<Piece>) -> Result<(), Failure> {
+        match piece {
+            Ok(piece) => self.take(piece),
+            Err(e) => {
+                self.end()?;
+                Err(cannot_read(self.path, &e))
+            }
+        }
     }
 
     fn take(&mut self, piece: Piece) -> Result<(), Failure> {
