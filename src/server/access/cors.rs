@@ -56,15 +56,21 @@ impl Origins {
                      (LOGYARD_CORS_ORIGINS), or use a key";
         Err(ApiError::new(StatusCode::FORBIDDEN, error))
     }
-}
 
-/// Refuses what was sent to a name that could be anybody's. A request that names nobody is of no browser.
-pub(super) fn check_host(request: &Request) -> Result<(), ApiError> {
-    if host(request).is_none_or(is_own_name) {
-        return Ok(());
+    /// Refuses what was sent to a name that could be anybody's. A request that names nobody is of no browser.
+    pub(super) fn check_host(&self, request: &Request) -> Result<(), ApiError> {
+        if host(request).is_none_or(|host| is_own_name(host) || self.have_host(host)) {
+            return Ok(());
+        }
+        let error = "A server that asks for no key is called localhost, by a loopback address, or by the name of an origin in \
+                     cors.origins (LOGYARD_CORS_ORIGINS)";
+        Err(ApiError::new(StatusCode::FORBIDDEN, error))
     }
-    let error = "A server that asks for no key is called localhost, or by a loopback address, and by no other name";
-    Err(ApiError::new(StatusCode::FORBIDDEN, error))
+
+    fn have_host(&self, host: &str) -> bool {
+        let mut hosts = self.0.iter().filter_map(|origin| origin.split_once("://"));
+        hosts.any(|(_, named)| named.eq_ignore_ascii_case(host))
+    }
 }
 
 /// Whom a request was sent to. What is no text is nobody's name.
@@ -144,7 +150,9 @@ mod tests {
 
     #[test]
     fn only_names_of_this_machine_are_its_own() {
-        let is_own = |uri: &str, host: Option<&str>| check_host(&request(uri, None, host)).is_ok();
+        let origins = Origins::new(&["https://logs.example".to_owned(), "*".to_owned()]);
+        let is_own = |uri: &str, host: Option<&str>| origins.check_host(&request(uri, None, host)).is_ok();
+        assert!(is_own("/", Some("Logs.example")) && !is_own("/", Some("logs.example.a")) && !is_own("/", Some("*")));
         for host in ["localhost", "LocalHost:7514", "a.localhost", "127.0.0.1:1", "127.1.2.3", "[::1]", "[::1]:7514"] {
             assert!(is_own("/", Some(host)) && is_own(&format!("http://{host}/"), None), "{host}");
         }

@@ -231,7 +231,7 @@ fn identify(gate: &Gate, class: Class, request: &Request, told: &mut Told) -> Re
     told.quota = of_address;
     of_address.map_or(Ok(()), |quota| quota.check(millis))?;
     if gate.door.is_open() {
-        cors::check_host(request)?;
+        gate.origins.check_host(request)?;
     }
     let holder = gate.door.identify(&gate.keys, request.headers(), told.at)?;
     let key = holder.id();
