@@ -60,7 +60,7 @@ settings! {
         /// Bytes of a body that is read as a whole, decoded; more get 413.
         max_body: usize = "64MiB", BYTES;
         /// Memory of all bodies that are read at once; who comes too late gets 503.
-        max_bodies_memory: usize = "512MiB", BYTES;
+        max_bodies_memory: usize = "512MiB", bytes::<4_194_304, 1_099_511_627_776>();
     }
 
     /// HTTPS, where both files are named. Clients agree on HTTP/1.1 or HTTP/2.
