@@ -272,7 +272,7 @@ fn a_query_says_which_bound_it_hit_and_how_to_raise_it() {
 
 #[test]
 fn a_search_ends_with_the_time_that_a_query_may_take() {
-    let started = filled(&[("LOGYARD_QUERY_MAX_DURATION", "1ms")], 4_000);
+    let started = filled(&[("LOGYARD_QUERY_MAX_DURATION", "1ms")], 60_000);
     let until = Instant::now() + Duration::from_secs(60);
     loop {
         let answer = started.server.get("/api/v1/logs/search?q=took&order=relevance&limit=1000");
@@ -280,6 +280,6 @@ fn a_search_ends_with_the_time_that_a_query_may_take() {
             assert!(answer.text.contains("LOGYARD_QUERY_MAX_DURATION"), "{}", answer.text);
             return;
         }
-        assert!(answer.status == 200 && Instant::now() < until, "{}: {}", answer.status, answer.text);
+        assert!(answer.status == 200 && Instant::now() < until, "{}", answer.status);
     }
 }
