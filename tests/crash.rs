@@ -1,49 +1,103 @@
-use crate::harness::Server;
+//! What a server that is killed under load has acknowledged is there afterwards, once.
+use crate::harness::{Server, encoded};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-#[test]
-fn what_was_acknowledged_outlives_a_kill() {
-    let data = tempfile::tempdir().unwrap();
-    let mut acknowledged: Vec<String> = Vec::new();
-    for round in 0..3 {
-        let mut server = Server::start_on(data.path());
-        for id in &acknowledged {
-            assert_eq!(server.get(&format!("/api/v1/logs/{id}")).status, 200, "round {round}: {id} is lost");
-        }
-        acknowledged.extend(ingest_until_killed(&mut server, round));
-    }
-    let server = Server::start_on(data.path());
-    for id in &acknowledged {
-        let answer = server.get(&format!("/api/v1/logs/{id}"));
-        assert_eq!((answer.status, &answer.json()["log"]["id"]), (200, &id.as_str().into()), "{id} is lost");
-    }
-    let rows = server.get("/api/v1/admin/storage").json()["rows"].as_u64().unwrap();
-    assert!(rows >= acknowledged.len() as u64);
+const ROUNDS: usize = 3;
+/// Two of each way in.
+const THREADS: usize = 6;
+
+/// A body that was sent under a key of its own.
+struct Sent {
+    path: &'static str,
+    key: String,
+    body: String,
+    messages: Vec<String>,
 }
 
-/// Ingests from four threads, kills the server in the midst of it and gives back the ids that were acknowledged.
-fn ingest_until_killed(server: &mut Server, round: usize) -> Vec<String> {
-    let ids = Mutex::new(Vec::new());
+impl Sent {
+    fn new(round: usize, thread: usize, number: usize) -> Self {
+        let (path, count) = match thread % 3 {
+            0 => ("/api/v1/logs/ingest", 1),
+            1 => ("/api/v1/logs/ingest/batch", 20),
+            _ => ("/insert/jsonline?_msg_field=message", 100),
+        };
+        let key = format!("{round}-{thread}-{number}");
+        let messages: Vec<String> = (0..count).map(|at| format!("log {at} of {key}")).collect();
+        let log = |message: &String| json!({"service_name": "crash", "level": "INFO", "message": message});
+        let logs: Vec<Value> = messages.iter().map(log).collect();
+        let body = match thread % 3 {
+            0 => logs[0].to_string(),
+            1 => json!({ "logs": logs }).to_string(),
+            _ => logs.iter().map(|log| format!("{log}\n")).collect(),
+        };
+        Self { path, key, body, messages }
+    }
+
+    /// Whether it was acknowledged as durable; nothing where there was no answer.
+    fn send(&self, server: &Server) -> Option<()> {
+        let answer = server.try_post(self.path, self.body.as_bytes(), &[("Idempotency-Key", &self.key)]).ok()?;
+        assert_eq!((answer.status, answer.header("x-logyard-ack")), (200, Some("wal")), "{}", answer.text);
+        Some(())
+    }
+}
+
+#[test]
+fn what_was_acknowledged_outlives_a_kill_once() {
+    let data = tempfile::tempdir().unwrap();
+    let mut wanted: BTreeMap<String, u64> = BTreeMap::new();
+    for round in 0..ROUNDS {
+        let mut server = Server::start_on(data.path());
+        let (acknowledged, in_doubt) = ingest_until_killed(&mut server, round);
+        assert!(!acknowledged.is_empty() && !in_doubt.is_empty());
+        wanted.extend(acknowledged.into_iter().map(|message| (message, 1)));
+
+        let server = Server::start_on(data.path());
+        let found = messages(&server);
+        for (message, times) in &found {
+            assert_eq!(*times, 1, "round {round}: {message}");
+        }
+        for message in wanted.keys() {
+            assert!(found.contains_key(message), "round {round}: {message} is lost");
+        }
+        // What had no answer is sent again under its key, whatever of it is there.
+        for sent in in_doubt {
+            sent.send(&server).unwrap();
+            wanted.extend(sent.messages.into_iter().map(|message| (message, 1)));
+        }
+        assert!(messages(&server) == wanted, "round {round}: what was sent again is not there once");
+    }
+}
+
+/// How often each message is there.
+fn messages(server: &Server) -> BTreeMap<String, u64> {
+    let query = encoded("service_name:=crash | stats by (_msg) count() n");
+    let answer = server.get(&format!("/select/logsql/query?query={query}"));
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let rows = answer.text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    rows.map(|row| (row["_msg"].as_str().unwrap().to_owned(), row["n"].as_str().unwrap().parse().unwrap())).collect()
+}
+
+/// Ingests in all ways at once, kills the server in the midst of it, and gives the messages that were acknowledged and what
+/// had no answer.
+fn ingest_until_killed(server: &mut Server, round: usize) -> (Vec<String>, Vec<Sent>) {
+    let (acknowledged, in_doubt) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     let is_killed = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let server = &*server;
-        for thread in 0..4 {
-            let (ids, is_killed) = (&ids, &is_killed);
+        for thread in 0..THREADS {
+            let (acknowledged, in_doubt, is_killed) = (&acknowledged, &in_doubt, &is_killed);
             scope.spawn(move || {
-                for n in 0.. {
-                    let body = format!(
-                        r#"{{"service_name":"crash-{thread}","level":"INFO","message":"round {round} log {n}","metadata":{{"n":{n}}}}}"#
-                    );
-                    match server.try_post("/api/v1/logs/ingest", body.as_bytes(), &[]) {
-                        Ok(answer) if answer.status == 200 => {
-                            ids.lock().unwrap().push(answer.json()["id"].as_str().unwrap().to_owned());
-                        }
-                        Ok(answer) => panic!("{}: {}", answer.status, answer.text),
-                        Err(_) if is_killed.load(Ordering::SeqCst) => return,
-                        Err(e) => panic!("before the kill: {e}"),
+                for number in 0.. {
+                    let sent = Sent::new(round, thread, number);
+                    if sent.send(server).is_none() {
+                        assert!(is_killed.load(Ordering::SeqCst), "no answer before the kill");
+                        return in_doubt.lock().unwrap().push(sent);
                     }
+                    acknowledged.lock().unwrap().extend(sent.messages);
                 }
             });
         }
@@ -52,7 +106,5 @@ fn ingest_until_killed(server: &mut Server, round: usize) -> Vec<String> {
         server.signal("KILL");
     });
     server.wait();
-    let ids = ids.into_inner().unwrap();
-    assert!(!ids.is_empty());
-    ids
+    (acknowledged.into_inner().unwrap(), in_doubt.into_inner().unwrap())
 }
