@@ -4,6 +4,7 @@ mod cli;
 mod config;
 mod ingest;
 mod log;
+mod open_files;
 mod server;
 
 use std::process::ExitCode;

@@ -329,3 +329,24 @@ fn streams_that_are_reset_at_once_cost_their_client_the_connection() {
     println!("told to go away: {goes_away}");
     assert_eq!(started.server.get("/health").status, 200);
 }
+
+#[test]
+fn as_many_files_may_be_open_as_are_allowed() {
+    let directory = tempfile::tempdir().unwrap();
+    // The program is the shell's own process by then, with the limit that the shell had.
+    let mut server = std::process::Command::new("sh")
+        .args(["-c", r#"ulimit -S -n 200 && exec "$0" serve --listen 127.0.0.1:0 --data "$1""#])
+        .args([env!("CARGO_BIN_EXE_logyard").as_ref(), directory.path()])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let listens = lines.any(|line| line.starts_with("listening on "));
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(listens);
+    let limit = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let [soft, hard, ..] = limit.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{limit}") };
+    assert!(soft == hard && soft != "200", "{limit}");
+}

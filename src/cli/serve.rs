@@ -2,6 +2,7 @@
 use super::{Failure, ServeArgs};
 use crate::config::{self, Access, Config, Flags};
 use crate::log;
+use crate::open_files;
 use crate::server::{
     Admissions, BodyMemory, Builders, Counters, Door, Gate, KeyHash, Once, Queries, Requests, Server, Storing, Tails,
     Tls, keep_log, keep_written, listen, load_or_make, router, serve, tell_retention, tell_troubles,
@@ -40,6 +41,9 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     if args.check_config {
         eprintln!("the configuration is right");
         return Ok(());
+    }
+    if let Err(missing) = open_files::raise(config.server.max_connections) {
+        log::warn(format_args!("{missing}"));
     }
     let env = Arc::new(RealEnv::new());
     let options = Options {
