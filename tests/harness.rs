@@ -216,10 +216,10 @@ impl Server {
         answer(request.send(body).unwrap())
     }
 
-    /// Sends a body of unknown length.
+    /// Sends a body of unknown length, for as long as that takes.
     pub(crate) fn stream(&self, path: &str, body: impl Read) -> Answer {
         let mut body = body;
-        let request = self.agent.post(format!("{}{path}", self.address));
+        let request = self.agent.post(format!("{}{path}", self.address)).config().timeout_global(None).build();
         let request = request.header("authorization", format!("Bearer {KEY}"));
         checked("POST", path, answer(request.send(ureq::SendBody::from_reader(&mut body)).unwrap()))
     }
