@@ -5,7 +5,7 @@
 //! * Every page is checked against its checksum before anything in the file is believed or changed.
 use super::backend::{Backend, Header};
 use super::tables::{Digest, Table, open_row, seal_row, show_key};
-use super::{COMMITS_KEY, CORE, Catalog, FORMAT_KEY, META_KEY, Meta, Options, StoredTable};
+use super::{COMMITS_KEY, CORE, Catalog, FORMAT_KEY, META_KEY, Meta, Options, PROGRAM, PROGRAM_KEY, StoredTable};
 use crate::env::{Env, File, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{CATALOG, Layout, TEMPORARY};
@@ -49,6 +49,7 @@ fn initialise(database: &Database, format: u32, random: u64) -> Result<()> {
     let meta = seal_row(Table::Meta.name(), META_KEY, &Meta { format, ..Meta::new(random) })?;
     put(&txn, Table::Meta.name(), META_KEY, &meta)?;
     put(&txn, CORE, FORMAT_KEY, &seal_row(CORE, FORMAT_KEY, &format)?)?;
+    put(&txn, CORE, PROGRAM_KEY, &seal_row(CORE, PROGRAM_KEY, &PROGRAM.to_owned())?)?;
     put(&txn, CORE, COMMITS_KEY, &seal_row(CORE, COMMITS_KEY, &1u64)?)?;
     for each in Table::ALL {
         // Every table exists from the start, so that one that does not is damage.
@@ -76,13 +77,20 @@ pub(super) fn open(env: &dyn Env, path: &Path, options: Options) -> Result<Datab
     start(Backend::new(file), path, options)
 }
 
+/// What a catalog says of how it was made.
+pub(super) struct Made {
+    pub(super) format: u32,
+    /// The version of the program that first wrote this format here, and so of one that reads it.
+    pub(super) program: Option<String>,
+}
+
 /// Checks every page of the catalog at `path` without changing the file, and gives its format.
 ///
 /// redb opens a copy in memory here, in such a way that it verifies each page before it reads it. Opened as they are,
 /// files with two-phase commits and quick repair are believed: redb decodes the saved free space without a look at
 /// checksums, panics on some damaged ones, and would let a commit write over live rows on others. A panic in the
 /// middle of redb is nothing to go on from, so the file is proven first. The catalog is small enough for that.
-pub(super) fn prove(env: &dyn Env, path: &Path, options: Options) -> Result<u32> {
+pub(super) fn prove(env: &dyn Env, path: &Path, options: Options) -> Result<Made> {
     let prove = || {
         let file = env.open(path, OpenMode::Read).map_err(|e| Error::io("open", path, e))?;
         let header = Header::read(&*file)?;
@@ -93,7 +101,8 @@ pub(super) fn prove(env: &dyn Env, path: &Path, options: Options) -> Result<u32>
         let database = start(copy, path, options)?;
         let txn = database.begin_read().map_err(|e| refused(path, "read", e))?;
         let core = txn.open_table(table(CORE)).map_err(|e| refused(path, "read", e))?;
-        core_row(&core, path, FORMAT_KEY)
+        // What is told in a message need not be there.
+        Ok(Made { format: core_row(&core, path, FORMAT_KEY)?, program: core_row(&core, path, PROGRAM_KEY).ok() })
     };
     prove().map_err(|e: Error| e.context(format!("the catalog {} cannot be used", path.display())))
 }

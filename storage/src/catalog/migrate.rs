@@ -4,7 +4,7 @@
 //! * The file as it was found is copied and durable before its first row is touched.
 //! * Each step is one transaction that also sets the format it leads to; a crash leaves the format before or after.
 use super::Catalog;
-use super::database::{beside, parent};
+use super::database::{Made, beside, parent};
 use super::tables::Change;
 use crate::env::{Env, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
@@ -25,12 +25,13 @@ pub(super) struct Migration {
 pub(super) const MIGRATIONS: &[Migration] = &[];
 
 /// Refuses what this program cannot bring up to `target`.
-pub(super) fn check_format(path: &Path, found: u32, target: u32, steps: &[Migration]) -> Result<()> {
-    let path = path.display();
+pub(super) fn check_format(path: &Path, made: &Made, target: u32, steps: &[Migration]) -> Result<()> {
+    let (path, found) = (path.display(), made.format);
     if found > target {
+        let reader =
+            made.program.as_ref().map_or("the version that wrote it".into(), |made| format!("version {made} or later"));
         let message = format!(
-            "{path} has format {found}, written by a newer version; this program reads up to format {target}. Start \
-             the version that wrote it"
+            "{path} has format {found}, written by a newer version; this program reads up to format {target}. Start {reader}"
         );
         return Err(Error::new(ErrorKind::NewerFormat, message));
     }

@@ -52,6 +52,9 @@ const META_KEY: &[u8] = b"meta";
 /// The table of what the catalog says about itself.
 const CORE: &str = "core";
 const FORMAT_KEY: &[u8] = b"format";
+const PROGRAM_KEY: &[u8] = b"program";
+/// This program's version.
+const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 const COMMITS_KEY: &[u8] = b"commits";
 
 /// A table of any transaction.
@@ -115,8 +118,9 @@ impl Catalog {
         if created {
             database::create(&*env, path, options, target)?;
         }
-        let found = database::prove(&*env, path, options)?;
-        migrate::check_format(path, found, target, steps)?;
+        let made = database::prove(&*env, path, options)?;
+        migrate::check_format(path, &made, target, steps)?;
+        let found = made.format;
         if found < target {
             migrate::back_up(&*env, path, found)?;
         }
@@ -190,7 +194,9 @@ impl Catalog {
         let mut core = txn.open_table(database::table(CORE)).map_err(|e| self.refused("change", e))?;
         let commits = self.core_in::<u64>(&core, COMMITS_KEY)?;
         self.put_core(&mut core, COMMITS_KEY, &(commits + 1))?;
-        format.map_or(Ok(()), |format| self.put_core(&mut core, FORMAT_KEY, &format))
+        let Some(format) = format else { return Ok(()) };
+        self.put_core(&mut core, PROGRAM_KEY, &PROGRAM.to_owned())?;
+        self.put_core(&mut core, FORMAT_KEY, &format)
     }
 
     /// How often it was changed, which never falls. Kept elsewhere too, it shows a catalog that went back in time.
