@@ -616,6 +616,37 @@ fn queries_look_at_no_more_than_they_have_to() {
 }
 
 #[test]
+fn streams_are_asked_and_not_their_rows() {
+    let engine = engine_of(options());
+    let control = QueryControl { explain: true, ..QueryControl::default() };
+    let of = |query: &str| ask(&engine, query, &control).unwrap();
+    let id =
+        of("service_name:=mail | limit 1 | fields _stream_id").0[0][r#"{"_stream_id":""#.len()..].replace("\"}", "");
+    for (by_stream, by_field) in [
+        ("{service_name=shop}", "service_name:=shop"),
+        ("{service_name=~\"sh.*|x\"}", "service_name:=shop"),
+        ("{service_name!=shop}", "!service_name:=shop"),
+        ("!{service_name in (shop,x)}", "service_name:=mail"),
+        ("{service_name=shop or service_name=mail}", "*"),
+        ("{service_name=x}", "service_name:=x"),
+        (&format!("_stream_id:{id}"), "service_name:=mail"),
+    ] {
+        let (counted, answered) = of(&format!("{by_stream} | count() n"));
+        assert_eq!(counted, of(&format!("{by_field} | count() n")).0, "{by_stream}");
+        let stats = answered.stats;
+        assert_eq!(stats.row_bytes + stats.code_bytes + stats.value_bytes, 0, "{by_stream}");
+        for more in ["*", "(shipped or k:>150)"] {
+            let rows = |filter: &str| of(&format!("{filter} {more} | sort by (_id) | fields _id, k")).0;
+            assert_eq!(rows(by_stream), rows(by_field), "{by_stream} {more}");
+        }
+    }
+    let (_, grouped) = of("{service_name=shop} | stats by (level) count() n");
+    let plan = grouped.plans[0].to_string();
+    assert!(plan.contains("the stream passes _stream:") && plan.contains("several threads"), "{plan}");
+    assert!(!plan.contains("then asks"), "{plan}");
+}
+
+#[test]
 fn what_a_query_did_read_is_what_the_machine_has_read() {
     let env = SimEnv::new(8);
     let engine = engine_on(&env, options());

@@ -72,7 +72,7 @@ pub fn sought(filter: &Filter, clock: Clock) -> Result<Sought> {
     let matcher = Matcher::prepare(filter, &context)?;
     let pushed = matcher.pushed(&MADE);
     if !pushed.is_exact() {
-        let what = "a search compares no fields with each other, and no ids or streams; ask /select/logsql/query";
+        let what = "a search compares no fields with each other, and no ids; ask /select/logsql/query";
         return Err(Error::invalid(what));
     }
     let (services, times) = (pushed.services.clone(), pushed.times);
@@ -149,6 +149,9 @@ fn quoted_len(text: &str, quote: char) -> usize {
     text.len()
 }
 
+/// What is said in so many words, and is no operator in small letters.
+const NOT: &str = "not";
+
 /// What stands between white space and quotes, with what encloses it.
 fn push_token(out: &mut String, token: &str, before_quote: bool) {
     let core = token.trim_start_matches(['(', '-', '!']);
@@ -156,12 +159,19 @@ fn push_token(out: &mut String, token: &str, before_quote: bool) {
     let (core, close) = core.split_at_checked(core.trim_end_matches(')').len()).unwrap_or((core, ""));
     out.push_str(open);
     // A pipe stands by itself.
-    let is_word = core.contains('|') && !core.starts_with('|');
+    let is_word =
+        core.contains('|') && !core.starts_with('|') || core == NOT || core.contains("::") || core.contains(":\\");
     match core.split_once(':').filter(|_| !is_word) {
         Some((name, value)) if is_name(name) && !value.starts_with('/') && (before_quote || !value.is_empty()) => {
-            out.push_str(name);
-            out.push(':');
-            push_value(out, value);
+            // A name and a number are as well a host and its port.
+            let is_port = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+            if is_port {
+                out.push_str(&format!("({} or {name}:{value})", quote(core)));
+            } else {
+                out.push_str(name);
+                out.push(':');
+                push_value(out, value);
+            }
         }
         Some(_) => out.push_str(&quote(core)),
         None if is_word => out.push_str(&quote(core)),
@@ -209,6 +219,7 @@ mod tests {
             ("conection~1 host:wb~2", "fuzzy(conection,1) host:fuzzy(wb,2)"),
             ("status:>=500 level:in(ERROR,WARN)", "status:>=500 level:in(ERROR,WARN)"),
             ("~\"a+b\"", "~\"a+b\""),
+            ("file not found NOT here", "i(file) i(\"not\") i(found) !i(here)"),
         ] {
             assert_eq!(read(text), expected, "{text}");
         }
@@ -220,7 +231,10 @@ mod tests {
             ("error: disk full", "i(\"error:\") i(disk) i(full)"),
             ("12:30:45", "i(\"12:30:45\")"),
             ("http://example.com/a", "i(\"http://example.com/a\")"),
-            ("user.id:7", "user.id:i(7)"),
+            ("user.id:7", "i(\"user.id:7\") or user.id:i(7)"),
+            ("-localhost:8080 up", "!(i(\"localhost:8080\") or localhost:i(8080)) i(up)"),
+            ("std::vector", "i(\"std::vector\")"),
+            ("C:\\Users", "i(\"C:\\\\Users\")"),
         ] {
             assert_eq!(read(text), expected, "{text}");
         }

@@ -331,6 +331,8 @@ pub enum Filter {
     Field(String, Test),
     /// Rows with one of these ids.
     Ids(Vec<RecordId>),
+    /// Rows of streams whose fields, as they are shown, pass.
+    Streams(Asked),
 }
 
 impl Filter {
@@ -359,7 +361,7 @@ impl Filter {
     /// How many tests there are.
     pub(crate) fn tests(&self) -> usize {
         match self {
-            Self::All | Self::Ids(_) => 0,
+            Self::All | Self::Ids(_) | Self::Streams(_) => 0,
             Self::And(parts) | Self::Or(parts) => parts.iter().map(Self::tests).sum(),
             Self::Not(part) => part.tests(),
             Self::Field(..) => 1,

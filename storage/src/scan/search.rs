@@ -5,7 +5,7 @@
 //! * A search ends early only when no part that is left can hold a row that comes before those it has.
 use super::columns::{Sieve, View};
 use super::crew::Flow;
-use super::evaluate::count;
+use super::evaluate::{count, count_streams};
 use super::filter::Filter;
 use super::ids::{batch_may_have, block_may_have};
 use super::records::{materialise, put_together};
@@ -167,6 +167,12 @@ impl Snapshot {
                 let served = served(search, part);
                 if served == 0 || matches!(search.filter, Filter::All) {
                     return Ok(served);
+                }
+                let is_wanted = |stream| search.wants_service(part.service(stream));
+                if let Filter::Streams(asked) = &search.filter
+                    && let Some(counted) = count_streams(part, asked, &is_wanted)
+                {
+                    return Ok(counted);
                 }
                 if served == part.rows() as u64
                     && let Some(counted) = count(part, &search.filter, verdicts)?

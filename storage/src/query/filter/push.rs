@@ -8,6 +8,7 @@ use super::prepare::{Check, FieldCheck, Matcher, Part};
 use super::word_set::WordSet;
 use crate::query::bits::Bits;
 use crate::query::block::Block;
+use crate::query::source::stream_id;
 use crate::query::value::automaton;
 use crate::record::RecordId;
 use crate::scan::filter::{Asked, Filter as Scanned, Question, Test as ScanTest, TestOfWords, Verdict};
@@ -97,8 +98,11 @@ fn push_all<'m>(part: &'m Part, made: &[&str], filters: &mut Vec<Scanned>, pushe
                 });
             }
             let (filter, is_exact) = push(part, made);
-            if !matches!(filter, Scanned::All) {
-                filters.push(filter);
+            match filter {
+                Scanned::All => {}
+                // Said by the streams of a block, before anything of it is read.
+                streams @ Scanned::Streams(_) => filters.insert(0, streams),
+                filter => filters.push(filter),
             }
             if !is_exact {
                 pushed.rest.push(part);
@@ -142,12 +146,41 @@ fn push(part: &Part, made: &[&str]) -> (Scanned, bool) {
             (filter, true) => (Scanned::Not(Box::new(filter)), true),
             _ => (Scanned::All, false),
         },
-        Part::Field(name, field) if made.contains(&name.as_str()) => match ids(field).filter(|_| name == "_id") {
-            Some(ids) => (Scanned::Ids(ids), true),
-            None => (Scanned::All, false),
-        },
+        Part::Field(name, field) if made.contains(&name.as_str()) => {
+            let ids = ids(field).filter(|_| name == "_id").map(Scanned::Ids);
+            let streams = || OfStreams::new(name, field).map(|of| Scanned::Streams(Asked::new(Arc::new(of))));
+            ids.or_else(streams).map_or((Scanned::All, false), |filter| (filter, true))
+        }
         Part::Field(name, field) => (of_field(name, field), true),
         Part::Fields(_) | Part::Kind(..) => (Scanned::All, false),
+    }
+}
+
+/// A question about what is made of a row's stream, asked of the stream.
+struct OfStreams {
+    field: Arc<FieldCheck>,
+    is_id: bool,
+    key: String,
+}
+
+impl OfStreams {
+    fn new(name: &str, field: &Arc<FieldCheck>) -> Option<Self> {
+        let is_id = name == "_stream_id";
+        (is_id || name == "_stream").then(|| Self { field: field.clone(), is_id, key: format!("{name}:{}", field.key) })
+    }
+}
+
+impl Question for OfStreams {
+    fn key(&self) -> &str {
+        &self.key
+    }
+
+    fn matches(&self, tags: &str) -> bool {
+        if self.is_id {
+            FieldCheck::matches(&self.field, &stream_id(tags))
+        } else {
+            FieldCheck::matches(&self.field, tags)
+        }
     }
 }
 

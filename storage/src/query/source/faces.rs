@@ -58,7 +58,7 @@ fn of_streams(view: &View<'_>, name: &str, make: &dyn Fn(&str) -> String) -> Res
 }
 
 /// The number of a stream: as many digits as clients of the language expect.
-fn stream_id(tags: &str) -> String {
+pub(in crate::query) fn stream_id(tags: &str) -> String {
     let more = format!("{tags}\0");
     format!("{:016x}{:016x}{:016x}", 0, xxh64(tags.as_bytes()), xxh64(more.as_bytes()))
 }

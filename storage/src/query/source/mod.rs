@@ -23,7 +23,7 @@ use crate::scan::{Found, Search, Snapshot};
 use crate::segment::{Counters, Held};
 use columns::{block_of, counted};
 pub use explain::ScanPlan;
-pub(super) use faces::MADE;
+pub(super) use faces::{MADE, stream_id};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
@@ -228,6 +228,7 @@ impl Source for Stored<'_> {
             worker.take(rows)?;
             return Ok(vec![worker]);
         }
+        self.tell(request, &plan, "blocks by several threads at once");
         let made =
             self.snapshot.fold(&plan.search, self.counters, &|| None, &|state: &mut Option<Worker<'w>>, view| {
                 request.stop.check()?;
