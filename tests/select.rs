@@ -282,3 +282,20 @@ fn an_answer_has_its_bound() {
     let few = server.get("/select/logsql/field_values?query=*&field=key&limit=10");
     assert_eq!((few.status, few.json()["values"].as_array().unwrap().len()), (200, 10));
 }
+
+#[test]
+fn rows_around_others_pass_extra_filters_too() {
+    let server = Server::start();
+    let line = |n: usize| {
+        let service = ["shop", "mail"][n % 2];
+        format!(
+            "{{\"_msg\":\"line {n}\",\"app\":\"x\",\"service_name\":\"{service}\",\"_time\":\"2026-05-01T10:00:{n:02}Z\"}}\n"
+        )
+    };
+    let lines: String = (0..20).map(line).collect();
+    assert_eq!(server.post("/insert/jsonline?_stream_fields=app", lines).status, 200);
+    let query = encoded("\"line 10\" | stream_context before 4 | fields _msg");
+    let found = server.get(&format!("/select/logsql/query?query={query}&extra_filters=service_name:%3Dshop"));
+    let messages: Vec<String> = found.text.lines().map(str::to_owned).collect();
+    assert_eq!(messages, [2, 4, 6, 8, 10].map(|n| format!("{{\"_msg\":\"line {n}\"}}")));
+}

@@ -10,7 +10,7 @@ use crate::server::params::Params;
 use logyard_storage::limits::MIB;
 use logyard_storage::query::fault::At;
 use logyard_storage::query::filter::{FieldTest, Filter, Label, LabelTest, StreamSelector, Test, Values};
-use logyard_storage::query::pipe::{Pipe, Where};
+use logyard_storage::query::pipe::Pipe;
 use logyard_storage::query::tree::Options;
 use logyard_storage::query::{Query, parse};
 use serde_json::{Map, Value};
@@ -38,7 +38,7 @@ pub(super) fn add(query: &mut Query, params: &Params) -> Result<(), ApiError> {
         }
         visit(query, &mut |part| {
             if let Part::Query(query) = part {
-                narrow(&mut query.filter, &extra);
+                narrow_all(query, &extra);
             }
         });
     }
@@ -52,8 +52,7 @@ pub(in crate::server) fn limit(query: &mut Query, services: &[String]) {
     let services = of_services(services);
     visit(query, &mut |part| {
         if let Part::Query(query) = part {
-            narrow(&mut query.filter, std::slice::from_ref(&services));
-            narrow_context(query, &services);
+            narrow_all(query, std::slice::from_ref(&services));
         }
     });
 }
@@ -116,10 +115,11 @@ fn narrow(filter: &mut Filter, extra: &[Filter]) {
     *filter = joined(parts);
 }
 
-/// The rows around others are looked for by their stream, whatever the filter says; they pass this behind it.
-fn narrow_context(query: &mut Query, services: &Filter) {
-    if matches!(query.pipes.first(), Some(Pipe::StreamContext(_))) {
-        query.pipes.insert(1, Pipe::Where(Where { filter: services.clone() }));
+/// Narrows a query, and what it asks for by the streams of its rows, whatever its filter says.
+fn narrow_all(query: &mut Query, extra: &[Filter]) {
+    narrow(&mut query.filter, extra);
+    if let Some(Pipe::StreamContext(around)) = query.pipes.first_mut() {
+        narrow(&mut around.within, extra);
     }
 }
 
@@ -166,11 +166,12 @@ mod tests {
         let same = |query: &str, wanted: &str| assert_eq!(seen(query, &["a"]), parse(wanted).unwrap().to_string());
         same("*", "service_name:=a");
         same("x or service_name:=b", "service_name:=a (x or service_name:=b)");
-        same(
-            "x | stream_context before 2 | limit 1",
-            "service_name:=a x | stream_context before 2 | filter service_name:=a | limit 1",
-        );
         same("!(x or y)", "service_name:=a !(x or y)");
+        let mut around = parse("x | stream_context before 2 | limit 1").unwrap();
+        let form = Params::form(b"extra_filters=y:in(z%7Cfields+y)").unwrap();
+        add(&mut around, &form.limited_to(vec!["a".into()])).unwrap();
+        let Some(Pipe::StreamContext(context)) = around.pipes.first() else { panic!("{around}") };
+        assert_eq!(context.within.to_string(), "service_name:=a y:in(service_name:=a z | fields y)");
         let mut asked = parse("*").unwrap();
         let form = Params::form(b"extra_filters=x:in(y%7Cfields+x)").unwrap();
         add(&mut asked, &form.limited_to(vec!["a".into()])).unwrap();

@@ -42,6 +42,7 @@ fn of_values(values: &mut Values, see: &mut dyn FnMut(Part<'_>)) {
 
 fn of_pipe(pipe: &mut Pipe, see: &mut dyn FnMut(Part<'_>)) {
     let condition = match pipe {
+        Pipe::StreamContext(pipe) => return of_filter(&mut pipe.within, see),
         Pipe::Where(pipe) => return of_filter(&mut pipe.filter, see),
         Pipe::Union(pipe) => return visit(&mut pipe.query, see),
         Pipe::Join(pipe) => return visit(&mut pipe.query, see),

@@ -24,7 +24,7 @@ const STREAMS_MAX: usize = 100;
 const ROWS_MAX: usize = 1_000;
 
 /// The pipe.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StreamContext {
     /// Rows before each.
     pub before: usize,
@@ -32,6 +32,8 @@ pub struct StreamContext {
     pub after: usize,
     /// How far around they are looked for, in nanoseconds.
     pub window: i64,
+    /// What rows around have to be besides, where somebody may not see all of them. It is no part of the language.
+    pub within: Filter,
 }
 
 impl StreamContext {
@@ -64,7 +66,7 @@ impl StreamContext {
             window = wanted.ok_or_else(|| parser.unexpected("a duration such as 1h"))?;
             parser.advance();
         }
-        Ok(Self { before: before.unwrap_or(0), after: after.unwrap_or(0), window })
+        Ok(Self { before: before.unwrap_or(0), after: after.unwrap_or(0), window, within: Filter::All })
     }
 }
 
@@ -174,7 +176,7 @@ impl Looker<'_> {
         let (Some(first), Some(last)) = (times.first(), times.last()) else { return Ok(Vec::new()) };
         let from = if self.pipe.before > 0 { first.saturating_sub(self.pipe.window) } else { *first };
         let to = if self.pipe.after > 0 { last.saturating_add(self.pipe.window) } else { *last };
-        let query = stream_query(id, from, to);
+        let query = stream_query(id, from, to, &self.pipe.within);
         let mut around: Vec<Around> = times.iter().map(|_| Around::default()).collect();
         let (pipe, held) = (&self.pipe, &mut self.held);
         self.context.run_within(&query, &Needed::all(), &mut |block: Block| {
@@ -190,12 +192,13 @@ impl Looker<'_> {
     }
 }
 
-fn stream_query(id: &str, from: i64, to: i64) -> Query {
+fn stream_query(id: &str, from: i64, to: i64, within: &Filter) -> Query {
     let at = At::default();
     let moment = |time| Moment::Time(show_timestamp(time));
     let filter = Filter::and(vec![
         Filter::StreamId(StreamIds { at, ids: Values::List(vec![id.to_string()]) }),
         Filter::Time(TimeFilter { at, range: TimeRange::Between(true, moment(from), moment(to), true), offset: None }),
+        within.clone(),
     ]);
     let options = Options { ignore_global_time_filter: Some(true), ..Options::default() };
     Query { options, filter, pipes: Vec::new() }
