@@ -61,14 +61,15 @@ impl Answered {
         let stats = &self.stats;
         out + &format!(
             "did read   {} of {} blocks and batches row by row, {} texts; {given} rows are the answer\n           \
-             {} bytes of heads, {} of times and places, {} of codes, {} of values\n",
+             {} bytes of heads, {} of times and places, {} of codes, {} of values; {} bytes of pages were in memory\n",
             stats.blocks_read,
             stats.blocks_considered,
             stats.texts_rebuilt,
             stats.head_bytes,
             stats.row_bytes,
             stats.code_bytes,
-            stats.value_bytes
+            stats.value_bytes,
+            stats.kept_bytes
         )
     }
 }

@@ -32,6 +32,8 @@ pub struct ScanStats {
     pub code_bytes: u64,
     /// Bytes of values: variables, whole texts, numbers.
     pub value_bytes: u64,
+    /// Bytes of pages that were in memory, decompressed, and are in none of these.
+    pub kept_bytes: u64,
 }
 
 /// What bytes are read for.
@@ -53,6 +55,7 @@ pub(crate) struct Counters {
     pub(crate) groups_skipped: AtomicU64,
     pub(crate) texts_rebuilt: AtomicU64,
     bytes: [AtomicU64; 4],
+    kept_bytes: AtomicU64,
     /// What bounds the search.
     pub(crate) budget: Budget,
 }
@@ -81,6 +84,7 @@ impl Counters {
             row_bytes: bytes(Kind::Rows),
             code_bytes: bytes(Kind::Codes),
             value_bytes: bytes(Kind::Values),
+            kept_bytes: get(&self.kept_bytes),
         }
     }
 
@@ -141,7 +145,7 @@ impl<'a> Metered<'a> {
 }
 
 /// Pages of one block that are kept.
-const PAGES_MAX: usize = 16;
+const PAGES_MAX: usize = 48;
 
 /// Decompressed pages of a block, by where they begin, for as long as it is looked at; they are given to the cache of all
 /// segments as well, for the next query.
@@ -211,7 +215,9 @@ impl Source for Metered<'_> {
     }
 
     fn kept(&self, offset: u64) -> Option<Arc<Vec<u8>>> {
-        self.kept.and_then(|kept| kept.find(offset))
+        let page = self.kept?.find(offset)?;
+        add(&self.counters.kept_bytes, page.len() as u64);
+        Some(page)
     }
 
     fn keep(&self, offset: u64, page: &Arc<Vec<u8>>) -> Result<()> {
@@ -228,7 +234,7 @@ mod tests {
     #[test]
     fn a_compressed_page_is_read_once_where_pages_are_kept() {
         let (mut writer, mut head) = (PageWriter::default(), Vec::new());
-        let raw: Vec<u8> = (0..3_000_000u32).map(|i| (i / 1_000) as u8).collect();
+        let raw: Vec<u8> = (0..6_000_000u32).map(|i| (i / 1_000) as u8).collect();
         let stream = writer.put(Space::Codes, &raw);
         let bytes = writer.finish(&mut head);
         let pages = Pages::read(&mut Reader::new(&head), 0).unwrap();
@@ -241,6 +247,7 @@ mod tests {
             assert_eq!(all, raw);
             let once = counters.stats().value_bytes;
             assert_eq!(PageCache::new(&pages, &source).bytes(stream, 0, to).unwrap()[..], raw[..to]);
+            assert_eq!(counters.stats().kept_bytes > 0, kept.is_some());
             (once, counters.stats().value_bytes)
         };
         let counters = Counters::default();

@@ -93,6 +93,6 @@ impl fmt::Display for ScanPlan {
             f,
             "would read {segments} of {of_segments} segments, {blocks} of {of_blocks} blocks, {batches} of {of_batches} batches"
         )?;
-        write!(f, "           at most {bytes} of {of_bytes} bytes")
+        write!(f, "           of these, which have {bytes} of {of_bytes} bytes, what is looked at")
     }
 }
