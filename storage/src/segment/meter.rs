@@ -145,7 +145,7 @@ impl<'a> Metered<'a> {
 }
 
 /// Pages of one block that are kept.
-const PAGES_MAX: usize = 48;
+const PAGES_MAX: usize = 16;
 
 /// Decompressed pages of a block, by where they begin, for as long as it is looked at; they are given to the cache of all
 /// segments as well, for the next query.
