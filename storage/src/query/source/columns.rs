@@ -64,16 +64,16 @@ pub(super) fn text_column(view: &View<'_>, name: &str) -> Result<Column> {
     column(view, name, &view.lanes_of(name))
 }
 
+/// How the values of lanes were sent; whole numbers and others have lanes of their own, and are both numbers.
 fn kind(lanes: &[Lane<'_>]) -> &'static str {
-    match lanes {
-        [only] => match only.kind() {
-            ValueKind::String => "string",
-            ValueKind::Number => "number",
-            ValueKind::Bool => "bool",
-            ValueKind::Null => "null",
-            ValueKind::Json => "json",
-        },
-        _ => "mixed",
+    let mut kinds = lanes.iter().map(|lane| lane.kind());
+    match kinds.next().filter(|first| kinds.all(|kind| kind == *first)) {
+        Some(ValueKind::String) => "string",
+        Some(ValueKind::Number) => "number",
+        Some(ValueKind::Bool) => "bool",
+        Some(ValueKind::Null) => "null",
+        Some(ValueKind::Json) => "json",
+        None => "mixed",
     }
 }
 
