@@ -69,6 +69,8 @@ mod openapi;
 mod own_log;
 // LogsQL over JSON lines.
 mod query;
+// The examples and tables of docs/query.md.
+mod query_page;
 // Search, by id, services.
 mod reads;
 // Where settings come from.

@@ -34,7 +34,7 @@ fn query_in(form: &str, args: &[&str], input: &str) -> Output {
 }
 
 /// The answer, which is the same in all forms.
-fn rows(text: &str, input: &str) -> Result<Vec<Value>, String> {
+pub(crate) fn rows(text: &str, input: &str) -> Result<Vec<Value>, String> {
     let mut answers = FORMS.map(|form| {
         let output = query_in(form, &["--from", "-", text], input);
         if !output.status.success() {
@@ -223,39 +223,4 @@ fn vectors_from_outside_hold() {
         }
     }
     assert!(faults.is_empty() && held > 0, "{held} hold, {} do not:\n{}", faults.len(), faults.join("\n"));
-}
-
-/// The texts of the fenced blocks of a page, each with what it is said to be.
-fn fenced(page: &str) -> Vec<(&str, &str)> {
-    let mut blocks = Vec::new();
-    let mut rest = page;
-    while let Some((_, block)) = rest.split_once("```") {
-        let (kind, block) = block.split_once('\n').unwrap();
-        let (text, after) = block.split_once("```").expect("a block that ends");
-        blocks.push((kind, text));
-        rest = after;
-    }
-    blocks
-}
-
-#[test]
-fn the_examples_of_the_page_on_queries_hold() {
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/query.md")).unwrap();
-    let (mut input, mut asked, mut examples) = ("", "", 0);
-    for (kind, text) in fenced(&page) {
-        match kind {
-            "rows" => input = text,
-            "logsql" => asked = text.trim(),
-            // What a server is asked while rows arrive is tried with one.
-            "sql" | "sh" | "tail" | "lines" => {}
-            "json" => {
-                let told: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-                assert_eq!(rows(asked, input), Ok(told), "{asked}");
-                asked = "";
-                examples += 1;
-            }
-            other => panic!("a block of {other}"),
-        }
-    }
-    assert!(examples >= 20 && asked.is_empty(), "{examples} examples; `{asked}` has no answer");
 }
