@@ -77,6 +77,8 @@ mod reads;
 mod settings;
 // What is written down of requests and changes.
 mod records;
+// The client that services had before.
+mod seed;
 // LogsQL in the shapes of VictoriaLogs.
 mod select;
 // Logs as they arrive, over WebSockets.
