@@ -1,7 +1,8 @@
 //! What a server that is killed under load has acknowledged is there afterwards, once.
-use crate::harness::{Server, encoded};
+use crate::harness::{KEY, Server, encoded};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -107,4 +108,54 @@ fn ingest_until_killed(server: &mut Server, round: usize) -> (Vec<String>, Vec<S
     });
     server.wait();
     (acknowledged.into_inner().unwrap(), in_doubt.into_inner().unwrap())
+}
+
+/// The same command, which lives on where a file may not become larger.
+fn living_on(command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+}
+
+#[test]
+fn a_server_whose_log_failed_is_not_ready_until_it_is_started_again() {
+    let limit = |pid: u32, bytes: &str| {
+        let limited = Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--fsize={bytes}")]).status();
+        limited.is_ok_and(|status| status.success())
+    };
+    let data = tempfile::tempdir().unwrap();
+    let mut server = Server::start_with(data.path(), |command| {
+        command.env("LOGYARD_ADMIN_KEY", KEY);
+        *command = living_on(command);
+    });
+    let log = r#"{"service_name":"a","level":"INFO","message":"m"}"#;
+    assert_eq!(server.post("/api/v1/logs/ingest", log).status, 200);
+    assert_eq!((server.get("/ready").status, server.get("/health").status), (200, 200));
+    // Every write fails from here on, as on a disk that is broken.
+    if !limit(server.pid(), "16:unlimited") {
+        println!("left out: there is no prlimit");
+        return;
+    }
+    let refused = server.post("/api/v1/logs/ingest", log);
+    assert_eq!(refused.status, 503, "{}", refused.text);
+    assert!(limit(server.pid(), "unlimited:unlimited"));
+    // It could write again, and does not: what is in that file is not known.
+    assert_eq!(server.post("/api/v1/logs/ingest", log).status, 503);
+    let (ready, health) = (server.get("/ready"), server.get("/health"));
+    assert_eq!((ready.status, health.status), (503, 500), "{} {}", ready.text, health.text);
+    assert!(ready.json()["error"].as_str().unwrap().ends_with("nothing is stored until a restart"), "{}", ready.text);
+    assert_eq!((&health.json()["status"], &health.json()["error"]), (&"unhealthy".into(), &ready.json()["error"]));
+    // What there is can still be read.
+    assert_eq!(server.get("/api/v1/logs/search").json()["count"], 1);
+    server.kill();
+    let server = Server::start_on(data.path());
+    assert_eq!(server.post("/api/v1/logs/ingest", log).status, 200);
+    assert_eq!((server.get("/ready").status, server.get("/health").status), (200, 200));
+    assert_eq!(server.get("/api/v1/logs/search").json()["count"], 2);
 }

@@ -12,8 +12,8 @@ use std::sync::Arc;
 /// `GET /health`
 pub(super) async fn health(State(server): State<Arc<Server>>) -> Result<Response, ApiError> {
     let now = server.env.now() / 1_000_000;
-    let (status, body) = match stats(server).await? {
-        Ok(_) => (
+    let (status, body) = match trouble(server).await? {
+        None => (
             StatusCode::OK,
             json!({
                 "status": "healthy",
@@ -23,20 +23,26 @@ pub(super) async fn health(State(server): State<Arc<Server>>) -> Result<Response
                 "version": env!("CARGO_PKG_VERSION"),
             }),
         ),
-        Err(e) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            json!({ "status": "unhealthy", "error": e.to_string(), "timestamp": now }),
-        ),
+        Some(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, json!({ "status": "unhealthy", "error": error, "timestamp": now }))
+        }
     };
     Ok(json_response(status, body.to_string()))
 }
 
 /// `GET /ready`
 pub(super) async fn ready(State(server): State<Arc<Server>>) -> Result<Response, ApiError> {
-    match stats(server).await? {
-        Ok(_) => Ok(json_response(StatusCode::OK, json!({ "status": "ready" }).to_string())),
-        Err(e) => Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, e.to_string())),
+    match trouble(server).await? {
+        None => Ok(json_response(StatusCode::OK, json!({ "status": "ready" }).to_string())),
+        Some(error) => Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error)),
     }
+}
+
+/// Why it cannot do what it is there for, if that is so: its files cannot be read, or it takes no logs until it is restarted.
+async fn trouble(server: Arc<Server>) -> Result<Option<String>, ApiError> {
+    let engine = Arc::clone(&server.engine);
+    let unread = stats(server).await?.err().map(|e| e.to_string());
+    Ok(unread.or_else(|| engine.failure().map(|why| format!("{why}; nothing is stored until a restart"))))
 }
 
 /// `GET /api/v1/admin/storage`

@@ -366,6 +366,11 @@ impl Engine {
         })
     }
 
+    /// Why every append is refused until the directory is opened again, once a write or a sync of the log has failed.
+    pub fn failure(&self) -> Option<&str> {
+        self.shared.files.failure()
+    }
+
     /// What recovery or maintenance found wrong, in words.
     pub fn troubles(&self) -> Vec<String> {
         self.shared.say_losses();

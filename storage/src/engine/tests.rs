@@ -1,7 +1,7 @@
 //! The engine as a whole, on a simulated machine.
 use super::*;
 use crate::batch::BatchBuilder;
-use crate::env::sim::SimEnv;
+use crate::env::sim::{Fault, IoKind, SimEnv};
 use crate::payload::{Effect, Place};
 use crate::scan::filter::{Filter, Test};
 use std::path::Path;
@@ -291,6 +291,25 @@ fn a_damaged_row_of_the_catalog_costs_no_segment() {
     let engine = open(&env);
     assert_eq!(shown(&engine), after);
     assert_eq!(engine.troubles(), Vec::<String>::new());
+}
+
+#[test]
+fn an_engine_whose_log_failed_says_so_until_it_is_opened_again() {
+    let env = SimEnv::new(7);
+    let engine = open(&env);
+    engine.append(rows(0, 50)).unwrap();
+    assert_eq!(engine.failure(), None);
+    let before = shown(&engine);
+    env.fail(Fault::nth(1).of(IoKind::Sync).under("/data/wal"));
+    let refused = engine.append(rows(50, 60)).unwrap_err();
+    assert_eq!((refused.kind(), engine.failure()), (ErrorKind::Poisoned, Some(refused.to_string().as_str())));
+    // The disk is well again, the log is not.
+    assert_eq!(engine.append(rows(60, 70)).unwrap_err().kind(), ErrorKind::Poisoned);
+    assert_eq!(shown(&engine), before);
+    drop(engine);
+    let engine = open(&env);
+    assert_eq!(engine.failure(), None);
+    engine.append(rows(70, 80)).unwrap();
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::planted;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 pub(super) const WAL_SUFFIX: &str = "wal";
 const SPARE_SUFFIX: &str = "spare";
@@ -88,6 +88,8 @@ pub struct Files {
     written: AtomicU64,
     /// How long syncs took.
     pub(crate) syncs: Durations,
+    /// Why nothing more is appended, from when that is so.
+    failure: OnceLock<String>,
 }
 
 impl Files {
@@ -113,6 +115,7 @@ impl Files {
             appends: AtomicU64::new(0),
             written: AtomicU64::new(0),
             syncs: Durations::default(),
+            failure: OnceLock::new(),
             options,
         };
         for entry in entries {
@@ -243,6 +246,16 @@ impl Files {
     fn is_bulk(&self) -> bool {
         let appends = self.appends.load(Ordering::Relaxed);
         appends > 0 && self.current_bytes.load(Ordering::Relaxed) / appends >= BULK_APPEND_BYTES
+    }
+
+    /// Why nothing more is appended until the log is opened again, if that is so.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+
+    /// The first failure is the one that counts.
+    pub(super) fn fail(&self, why: &str) {
+        self.failure.get_or_init(|| why.to_owned());
     }
 
     pub(super) fn push_closed(&self, file: FileInfo) {

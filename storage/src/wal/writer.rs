@@ -255,6 +255,7 @@ impl Writer {
 
     fn poison_as(&mut self, message: String) -> Error {
         self.current = None;
+        self.files.fail(&message);
         self.poisoned = Some(message.clone());
         Error::new(ErrorKind::Poisoned, message)
     }

@@ -113,13 +113,15 @@ fn refusing_log(file_bytes: usize) -> (Log, Arc<Refusals>) {
 fn a_failed_sync_or_write_poisons_for_good() {
     for fail_sync in [true, false] {
         let (log, refusals) = refusing_log(4096);
-        let (mut writer, _, _) = log.open();
+        let (mut writer, files, _) = log.open();
         append_each(&mut writer, &tens(2, 100));
+        assert_eq!(files.failure(), None);
         let flag = if fail_sync { &refusals.syncs } else { &refusals.writes };
         flag.store(true, Ordering::Relaxed);
         let e = append(&mut writer, &[batch(20, 10, 100)], true).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Poisoned);
         assert!(e.to_string().contains(".wal"), "{e}");
+        assert_eq!(files.failure(), Some(e.to_string().as_str()));
         flag.store(false, Ordering::Relaxed);
         let tried = refusals.tried.load(Ordering::Relaxed);
         let again = append(&mut writer, &[batch(20, 10, 100)], true).unwrap_err();
