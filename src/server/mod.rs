@@ -35,6 +35,7 @@ mod row;
 mod select;
 mod services;
 mod socket;
+mod storing;
 mod tail;
 mod tails;
 mod tls;
@@ -50,6 +51,7 @@ pub(crate) use metrics::Requests;
 pub(crate) use once::Once;
 pub(crate) use own::{keep_log, tell_retention, tell_troubles};
 pub(crate) use room::BodyMemory;
+pub(crate) use storing::Storing;
 pub(crate) use tails::Tails;
 pub(crate) use tls::Tls;
 pub(crate) use turns::Queries;
@@ -203,30 +205,13 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     })
 }
 
-/// Which requests may decode or append now. Others wait, so that threads are left for whoever does neither.
-pub(crate) struct Storing(Arc<Semaphore>);
-
-/// Half of the threads that may block.
-const STORING_MAX: usize = 256;
-
-impl Default for Storing {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(STORING_MAX)))
-    }
-}
-
 /// Runs what decodes or appends where it may block, once it is its turn.
 async fn storing<T: Send + 'static>(
     server: Arc<Server>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
-    let turn = Arc::clone(&server.storing.0).acquire_owned().await;
-    blocking(move || {
-        let done = work();
-        drop(turn);
-        done
-    })
-    .await
+    let turn = server.storing.turn().await?;
+    turn.run(work).await
 }
 
 /// Tells the operator.

@@ -76,6 +76,11 @@ pub(super) struct Appending {
 }
 
 impl Appending {
+    /// Rows of the request that are stored before it.
+    pub(super) fn before(&self) -> usize {
+        self.before
+    }
+
     /// Stores it and says how many rows that are. This blocks.
     pub(super) fn run(self) -> Result<usize, ApiError> {
         let rows = self.append.batch.as_ref().map_or(0, |batch| batch.rows());

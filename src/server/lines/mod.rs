@@ -180,19 +180,28 @@ impl Pipe {
         let Some(intake) = &mut self.intake else { return Err(lost()) };
         intake.cutter.give(pieces, is_ended);
         loop {
+            let turn = match self.server.storing.turn().await {
+                Ok(turn) => turn,
+                Err(e) => {
+                    let stored = self.settle().await?;
+                    return Err(e.with("ingested", stored));
+                }
+            };
             let Some(mut intake) = self.intake.take() else { return Err(lost()) };
-            let (intake, decoded) = storing(Arc::clone(&self.server), move || {
+            let decoding = turn.run(move || {
                 let decoded = intake.decode();
                 (intake, decoded)
-            })
-            .await?;
+            });
+            let (intake, decoded) = decoding.await?;
             let intake = self.intake.insert(intake);
             let Decoded { append, is_hungry, fault } = decoded;
             if let Some(append) = append {
                 let before = self.appending.take();
                 settled(before).await?;
-                let server = Arc::clone(&self.server);
-                self.appending = Some(tokio::spawn(async move { storing(server, || append.run()).await? }));
+                let (server, stored) = (Arc::clone(&self.server), append.before());
+                self.appending = Some(tokio::spawn(async move {
+                    storing(server, || append.run()).await.map_err(|e| e.with("ingested", stored))?
+                }));
             }
             if let Some(fault) = fault {
                 let stored = intake.done().ingested;
