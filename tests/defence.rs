@@ -147,6 +147,40 @@ fn slow_bodies_are_given_up_and_steady_ones_are_not() {
 }
 
 #[test]
+fn whole_bodies_come_at_a_pace_and_streams_take_their_time() {
+    let started = start(&[("BODY_TIMEOUT", "1s")]);
+    let server = &started.server;
+    let piece = " ".repeat(1 << 10);
+    // Each piece is progress, and there are fewer of them than a whole body has to come with.
+    let slow = |path: &str, pieces: usize| {
+        let mut stream = connect(server);
+        let lines = format!("connection: close\r\ncontent-length: {}\r\n", 60 << 10);
+        stream.write_all(head(path, &lines).as_bytes()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        for _ in 0..pieces {
+            // Until there is an answer.
+            if stream.write_all(piece.as_bytes()).is_err() || stream.peek(&mut [0]).is_ok() {
+                break;
+            }
+        }
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        rest(&mut stream)
+    };
+    std::thread::scope(|scope| {
+        for path in ["/api/v1/logs/ingest", "/api/v1/logs/ingest/batch", "/api/v1/keys", "/select/logsql/query"] {
+            scope.spawn(move || {
+                let told = slow(path, 60);
+                assert!(told.starts_with("HTTP/1.1 408 "), "{path}: {told}");
+                assert!(told.contains("the body comes too slowly"), "{path}: {told}");
+            });
+        }
+        scope.spawn(move || assert!(slow("/insert/jsonline", 60).starts_with("HTTP/1.1 200 ")));
+    });
+    // One that comes as it should is not held up by the others.
+    assert_eq!(server.post("/insert/jsonline", "{\"_msg\":\"m\"}\n").status, 200);
+}
+
+#[test]
 fn idle_connections_are_closed_and_those_with_a_request_are_not() {
     let started = start(&[("IDLE_TIMEOUT", "200ms"), ("HEADER_TIMEOUT", "200ms"), ("WRITE_TIMEOUT", "200ms")]);
     let server = &started.server;

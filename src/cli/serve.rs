@@ -5,7 +5,7 @@ use crate::log;
 use crate::open_files;
 use crate::server::{
     Admissions, BodyMemory, Builders, Counters, Door, Gate, KeyHash, Once, Queries, Requests, Server, Storing, Tails,
-    Tls, keep_log, keep_written, listen, load_or_make, router, serve, tell_retention, tell_troubles,
+    Tls, WholeBounds, keep_log, keep_written, listen, load_or_make, router, serve, tell_retention, tell_troubles,
 };
 use logyard_storage::engine::{Engine, Options};
 use logyard_storage::env::RealEnv;
@@ -62,7 +62,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         env,
         gate,
         bodies: BodyMemory::new(config.server.max_bodies_memory),
-        body_bytes_max: config.server.max_body,
+        whole: WholeBounds { most: config.server.max_body, wait: config.server.body_timeout },
         requests: Arc::new(Semaphore::new(config.server.max_requests)),
         queries: Queries::new(&config.query),
         tails: Tails::new(&config.query, &config.server),

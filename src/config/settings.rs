@@ -41,7 +41,8 @@ settings! {
     ServerBounds "server" {
         /// How long a request's head may take, and a TLS handshake.
         header_timeout: Duration = "10s", TIMEOUT;
-        /// How long a request's body may be waited for until 1 KiB more of it has come.
+        /// How long a request's body may be waited for until 1 KiB more of it has come; in all, where it is read as a whole, and a second
+        /// more for each 16 KiB.
         body_timeout: Duration = "30s", TIMEOUT;
         /// How long a connection may stay open without a request.
         idle_timeout: Duration = "60s", TIMEOUT;

@@ -2,6 +2,7 @@
 //!
 //! Invariants
 //! * What is held is counted as it grows, decompressed bytes beside those that were sent.
+//! * One that is read as a whole has to come at a pace in the mean, since it holds memory until it is there.
 use super::blocking;
 use super::encoding::{Encoding, Inflater, WHOLE_FREE_BYTES};
 use super::error::ApiError;
@@ -10,9 +11,10 @@ use super::room::Room;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
-use logyard_storage::limits::MIB;
+use logyard_storage::limits::{KIB, MIB};
 use std::error::Error;
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// What is still read of a body that was refused, since many clients look for an answer only once they have sent everything.
 const DISCARD_BYTES_MAX: usize = 64 * MIB;
@@ -21,14 +23,38 @@ const DISCARD_MAX: Duration = Duration::from_secs(10);
 const STEP_BYTES: usize = MIB;
 /// How many times larger than it was sent a body may become, which a whole one never has to.
 const RATIO_MAX: u64 = 500;
+/// Bytes that a whole one has to come with in each second, once it was waited for as long as for any.
+const PACE_BYTES: usize = 16 * KIB;
 
-/// The whole body, of so many bytes at most, as it is sent and once it is decompressed.
+/// What a whole body may be.
+#[derive(Clone, Copy)]
+pub(crate) struct WholeBounds {
+    /// Bytes, as it is sent and once it is decompressed.
+    pub(crate) most: usize,
+    /// How long it is waited for, and longer the more of it came.
+    pub(crate) wait: Duration,
+}
+
+impl WholeBounds {
+    /// The same for so many bytes at most.
+    pub(crate) fn of(self, most: usize) -> Self {
+        Self { most, ..self }
+    }
+
+    /// How long it may take in all if so much of it came.
+    fn time(&self, bytes: usize) -> Duration {
+        self.wait + Duration::from_secs_f64(bytes as f64 / PACE_BYTES as f64)
+    }
+}
+
+/// The whole body within its bounds.
 pub(crate) async fn read_whole(
     headers: &HeaderMap,
     body: Body,
-    most: usize,
+    bounds: WholeBounds,
     mut room: Room,
 ) -> Result<Whole, ApiError> {
+    let (most, began) = (bounds.most, Instant::now());
     let inflater = Encoding::of(headers)?.inflater()?;
     let too_large = || too_large(most, "");
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -37,7 +63,9 @@ pub(crate) async fn read_whole(
     }
     let mut pieces = Pieces(body);
     let mut bytes = Vec::with_capacity(declared.map_or(0, |len| usize::try_from(len).unwrap_or(0)).min(MIB));
-    while let Some(piece) = pieces.next().await? {
+    while let Some(piece) =
+        timeout_at(began + bounds.time(bytes.len()), pieces.next()).await.unwrap_or_else(|_| Err(too_slow()))?
+    {
         if bytes.len() + piece.len() > most {
             return Err(too_large());
         }
@@ -49,6 +77,11 @@ pub(crate) async fn read_whole(
         None => Ok(whole),
         Some(inflater) => blocking(move || inflate(inflater, whole, most)).await?,
     }
+}
+
+fn too_slow() -> ApiError {
+    let error = format!("the body comes too slowly: send {} KiB a second at least, or a shorter one", PACE_BYTES / KIB);
+    ApiError::new(StatusCode::REQUEST_TIMEOUT, error)
 }
 
 fn too_large(most: usize, when: &str) -> ApiError {

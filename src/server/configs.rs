@@ -53,7 +53,7 @@ pub(super) async fn put(
     body: Body,
 ) -> Result<Response, ApiError> {
     let name = named(name)?;
-    let body = read_whole(&headers, body, BODY_BYTES_MAX, server.bodies.room()).await?;
+    let body = read_whole(&headers, body, server.whole.of(BODY_BYTES_MAX), server.bodies.room()).await?;
     let change: Map<String, Value> = serde_json::from_slice(&body.bytes)
         .map_err(|e| ApiError::bad(format!("the body must be a JSON object of what to change: {e}")))?;
     let body = blocking(move || {

@@ -30,7 +30,7 @@ pub(super) async fn delete(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let body = read_whole(&headers, body, MIB, server.bodies.room()).await?;
+    let body = read_whole(&headers, body, server.whole.of(MIB), server.bodies.room()).await?;
     let body = blocking(move || {
         let asked = Asked::new(&params, &body.bytes, server.env.now())?;
         let receipt = match &asked.search {

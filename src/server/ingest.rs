@@ -44,7 +44,7 @@ pub(super) async fn one(
 }
 
 async fn read(server: &Server, headers: &HeaderMap, body: Body) -> Result<Whole, ApiError> {
-    read_whole(headers, body, server.body_bytes_max, server.bodies.room()).await
+    read_whole(headers, body, server.whole, server.bodies.room()).await
 }
 
 fn store_one(

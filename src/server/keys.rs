@@ -39,7 +39,7 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let body = read_whole(&headers, body, MIB, server.bodies.room()).await?;
+    let body = read_whole(&headers, body, server.whole.of(MIB), server.bodies.room()).await?;
     let wanted: Map<String, Value> = serde_json::from_slice(&body.bytes)
         .map_err(|e| ApiError::bad(format!("the body must be a JSON object with name and scopes: {e}")))?;
     let record = record(&wanted, server.env.now())?;

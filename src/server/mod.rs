@@ -44,6 +44,7 @@ mod turns;
 pub(crate) use access::{Door, Gate, keep_written};
 pub(crate) use admin_key::{KeyHash, load_or_make};
 pub(crate) use admission::Admissions;
+pub(crate) use body::WholeBounds;
 pub(crate) use builders::Builders;
 pub(crate) use counters::Counters;
 pub(crate) use listen::{listen, serve};
@@ -77,8 +78,8 @@ pub(crate) struct Server {
     pub(crate) env: Arc<dyn Env>,
     pub(crate) gate: Gate,
     pub(crate) bodies: BodyMemory,
-    /// Bytes of a body that is read as a whole.
-    pub(crate) body_bytes_max: usize,
+    /// Bounds of a body that is read as a whole.
+    pub(crate) whole: WholeBounds,
     /// Room for requests that are answered at once.
     pub(crate) requests: Arc<Semaphore>,
     pub(crate) builders: Builders,

@@ -1,4 +1,4 @@
-//! A request's body that has to come in time.
+//! A request's body that has to come in time. Those that are read as a whole have a bound for all of it beside (`server/body.rs`).
 //!
 //! Invariants
 //! * Only waiting for the client counts, not what is done with what came.

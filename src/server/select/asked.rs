@@ -51,7 +51,7 @@ pub(in crate::server) async fn read_form(
 ) -> Result<(Params, Room), ApiError> {
     let (mut params, mut room) = (params, server.queries.room());
     if method == Method::POST {
-        let form = read_whole(headers, body, FORM_BYTES_MAX, room).await?;
+        let form = read_whole(headers, body, server.whole.of(FORM_BYTES_MAX), room).await?;
         params = params.and(Params::form(&form.bytes)?);
         room = form.room;
     }
