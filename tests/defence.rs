@@ -238,6 +238,25 @@ fn what_is_oversized_is_refused_and_memory_stays_flat() {
 }
 
 #[test]
+fn too_many_header_lines_are_refused_over_http2_too() {
+    let started = start(&[("MAX_HEADERS", "20")]);
+    let mut stream = connect(&started.server);
+    stream.write_all(frames::PREFACE).unwrap();
+    stream.write_all(&frames::health_with(1, 20)).unwrap();
+    let (status, body) = frames::read_answer(&mut stream, 1);
+    assert_eq!(status, Some(200), "{body}");
+    stream.write_all(&frames::health_with(3, 21)).unwrap();
+    let (status, body) = frames::read_answer(&mut stream, 3);
+    assert_eq!((status, body.contains("server.max_headers")), (Some(431), true), "{body}");
+    // Over HTTP/1 as many are too many.
+    let lines = |count: usize| "x: y\r\n".repeat(count);
+    let asked = |count| answer(&started.server, format!("GET /health HTTP/1.1\r\n{}\r\n", lines(count)).as_bytes());
+    assert!(asked(21).starts_with("HTTP/1.1 431 "));
+    let with_close = format!("GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{}\r\n", lines(18));
+    assert!(answer(&started.server, with_close.as_bytes()).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
 fn a_request_that_ends_in_two_places_is_refused() {
     let started = start(&[]);
     let server = &started.server;

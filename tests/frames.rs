@@ -37,15 +37,45 @@ pub(crate) fn get(stream: u32, path: &str, key: &str) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, stream, &block)
 }
 
+/// `GET /health` on a stream with so many header lines, which are short.
+pub(crate) fn health_with(stream: u32, lines: usize) -> Vec<u8> {
+    let begin = [&[0x82, 0x87, 0x04, 7][..], b"/health", &[0x01, 1], b"x"].concat();
+    let line = [&[0x00, 1][..], b"x", &[1], b"y"].concat();
+    frame(HEADERS, END_STREAM | END_HEADERS, stream, &[begin, line.repeat(lines)].concat())
+}
+
+/// The status and the body of the answer on a stream; none where the status is not one of those that tests look for.
+pub(crate) fn read_answer(from: &mut impl Read, stream: u32) -> (Option<u16>, String) {
+    let (mut status, mut body) = (None, Vec::new());
+    loop {
+        let (kind, flags, at, payload) = read_whole_frame(from).unwrap();
+        match kind {
+            _ if at != stream => continue,
+            0 => body.extend(payload),
+            HEADERS if payload.first() == Some(&0x88) => status = Some(200),
+            // `:status` is the 8th name of that table; 431 in the code of HPACK.
+            HEADERS if payload.starts_with(&[0x48, 0x83, 0x69, 0x90, 0xff]) => status = Some(431),
+            _ => {}
+        }
+        if flags & END_STREAM != 0 {
+            return (status, String::from_utf8(body).unwrap());
+        }
+    }
+}
+
 /// The kind, the stream and the payload of the next frame.
 pub(crate) fn read_frame(from: &mut impl Read) -> std::io::Result<(u8, u32, Vec<u8>)> {
+    read_whole_frame(from).map(|(kind, _, stream, payload)| (kind, stream, payload))
+}
+
+fn read_whole_frame(from: &mut impl Read) -> std::io::Result<(u8, u8, u32, Vec<u8>)> {
     let mut head = [0; 9];
     from.read_exact(&mut head)?;
     let len = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
     let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
     let mut payload = vec![0; len];
     from.read_exact(&mut payload)?;
-    Ok((head[3], stream, payload))
+    Ok((head[3], head[4], stream, payload))
 }
 
 /// Asks for the health over a new connection; the answer's status.

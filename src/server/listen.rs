@@ -10,7 +10,7 @@ mod life;
 mod paced;
 mod taken;
 
-pub(super) use framing::refuse_ambiguous;
+pub(super) use framing::{refuse_ambiguous, refuse_too_many};
 pub(super) use held::Held;
 pub(super) use paced::TooSlow;
 

@@ -118,6 +118,7 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .method_not_allowed_fallback(not_allowed)
         .layer(from_fn_with_state(Arc::clone(&server), access::allow))
         .layer(from_fn(listen::refuse_ambiguous))
+        .layer(from_fn(listen::refuse_too_many))
         .layer(from_fn_with_state(Arc::clone(&server), request_id::tag))
         .layer(from_fn_with_state(Arc::clone(&server), metrics::requests::count))
         .with_state(server)

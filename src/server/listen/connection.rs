@@ -45,9 +45,13 @@ impl Host {
     {
         let life = Arc::new(Life::new(&self.bounds, Instant::now()));
         let (router, begun, pace) = (self.router.clone(), Arc::clone(&life), self.bounds.body_timeout);
+        let lines_max = self.bounds.max_headers;
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(peer);
             let guard = begun.begin(request.version() == Version::HTTP_2);
+            if request.version() == Version::HTTP_2 && request.headers().len() > lines_max {
+                request.extensions_mut().insert(super::framing::TooMany(lines_max));
+            }
             if guard.is_ambiguous() {
                 request.extensions_mut().insert(super::framing::Ambiguous);
             }

@@ -1,4 +1,5 @@
-//! Heads that say in two ways where their body ends: by `Content-Length` and by `Transfer-Encoding`.
+//! Heads that are refused: those that say in two ways where their body ends, by `Content-Length` and by `Transfer-Encoding`, and those of
+//! HTTP/2 that have too many lines.
 //!
 //! A proxy in front may believe the one, and we the other; then the end of one body is the next request to one of us. hyper
 //! believes `Transfer-Encoding`, hides the other, and closes after its answer; such a request is refused here all the same, since no
@@ -17,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 const LENGTH: &[u8] = b"content-length";
 const ENCODING: &[u8] = b"transfer-encoding";
 
-/// Marks a request with such a head.
+/// Marks a request with a head that ends its body in two ways.
 #[derive(Clone)]
 pub(super) struct Ambiguous;
 
@@ -30,6 +31,17 @@ pub(crate) async fn refuse_ambiguous(request: Request, next: Next) -> Response {
     let mut response = ApiError::new(StatusCode::BAD_REQUEST, error).into_response();
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
+}
+
+/// Marks a request of HTTP/2 with more header lines than the number; over HTTP/1 hyper counts them.
+#[derive(Clone)]
+pub(super) struct TooMany(pub(super) usize);
+
+/// Refuses requests that are so marked.
+pub(crate) async fn refuse_too_many(request: Request, next: Next) -> Response {
+    let Some(TooMany(most)) = request.extensions().get() else { return next.run(request).await };
+    let error = format!("the request has more than {most} header lines (server.max_headers)");
+    ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, error).into_response()
 }
 
 /// How far a head was looked at.
