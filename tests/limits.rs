@@ -97,7 +97,7 @@ fn pages_of_named_origins_may_ask() {
     assert_eq!(status, 204, "{head}");
     for line in [
         "access-control-allow-origin: https://logs.example",
-        "access-control-allow-methods: GET,POST,PUT,OPTIONS",
+        "access-control-allow-methods: GET,POST,PUT,DELETE,OPTIONS",
         "access-control-allow-headers: Content-Type, Authorization",
         "vary: Origin",
     ] {

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-const METHODS: HeaderValue = HeaderValue::from_static("GET,POST,PUT,OPTIONS");
+const METHODS: HeaderValue = HeaderValue::from_static("GET,POST,PUT,DELETE,OPTIONS");
 const HEADERS: HeaderValue = HeaderValue::from_static("Content-Type, Authorization");
 /// What pages may read of an answer's head.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
@@ -123,6 +123,7 @@ pub(in crate::server) async fn allow(State(server): State<Arc<Server>>, request:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::access::table::TABLE;
     use axum::body::Body;
 
     fn request(uri: &str, origin: Option<&str>, host: Option<&str>) -> Request {
@@ -130,6 +131,15 @@ mod tests {
         let builder = headers.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let builder = builder.fold(Request::builder().uri(uri), |builder, (name, value)| builder.header(name, value));
         builder.body(Body::empty()).unwrap()
+    }
+
+    #[test]
+    fn pages_of_named_origins_may_ask_by_the_methods_of_all_routes() {
+        let allowed = METHODS.to_str().unwrap().to_ascii_lowercase();
+        for method in TABLE.iter().flat_map(|route| route.methods) {
+            let name = format!("{method:?}").to_ascii_lowercase();
+            assert!(allowed.split(',').any(|allowed| allowed == name), "{name} of {allowed}");
+        }
     }
 
     #[test]
