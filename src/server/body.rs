@@ -70,12 +70,21 @@ pub(crate) async fn read_whole(
             return Err(too_large());
         }
         room.grow_to(bytes.len() + piece.len())?;
+        make_room(&mut bytes, piece.len(), most);
         bytes.extend_from_slice(&piece);
     }
     let whole = Whole { bytes, room };
     match inflater {
         None => Ok(whole),
         Some(inflater) => blocking(move || inflate(inflater, whole, most)).await?,
+    }
+}
+
+/// Has as much again as there is three times, so that moving it seldom takes much beside it, and no more than may come.
+fn make_room(bytes: &mut Vec<u8>, more: usize, most: usize) {
+    if bytes.capacity() - bytes.len() < more {
+        let wanted = bytes.capacity().saturating_mul(4).max(64 * KIB).min(most);
+        bytes.reserve_exact(wanted.saturating_sub(bytes.len()).max(more));
     }
 }
 
