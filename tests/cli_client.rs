@@ -358,16 +358,28 @@ fn completions_and_manual_pages_are_of_every_command() {
     }
 }
 
+/// The help of a command, and of all commands within it, each with its words.
+fn helps(words: &[String]) -> Vec<(String, String)> {
+    let (code, help, _) = run(logyard().args(words).arg("--help"));
+    assert_eq!(code, 0, "{words:?}");
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    // A line that begins further in goes on with what the one before says.
+    let named = listed.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names = named.filter_map(|line| line.split_ascii_whitespace().next()).filter(|name| *name != "help");
+    let within: Vec<_> = names.flat_map(|name| helps(&[words, &[name.to_owned()]].concat())).collect();
+    [vec![(words.join(" "), help)], within].concat()
+}
+
 #[test]
 fn every_command_has_examples_in_its_help() {
-    let (code, help, _) = run(logyard().arg("help"));
-    assert_eq!(code, 0);
-    let named: Vec<&str> =
-        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty()).collect();
-    let names: Vec<&str> = named.iter().filter_map(|line| line.split_ascii_whitespace().next()).collect();
-    assert!(names.starts_with(&["serve", "ingest", "query", "tail"]), "{names:?}");
-    for name in names.iter().filter(|name| !matches!(**name, "help" | "config" | "bench" | "key")) {
-        let (code, help, _) = run(logyard().args([name, "--help"]));
-        assert!(code == 0 && help.contains("Examples:\n"), "{name}: {help}");
+    let helps = helps(&[]);
+    for command in ["", "serve", "query", "config", "config set", "key revoke", "bench", "bench engine", "bench kill"] {
+        assert!(helps.iter().any(|(words, _)| words == command), "{command}");
+    }
+    for (words, help) in helps {
+        let examples = help.split_once("Examples:\n").unwrap_or_else(|| panic!("{words}: {help}")).1;
+        let first = examples.lines().next().unwrap();
+        let named = format!("logyard {words}");
+        assert!(examples.contains(named.trim_end()), "{words}: {first}");
     }
 }

@@ -13,6 +13,19 @@ use ureq::http::Method;
 
 const MILLI: i64 = 1_000_000;
 
+pub(super) const EXAMPLES: &str = "Examples:
+  logyard key create shop --scope ingest --service shop
+  logyard key list
+  logyard key revoke ID";
+
+const LIST_EXAMPLES: &str = "Examples:
+  logyard key list
+  LOGYARD_URL=https://logs.example logyard key list";
+
+const REVOKE_EXAMPLES: &str = "Examples:
+  logyard key revoke ID
+      as `logyard key list` names it";
+
 const CREATE_EXAMPLES: &str = "Examples:
   logyard key create shop --scope ingest --service shop
   logyard key create grafana --scope read --expires 90d
@@ -26,8 +39,10 @@ pub(super) enum KeyCommand {
     #[command(after_help = CREATE_EXAMPLES)]
     Create(CreateArgs),
     /// List the keys: what each is for, and when it was used last.
+    #[command(after_help = LIST_EXAMPLES)]
     List(ListArgs),
     /// Revoke a key, from now on.
+    #[command(after_help = REVOKE_EXAMPLES)]
     Revoke(RevokeArgs),
 }
 

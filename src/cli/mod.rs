@@ -72,16 +72,16 @@ enum Command {
     #[command(after_help = services::STATS_EXAMPLES)]
     Stats(services::StatsArgs),
     /// See or change how a service's logs are kept.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = service_config::EXAMPLES)]
     Config(service_config::ConfigCommand),
     /// Make, list and revoke API keys.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = key::EXAMPLES)]
     Key(key::KeyCommand),
     /// Check a data directory that no server has open.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
     /// Measure a server or the engine, or have it killed.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = BENCH_EXAMPLES)]
     Bench(Bench),
     /// Print what makes a shell complete commands and options.
     #[command(after_help = shells::COMPLETIONS_EXAMPLES)]
@@ -135,14 +135,31 @@ struct CheckArgs {
     repair: bool,
 }
 
+const BENCH_EXAMPLES: &str = "Examples:
+  logyard bench engine logs.jsonl
+  logyard bench http logs.jsonl --pid $(pgrep -x logyard)
+  logyard bench kill --data /tmp/killed";
+
+const ENGINE_EXAMPLES: &str = "Examples:
+  logyard bench engine logs.jsonl
+  logyard bench engine logs.jsonl --threads 1 --ack memory
+  logyard bench engine logs.jsonl --data /mnt/ssd/empty
+      on that disk, and kept to be looked at";
+
+const KILL_EXAMPLES: &str = "Examples:
+  logyard bench kill --data /tmp/killed > acknowledged.txt
+  logyard bench kill --data /tmp/killed --start 500000 --round 2 --threads 8";
+
 #[derive(Subcommand)]
 enum Bench {
     /// Decode, append, seal and compact the logs of a file of JSON lines; prints one JSON line of figures.
+    #[command(after_help = ENGINE_EXAMPLES)]
     Engine(EngineArgs),
     /// Send the logs of a file to a server as fast as it takes them; prints one JSON line of figures.
     #[command(after_help = load::EXAMPLES)]
     Http(load::LoadArgs),
     /// Append for ever and print what is sent and acknowledged, until killed.
+    #[command(after_help = KILL_EXAMPLES)]
     Kill(KillArgs),
 }
 

@@ -8,6 +8,10 @@ use serde_json::{Map, Value};
 use std::io::Write;
 use ureq::http::Method;
 
+pub(super) const EXAMPLES: &str = "Examples:
+  logyard config get shop
+  logyard config set shop ttl_days=90";
+
 const GET_EXAMPLES: &str = "Examples:
   logyard config get shop
   logyard config get shop | jq .ttl_days";
