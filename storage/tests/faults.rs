@@ -4,8 +4,10 @@ use crate::chance::Rng;
 use crate::power::client::{Client, everything};
 use crate::power::life::{append, options, used_bytes};
 use logyard_storage::engine::{Ack, Engine};
+use logyard_storage::env::Env;
 use logyard_storage::env::sim::{Fault, IoKind, SimEnv, SimSnapshot};
 use logyard_storage::error::{Error, ErrorKind, Result};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 /// More I/O than any scenario here does.
@@ -62,7 +64,7 @@ fn prepare() -> Prepared {
 }
 
 /// Runs a scenario with its n-th call failing, for every n until none fails.
-fn fail_each(name: &str, scenario: fn(&SimEnv, &Mutex<Client>, Fault) -> std::result::Result<(), String>) {
+fn fail_each(name: &str, scenario: impl Fn(&SimEnv, &Mutex<Client>, Fault) -> std::result::Result<(), String>) {
     let prepared = prepare();
     let mut wrong = Vec::new();
     for (way, stride) in WAYS {
@@ -165,6 +167,45 @@ fn every_call_of_a_merge_may_fail() {
 #[test]
 fn every_call_of_a_start_may_fail() {
     fail_each("recover", |env, client, fault| {
+        env.reset_io_stats();
+        env.fail(fault);
+        match open(env) {
+            Err(e) if e.to_string().contains("/data/segments/") => {
+                Err(format!("a segment keeps it from starting: {e}"))
+            }
+            Err(e) => names_a_file(&e),
+            Ok(engine) => {
+                env.clear_faults();
+                client.lock().unwrap().clone().check(&engine, &mut Rng::new(1))
+            }
+        }
+    });
+}
+
+/// A start goes on without segments that cannot be read, and all that it does then leaves them for the next one.
+#[test]
+fn no_segment_keeps_a_start_from_serving() {
+    for kind in [IoKind::Open, IoKind::Read] {
+        let scenario = |env: &SimEnv, _: &Mutex<Client>, fault: Fault| {
+            env.fail(fault.of(kind).under("/data/segments/"));
+            let engine = open(env).map_err(|e| format!("it does not start: {e}"))?;
+            let troubles = engine.troubles();
+            if !troubles.iter().all(|what| what.contains("cannot be read") && what.contains("/data/segments/")) {
+                return Err(format!("it starts with {troubles:?}"));
+            }
+            env.clear_faults();
+            engine.seal().and_then(|()| engine.compact()).map_err(|e| e.to_string())?;
+            engine.retain(false).map_err(|e| e.to_string())?;
+            everything(&engine).map(drop)
+        };
+        fail_each("start", scenario);
+    }
+}
+
+#[test]
+fn every_call_of_a_start_without_a_catalog_may_fail() {
+    fail_each("rebuild", |env, client, fault| {
+        env.remove_file(Path::new("/data/catalog.redb")).map_err(|e| e.to_string())?;
         env.reset_io_stats();
         env.fail(fault);
         match open(env) {

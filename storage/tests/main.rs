@@ -7,5 +7,6 @@ mod live;
 mod model;
 mod power;
 mod queries;
+mod recovery;
 mod rot;
 mod rows;

@@ -33,7 +33,7 @@ pub(crate) use keys::KeyRecords;
 pub use live::{Given, LiveOptions, Polled, Subscription};
 pub use loose::{Form, Loose, LooseRows};
 pub use query::{Answered, QueryControl};
-pub(crate) use recovery::set_aside;
+pub(crate) use recovery::{may_be_sound, set_aside};
 
 use crate::catalog::{Catalog, Change, EffectRow, Meta, SegmentRecord, SegmentState, Table};
 use crate::env::{DirLock, Env};
@@ -124,6 +124,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Mutex<Clock>,
     /// The day of the last retention pass that ran by itself.
     pub(crate) retained_day: AtomicI64,
+    /// Segments that could not be read at the start: nothing searches or changes them until the next one.
+    pub(crate) unread: Vec<SegmentRecord>,
     pub(crate) lost: Arc<LostBlocks>,
     pub(crate) census: Census,
     pub(crate) scrub: Mutex<Scrub>,

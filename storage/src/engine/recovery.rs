@@ -3,7 +3,10 @@
 //! Order: lock, catalog, segments, log, orphans. `docs/recovery.md` tells it in full.
 //!
 //! Invariants
-//! * It ends in serving: what is damaged is set aside and named, never deleted and never a reason to stop.
+//! * It ends in serving: what is damaged is set aside and named, never deleted and never a reason to stop. A segment that
+//!   cannot be read stays as it is and is named; it is searched again after a start that can read it.
+//! * It fails only where nothing could be served or kept: the directory, its lock, the catalog or the log cannot be read
+//!   or written, something is of a newer format, or a catalog that is lost meets a segment that cannot be read.
 //! * It changes nothing that a second run, after a crash in the middle of the first, would read otherwise.
 use super::config::{lives, reconcile};
 use super::feed::Feed;
@@ -86,6 +89,8 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     let mut troubles = Vec::new();
     let cache = Arc::new(ReadCache::new(options.read_cache_bytes, options.straight_scan_bytes));
     let (catalog, is_new) = open_catalog(env, &layout, &mut troubles)?;
+    // One that no start has come to its end with is new still, and knows of no segment: every start writes the clock last.
+    let is_new = is_new || catalog.get::<ClockRow>(Table::Meta, CLOCK_KEY).is_ok_and(|row| row.is_none());
     let found = catalog.load()?;
     troubles.extend(found.damaged.iter().map(|d| format!("the catalog's {} table: {}", d.table.name(), d.error)));
     let mut meta = found.meta.unwrap_or_else(|| Meta::new(env.random()));
@@ -111,9 +116,15 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     for table in repaired {
         change.accept(table);
     }
-    let segments = open_segments(&**env, &layout, &cache, &records, &mut change, &mut troubles)?;
+    let (segments, unread) = open_segments(&**env, &layout, &cache, &records, &mut change, &mut troubles)?;
     let mut effects: BTreeMap<Vec<u8>, EffectRow> = found.effects.into_iter().collect();
     if effects_in_doubt {
+        if let Some(record) = unread.first() {
+            // Once the table is taken as whole, nobody would look for them again.
+            let path = layout.segment(&record.day, record.id);
+            let message = format!("the catalog has lost effects, and {} has some and cannot be read", path.display());
+            return Err(Error::new(ErrorKind::Io, message));
+        }
         restore_effects(&segments, &mut effects, &mut change, &mut troubles)?;
     }
     let mut hot = Replay::new(options, env.monotonic(), effects);
@@ -139,7 +150,9 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     let retained_day = last.map_or(0, |last| last.retained_day);
     change.put(Table::Meta, CLOCK_KEY, &clock.row(env.now(), env.monotonic(), retained_day))?;
     catalog.commit(&change)?;
-    sweep(&**env, &layout, &segments, segments_in_doubt, &mut troubles);
+    let named = segments.iter().map(|live| &live.record).chain(&unread);
+    let named = named.map(|record| layout.segment(&record.day, record.id)).collect();
+    sweep(&**env, &layout, &named, segments_in_doubt, &mut troubles);
     let writer = Writer::create(Arc::clone(&files), Start { next_seq, ..Start::from(&replayed) })?;
     let next_segment =
         segments.iter().map(|live| live.record.id).chain(records.iter().map(|r| r.id)).max().unwrap_or(0) + 1;
@@ -170,6 +183,7 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
         deletions: RwLock::new(Arc::new(deletions)),
         clock: Mutex::new(clock),
         retained_day: AtomicI64::new(retained_day),
+        unread,
         lost: Arc::default(),
         census: Census::default(),
         scrub: Mutex::default(),
@@ -230,7 +244,7 @@ fn restore_effects(
     change: &mut Change,
     troubles: &mut Vec<String>,
 ) -> Result<()> {
-    for (key, found) in effects_of_footers(segments, troubles) {
+    for (key, found) in effects_of_footers(segments, troubles)? {
         if effects.get(&key).is_some_and(|known| known.seq >= found.seq) {
             continue;
         }
@@ -299,7 +313,21 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// Opens the segments that the catalog names. One that cannot be opened is set aside; its rows are named as lost.
+/// Opens a segment; what fails once and not again is nothing to go by.
+fn open_segment(env: &dyn Env, path: &Path, cache: &Arc<ReadCache>) -> Result<Segment> {
+    match Segment::open(env, path, cache) {
+        Err(e) if may_be_sound(&e) => Segment::open(env, path, cache),
+        opened => opened,
+    }
+}
+
+/// Whether an error says nothing of what is stored: permissions or the device may be mended.
+pub(crate) fn may_be_sound(e: &Error) -> bool {
+    !matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::NewerFormat)
+}
+
+/// Opens the segments that the catalog names. One that is damaged or gone is set aside; its rows are named as lost. Those
+/// that cannot be read are given too: the catalog keeps them, and their files stay where they are.
 fn open_segments(
     env: &dyn Env,
     layout: &Layout,
@@ -307,15 +335,15 @@ fn open_segments(
     records: &[SegmentRecord],
     change: &mut Change,
     troubles: &mut Vec<String>,
-) -> Result<Vec<LiveSegment>> {
-    let mut live = Vec::new();
+) -> Result<(Vec<LiveSegment>, Vec<SegmentRecord>)> {
+    let (mut live, mut unread) = (Vec::new(), Vec::new());
     for record in records {
         if !is_live(record) {
             change.remove_segment(record.id);
             continue;
         }
         let path = layout.segment(&record.day, record.id);
-        match Segment::open(env, &path, cache) {
+        match open_segment(env, &path, cache) {
             Ok(segment) if segment.footer.id == record.id => {
                 live.push(LiveSegment { record: record.clone(), segment: Arc::new(segment) });
             }
@@ -329,11 +357,18 @@ fn open_segments(
                 set_aside(env, layout, &path, troubles);
                 change.remove_segment(record.id);
             }
-            // Not known to be damaged: rather no start than one that forgets rows.
+            Err(e) if may_be_sound(&e) => {
+                let SegmentRecord { id, first_seq, last_seq, .. } = record;
+                troubles.push(format!(
+                    "segment {id:016x} with records {first_seq} to {last_seq} cannot be read and is left out of searches \
+                     until a start that can read it: {e}"
+                ));
+                unread.push(record.clone());
+            }
             Err(e) => return Err(e),
         }
     }
-    Ok(live)
+    Ok((live, unread))
 }
 
 fn lost(record: &SegmentRecord, why: &str) -> String {
@@ -379,13 +414,14 @@ fn adopt_segments(
         if path.extension().is_none_or(|extension| extension != "seg") {
             continue;
         }
-        match Segment::open(&**env, &path, cache) {
+        match open_segment(&**env, &path, cache) {
             Ok(segment) => footers.push((path, segment)),
             Err(e) if e.kind() == ErrorKind::Corrupt => {
                 troubles.push(format!("{} is set aside: {e}", path.display()));
                 set_aside(&**env, layout, &path, troubles);
             }
-            Err(e) => return Err(e),
+            // Only its footer says which rows of the log and of other segments are in it too.
+            Err(e) => return Err(e.context("the catalog is lost, and it is made again from every segment")),
         }
     }
     drop_unfinished(&mut footers, layout, env, troubles);
@@ -461,8 +497,7 @@ fn is_logged(env: &Arc<dyn Env>, layout: &Layout, seq: u64) -> bool {
 
 /// Removes what a crash left behind: unfinished files, and segments that the catalog never named. Where the catalog was
 /// not whole, a segment that nothing names is set aside instead.
-fn sweep(env: &dyn Env, layout: &Layout, live: &[LiveSegment], in_doubt: bool, troubles: &mut Vec<String>) {
-    let named: BTreeSet<PathBuf> = live.iter().map(|live| live.segment.path().to_path_buf()).collect();
+fn sweep(env: &dyn Env, layout: &Layout, named: &BTreeSet<PathBuf>, in_doubt: bool, troubles: &mut Vec<String>) {
     let Ok(files) = segment_files(env, layout) else { return };
     for path in files.into_iter().filter(|path| !named.contains(path)) {
         match path.extension().and_then(|extension| extension.to_str()) {

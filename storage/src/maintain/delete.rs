@@ -11,7 +11,7 @@
 use super::compact::Leaving;
 use super::with_block;
 use crate::catalog::config_copy::{self, CopyKind, CopyValue, from_hex, to_hex};
-use crate::catalog::{Change, Table};
+use crate::catalog::{Change, SegmentRecord, Table};
 use crate::codec;
 use crate::engine::{LiveSegment, Search, Shared, locked};
 use crate::env::Env;
@@ -262,6 +262,9 @@ impl Shared {
                 None => ends.push((block.epoch, block.last_seq + 1)),
             }
         }
+        // Rows that cannot be read now are meant as well, and no epoch but this one gets new ones.
+        let unread = self.unread.iter().map(|record| record.last_seq + 1).max().unwrap_or(0);
+        ends.iter_mut().filter(|(of, _)| *of != epoch).for_each(|(_, end)| *end = (*end).max(unread));
         ends
     }
 
@@ -305,7 +308,7 @@ impl Shared {
     pub(super) fn carry_out(&self, most: usize) -> Result<usize> {
         let mut rewritten = 0;
         for deletion in self.deletions().iter() {
-            let mut left = self.is_hot(deletion);
+            let mut left = self.is_hot(deletion) || self.is_unread(deletion);
             for live in self.live_segments() {
                 if !deletion.may_touch(&live.segment) || self.census.is_clear(deletion.id, live.record.id) {
                     continue;
@@ -333,6 +336,12 @@ impl Shared {
     fn is_hot(&self, deletion: &Deletion) -> bool {
         let end = deletion.end_of(locked(&self.meta).epoch);
         self.generations().iter().any(|generation| generation.first_seq().is_some_and(|first| first < end))
+    }
+
+    /// Whether rows that it may mean are in segments that cannot be read: they would show again with these.
+    fn is_unread(&self, deletion: &Deletion) -> bool {
+        let may_touch = |of: &SegmentRecord| deletion.may_touch_unread(of.first_seq, (of.time_min, of.time_max));
+        self.unread.iter().any(may_touch)
     }
 
     fn forget_deletion(&self, id: u64) -> Result<()> {

@@ -10,7 +10,7 @@
 use super::rewrite::NewFile;
 use super::seal::{Lineage, Sealed};
 use crate::catalog::{Change, EffectRow};
-use crate::engine::{LiveSegment, Shared, locked};
+use crate::engine::{LiveSegment, Shared, locked, may_be_sound};
 use crate::error::Result;
 use crate::hot::Generation;
 use crate::segment::{SealedEffect, SealedEffects, unite};
@@ -60,7 +60,8 @@ impl Shared {
             .filter(|live| !is_of_group(live))
             .filter_map(|live| live.segment.footer.effects_from)
             .collect();
-        let oldest = others.into_iter().min();
+        // What a segment has that cannot be read is anybody's guess.
+        let oldest = if self.unread.is_empty() { others.into_iter().min() } else { Some(0) };
         let known = locked(&self.effects);
         needed.retain(|key, effect| {
             let is_superseded = known.get(key).is_some_and(|row| row.seq > effect.seq && row.seq < sealed_seq);
@@ -122,14 +123,21 @@ impl Shared {
     }
 }
 
-/// What footers say of effects: the last value of each key that has one.
-pub(crate) fn effects_of_footers(segments: &[LiveSegment], troubles: &mut Vec<String>) -> SealedEffects {
+/// What footers say of effects: the last value of each key that has one. An error is that some cannot be read at the
+/// moment; of those that are damaged nothing is left.
+pub(crate) fn effects_of_footers(segments: &[LiveSegment], troubles: &mut Vec<String>) -> Result<SealedEffects> {
     let mut found = SealedEffects::new();
     for live in segments {
-        match live.segment.effects() {
+        let read = match live.segment.effects() {
+            // What fails once and not again is nothing to go by.
+            Err(e) if may_be_sound(&e) => live.segment.effects(),
+            read => read,
+        };
+        match read {
             Ok(effects) => effects.into_iter().for_each(|(key, effect)| unite(&mut found, key, effect)),
+            Err(e) if may_be_sound(&e) => return Err(e.context("the catalog has lost effects, and footers have them")),
             Err(e) => troubles.push(format!("effects may be lost: {e}")),
         }
     }
-    found
+    Ok(found)
 }

@@ -154,6 +154,11 @@ impl Deletion {
         first_seq < self.end_of(epoch) && self.search.wants_times(time_min, time_max)
     }
 
+    /// Whether it may mean rows of a segment of which only this is known.
+    pub(crate) fn may_touch_unread(&self, first_seq: u64, (time_min, time_max): (i64, i64)) -> bool {
+        self.ends.iter().any(|(_, end)| first_seq < *end) && self.search.wants_times(time_min, time_max)
+    }
+
     /// Whether it may mean rows of a segment.
     pub(crate) fn may_touch(&self, segment: &Segment) -> bool {
         segment.footer.blocks.iter().any(|block| {
