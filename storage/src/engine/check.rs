@@ -2,17 +2,19 @@
 //!
 //! Invariants
 //! * Without `repair` nothing that is stored changes: only the lock file is made, and the catalog notes that it was opened.
-use super::recovery::take_lock;
+use super::adopt::{drop_replaced, drop_unfinished};
+use super::recovery::{knows_nothing, open_segment, records_of_frame, segment_files, take_lock};
 use super::{Engine, is_live};
-use crate::catalog::{Catalog, SegmentRecord};
+use crate::catalog::config_copy::{self, CopyKind};
+use crate::catalog::{Catalog, Table};
 use crate::env::Env;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::options::Options;
 use crate::payload;
 use crate::segment::Segment;
 use crate::wal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What a check found.
@@ -33,6 +35,7 @@ pub fn check(env: &Arc<dyn Env>, data: &Path, repair: bool) -> Result<CheckRepor
         let _lock = take_lock(&**env, &layout)?;
         let sealed_seq = report.check_sealed(env, &layout)?;
         report.check_log(env, &layout, sealed_seq)?;
+        report.check_copies(&**env, &layout);
     }
     if repair && !report.ok {
         report.repair(env, data)?;
@@ -41,41 +44,68 @@ pub fn check(env: &Arc<dyn Env>, data: &Path, repair: bool) -> Result<CheckRepor
 }
 
 impl CheckReport {
-    /// Looks at the catalog and the segments that it names; gives the number below which rows are in them.
+    /// Looks at the catalog and the segments that count; gives the number below which rows are in them.
     fn check_sealed(&mut self, env: &Arc<dyn Env>, layout: &Layout) -> Result<u64> {
         let path = layout.catalog();
         if !env.exists(&path).map_err(|e| Error::io("look for", &path, e))? {
             self.wrong(format!("there is no {}; the next start makes it from the segments", path.display()));
-            return Ok(0);
+            return self.check_every_segment(env, layout);
         }
-        let catalog = match Catalog::open(Arc::clone(env), &path) {
-            Ok(opened) => opened.catalog,
+        let opened = Catalog::open(Arc::clone(env), &path).map(|opened| opened.catalog);
+        let (catalog, found) = match opened.and_then(|catalog| catalog.load().map(|found| (catalog, found))) {
+            Ok(found) => found,
             Err(e) => {
-                self.wrong(format!("catalog: {e}; the next start sets it aside and rebuilds it"));
-                return Ok(0);
+                let next = match e.kind() {
+                    ErrorKind::Corrupt => "the next start sets it aside and rebuilds it",
+                    ErrorKind::NewerFormat => "nothing is changed",
+                    _ => "there is no start until it can be read",
+                };
+                self.wrong(format!("catalog: {e}; {next}"));
+                return self.check_every_segment(env, layout);
             }
         };
-        let found = catalog.load()?;
         for damage in &found.damaged {
             self.wrong(format!("catalog, table {}: {}", damage.table.name(), damage.error));
         }
-        for record in found.segments.iter().filter(|record| is_live(record)) {
-            self.check_segment(&**env, layout, record);
-        }
         self.lines.push(format!("catalog: {} segments, {} effects", found.segments.len(), found.effects.len()));
-        Ok(found.meta.map_or(0, |meta| meta.sealed_seq))
+        let is_whole = !found.damaged.iter().any(|damage| damage.table == Table::Segments) && !knows_nothing(&catalog);
+        let Some(meta) = found.meta.filter(|_| is_whole) else { return self.check_every_segment(env, layout) };
+        for record in found.segments.iter().filter(|record| is_live(record)) {
+            match open_segment(&**env, &layout.segment(&record.day, record.id), &Arc::default()) {
+                Ok(segment) => self.check_segment(&segment),
+                Err(e) => self.wrong(format!("{}: {e}", records(record.first_seq, record.last_seq, record.rows))),
+            }
+        }
+        Ok(meta.sealed_seq)
+    }
+
+    /// Looks at all segment files that there are, as a start does that makes the catalog again.
+    fn check_every_segment(&mut self, env: &Arc<dyn Env>, layout: &Layout) -> Result<u64> {
+        let folder = layout.segments();
+        if !env.exists(&folder).map_err(|e| Error::io("look for", &folder, e))? {
+            return Ok(0);
+        }
+        let mut footers = Vec::new();
+        let is_segment = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "seg");
+        for path in segment_files(&**env, layout)?.into_iter().filter(is_segment) {
+            match open_segment(&**env, &path, &Arc::default()) {
+                Ok(segment) => footers.push((path, segment)),
+                Err(e) => self.wrong(format!("a segment, and nothing else says which records are in it: {e}")),
+            }
+        }
+        drop_unfinished(&mut footers, layout, env);
+        drop_replaced(&mut footers);
+        footers.iter().for_each(|(_, segment)| self.check_segment(segment));
+        let rows: u64 = footers.iter().map(|(_, segment)| segment.footer.rows()).sum();
+        self.lines.push(format!("segments: {} files with {rows} records, by their footers", footers.len()));
+        Ok(footers.iter().map(|(_, segment)| segment.footer.sealed_seq).max().unwrap_or(0))
     }
 
     /// Names every damaged part of a segment with the records that are lost with it.
-    fn check_segment(&mut self, env: &dyn Env, layout: &Layout, record: &SegmentRecord) {
-        let path = layout.segment(&record.day, record.id);
-        let (first, last, rows) = (record.first_seq, record.last_seq, record.rows);
-        let segment = match Segment::open(env, &path, &Arc::default()) {
-            Ok(segment) => segment,
-            Err(e) => return self.wrong(format!("records {first} to {last}, {rows} of them: {e}")),
-        };
+    fn check_segment(&mut self, segment: &Segment) {
         if let Err(e) = segment.verify_shapes() {
-            return self.wrong(format!("records {first} to {last}, {rows} of them: {e}"));
+            let (first, last) = segment.footer.seqs();
+            return self.wrong(format!("{}: {e}", records(first, last, segment.footer.rows())));
         }
         for verified in [segment.verify_head(), segment.verify_index(), segment.effects().map(drop)] {
             if let Err(e) = verified {
@@ -84,7 +114,7 @@ impl CheckReport {
         }
         for (index, meta) in segment.footer.blocks.iter().enumerate() {
             if let Err(e) = segment.verify_block(index) {
-                self.wrong(format!("records {} to {}, {} of them: {e}", meta.first_seq, meta.last_seq, meta.rows));
+                self.wrong(format!("{}: {e}", records(meta.first_seq, meta.last_seq, u64::from(meta.rows))));
             }
         }
     }
@@ -101,18 +131,36 @@ impl CheckReport {
             frames += 1;
             rows += u64::from(frame.rows);
             if let Err(e) = payload::decode(frame.payload) {
-                undecodable.push(format!("log, records from {}: {e}", frame.first_seq));
+                undecodable.push(format!("log, {}: {e}", records_of_frame(frame.first_seq, frame.rows)));
             }
             Ok(())
-        })?;
+        });
+        let replayed = match replayed {
+            Ok(replayed) => replayed,
+            Err(e) => {
+                self.wrong(format!("log: {e}; there is no start until it can be read"));
+                return Ok(());
+            }
+        };
         undecodable.into_iter().for_each(|line| self.wrong(line));
         for damage in replayed.damaged.iter().filter(|damage| !damage.sealed) {
-            let lost = &damage.lost;
-            let end = lost.end_seq.map_or_else(|| "the end".to_string(), |end| end.to_string());
-            self.wrong(format!("{}: records {} to {end}: {}", damage.file.display(), lost.first_seq, lost.reason));
+            self.wrong(format!("{}: {}: {}", damage.file.display(), damage.lost.records(), damage.lost.reason));
         }
         self.lines.push(format!("log: {frames} batches with {rows} records that are not sealed"));
         Ok(())
+    }
+
+    /// Looks at the copies of configurations, keys and deletions.
+    fn check_copies(&mut self, env: &dyn Env, layout: &Layout) {
+        for damaged in damaged_copies(env, layout) {
+            match damaged {
+                Ok((path, e)) => self.wrong(format!(
+                    "{} is no copy to go by: {e}; where the catalog has the same, the next start writes it again",
+                    path.display()
+                )),
+                Err(e) => self.wrong(format!("copies: {e}")),
+            }
+        }
     }
 
     fn repair(&mut self, env: &Arc<dyn Env>, data: &Path) -> Result<()> {
@@ -130,4 +178,19 @@ impl CheckReport {
         self.ok = false;
         self.lines.push(line);
     }
+}
+
+/// Records, for people: the first one, the last, and how many of those between there are.
+fn records(first: u64, last: u64, rows: u64) -> String {
+    format!("records {first} to {last}, {rows} of them")
+}
+
+/// Copies that cannot be used, and why. An error is that nobody can tell.
+fn damaged_copies(env: &dyn Env, layout: &Layout) -> Vec<Result<(PathBuf, Error)>> {
+    let others = [CopyKind::Key, CopyKind::Deletion].map(|kind| config_copy::read(env, layout, kind));
+    let damaged = others.into_iter().map(|copies| copies.map(|copies| copies.damaged));
+    let damaged = damaged.chain([config_copy::read_services(env, layout).map(|copies| copies.damaged)]);
+    damaged
+        .flat_map(|of_kind| of_kind.map_or_else(|e| vec![Err(e)], |some| some.into_iter().map(Ok).collect()))
+        .collect()
 }

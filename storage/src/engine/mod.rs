@@ -8,6 +8,7 @@
 //! * What is acknowledged with `ack=wal` was synced before; what is refused is not there, unless the error says that it
 //!   is unknown.
 mod activity;
+mod adopt;
 mod check;
 mod clock;
 mod commit;

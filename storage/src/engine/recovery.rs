@@ -8,6 +8,7 @@
 //! * It fails only where nothing could be served or kept: the directory, its lock, the catalog or the log cannot be read
 //!   or written, something is of a newer format, or a catalog that is lost meets a segment that cannot be read.
 //! * It changes nothing that a second run, after a crash in the middle of the first, would read otherwise.
+use super::adopt::adopt_segments;
 use super::config::{lives, reconcile};
 use super::feed::Feed;
 use super::{Activity, CLOCK_KEY, Clock, ClockRow, LiveSegment, Shared, State, is_live, keys};
@@ -81,6 +82,11 @@ fn open_catalog(env: &Arc<dyn Env>, layout: &Layout, troubles: &mut Vec<String>)
     }
 }
 
+/// Whether no start has come to its end with a catalog: every one writes the clock with all that it found.
+pub(super) fn knows_nothing(catalog: &Catalog) -> bool {
+    catalog.get::<ClockRow>(Table::Meta, CLOCK_KEY).is_ok_and(|row| row.is_none())
+}
+
 /// Opens everything.
 pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     let layout = Layout::new(&options.data);
@@ -89,8 +95,7 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     let mut troubles = Vec::new();
     let cache = Arc::new(ReadCache::new(options.read_cache_bytes, options.straight_scan_bytes));
     let (catalog, is_new) = open_catalog(env, &layout, &mut troubles)?;
-    // One that no start has come to its end with is new still, and knows of no segment: every start writes the clock last.
-    let is_new = is_new || catalog.get::<ClockRow>(Table::Meta, CLOCK_KEY).is_ok_and(|row| row.is_none());
+    let is_new = is_new || knows_nothing(&catalog);
     let found = catalog.load()?;
     troubles.extend(found.damaged.iter().map(|d| format!("the catalog's {} table: {}", d.table.name(), d.error)));
     let mut meta = found.meta.unwrap_or_else(|| Meta::new(env.random()));
@@ -133,9 +138,8 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     let mut replayed = wal::replay(env, &layout.wal(), meta.sealed_seq, &mut |frame| hot.take(&frame))?;
     set_aside_frames(&**env, &layout, std::mem::take(&mut hot.unreadable), &mut troubles)?;
     for damage in replayed.damaged.iter().filter(|d| !d.sealed) {
-        let end = damage.lost.end_seq.map_or_else(|| "the end".into(), |end| end.to_string());
-        let (file, from) = (damage.file.display(), damage.lost.first_seq);
-        troubles.push(format!("{file} is damaged: records {from} to {end} may be lost: {}", damage.lost.reason));
+        let (file, records) = (damage.file.display(), damage.lost.records());
+        troubles.push(format!("{file} is damaged: {records} may be lost: {}", damage.lost.reason));
     }
     wal::rewrite_tail(env, &wal_options, &mut replayed)?;
     let files = Files::open(Arc::clone(env), wal_options, &replayed)?;
@@ -215,17 +219,27 @@ struct Unreadable {
     payload: Vec<u8>,
 }
 
+impl Unreadable {
+    fn records(&self) -> String {
+        records_of_frame(self.first_seq, self.rows)
+    }
+}
+
+/// The records of a frame, for people: the first one and the last.
+pub(super) fn records_of_frame(first_seq: u64, rows: u32) -> String {
+    match u64::from(rows).checked_sub(1) {
+        Some(more) => format!("records {first_seq} to {}", first_seq.saturating_add(more)),
+        None => format!("effects before record {first_seq}"),
+    }
+}
+
 /// Puts frames that cannot be read beside what else is set aside, and names the records that were in them.
 fn set_aside_frames(env: &dyn Env, layout: &Layout, frames: Vec<Unreadable>, troubles: &mut Vec<String>) -> Result<()> {
     for frame in frames {
         let path = layout.quarantine().join(format!("frame-{:016x}.bin", frame.first_seq));
         crate::env::write_file_atomic(env, &path, &frame.payload).map_err(|e| Error::io("set aside", &path, e))?;
-        let end = frame.first_seq + u64::from(frame.rows);
-        let (from, why) = (frame.first_seq, &frame.why);
-        troubles.push(format!(
-            "records {from} to {end} of the log cannot be read and are kept in {}: {why}",
-            path.display()
-        ));
+        let (why, records) = (&frame.why, frame.records());
+        troubles.push(format!("{records} of the log cannot be read and are kept in {}: {why}", path.display()));
     }
     Ok(())
 }
@@ -314,7 +328,7 @@ impl<'a> Replay<'a> {
 }
 
 /// Opens a segment; what fails once and not again is nothing to go by.
-fn open_segment(env: &dyn Env, path: &Path, cache: &Arc<ReadCache>) -> Result<Segment> {
+pub(super) fn open_segment(env: &dyn Env, path: &Path, cache: &Arc<ReadCache>) -> Result<Segment> {
     match Segment::open(env, path, cache) {
         Err(e) if may_be_sound(&e) => Segment::open(env, path, cache),
         opened => opened,
@@ -397,102 +411,6 @@ pub(super) fn segment_files(env: &dyn Env, layout: &Layout) -> Result<Vec<PathBu
         files.extend(entries.into_iter().filter(|entry| !entry.is_dir).map(|entry| directory.join(entry.name)));
     }
     Ok(files)
-}
-
-/// Takes over every whole segment on disk into a new catalog.
-fn adopt_segments(
-    env: &Arc<dyn Env>,
-    layout: &Layout,
-    cache: &Arc<ReadCache>,
-    records: &mut Vec<SegmentRecord>,
-    meta: &mut Meta,
-    change: &mut Change,
-    troubles: &mut Vec<String>,
-) -> Result<()> {
-    let mut footers = Vec::new();
-    for path in segment_files(&**env, layout)? {
-        if path.extension().is_none_or(|extension| extension != "seg") {
-            continue;
-        }
-        match open_segment(&**env, &path, cache) {
-            Ok(segment) => footers.push((path, segment)),
-            Err(e) if e.kind() == ErrorKind::Corrupt => {
-                troubles.push(format!("{} is set aside: {e}", path.display()));
-                set_aside(&**env, layout, &path, troubles);
-            }
-            // Only its footer says which rows of the log and of other segments are in it too.
-            Err(e) => return Err(e.context("the catalog is lost, and it is made again from every segment")),
-        }
-    }
-    drop_unfinished(&mut footers, layout, env, troubles);
-    let replaced: BTreeSet<u64> = footers.iter().flat_map(|(_, s)| s.footer.replaces.iter().copied()).collect();
-    for (path, segment) in footers.iter().filter(|(_, segment)| !replaced.contains(&segment.footer.id)) {
-        let bytes = crate::env::read_file(&**env, path, u64::MAX >> 1).map_err(|e| Error::io("read", path, e))?;
-        let record = crate::maintain::record_of(&segment.footer, segment.bytes, crc32fast::hash(&bytes));
-        meta.sealed_seq = meta.sealed_seq.max(segment.footer.sealed_seq);
-        change.put_segment(&record)?;
-        records.push(record);
-    }
-    Ok(())
-}
-
-/// Leaves out segments that were written and never committed: their rows are in the log still, or in the segments that
-/// they were to take the place of.
-fn drop_unfinished(
-    footers: &mut Vec<(PathBuf, Segment)>,
-    layout: &Layout,
-    env: &Arc<dyn Env>,
-    troubles: &mut Vec<String>,
-) {
-    let merges = unfinished_merges(footers);
-    let seal = unfinished_seal(footers).filter(|(_, first_seq)| is_logged(env, layout, *first_seq));
-    footers.retain(|(path, segment)| {
-        let footer = &segment.footer;
-        let unfinished = match footer.replaces.is_empty() {
-            true => seal.is_some_and(|(sealed_seq, _)| sealed_seq == footer.sealed_seq),
-            false => merges.contains(&footer.replaces),
-        };
-        if unfinished {
-            set_aside(&**env, layout, path, troubles);
-        }
-        !unfinished
-    });
-}
-
-/// What merges were to replace that did not write all their segments. Once one is committed the old files go: where one
-/// of them is gone it was, and what is missing of the new ones has expired since.
-fn unfinished_merges(footers: &[(PathBuf, Segment)]) -> BTreeSet<Vec<u64>> {
-    let ids: BTreeSet<u64> = footers.iter().map(|(_, segment)| segment.footer.id).collect();
-    let mut found: BTreeMap<&[u64], u32> = BTreeMap::new();
-    for (_, segment) in footers.iter().filter(|(_, segment)| !segment.footer.replaces.is_empty()) {
-        *found.entry(&segment.footer.replaces).or_default() += 1;
-    }
-    let is_short = |footer: &crate::segment::Footer| {
-        found.get(footer.replaces.as_slice()).is_some_and(|n| *n < footer.parts)
-            && footer.replaces.iter().all(|old| ids.contains(old))
-    };
-    footers.iter().map(|(_, segment)| &segment.footer).filter(|f| is_short(f)).map(|f| f.replaces.clone()).collect()
-}
-
-/// The seal that may have been cut short, by its `sealed_seq`, and its first number. A later seal or merge, which only
-/// begin when it is committed, prove that it was not; where segments are missing of an older one, they have expired.
-fn unfinished_seal(footers: &[(PathBuf, Segment)]) -> Option<(u64, u64)> {
-    let newest = footers.iter().map(|(_, segment)| segment.footer.sealed_seq).max()?;
-    let is_known = footers.iter().any(|(_, s)| s.footer.sealed_seq == newest && !s.footer.replaces.is_empty());
-    let of_seal: Vec<_> = footers.iter().map(|(_, s)| &s.footer).filter(|f| f.sealed_seq == newest).collect();
-    let parts = of_seal.iter().map(|footer| footer.parts).max()?;
-    let first_seq = of_seal.iter().map(|footer| footer.seqs().0).min()?;
-    (!is_known && of_seal.len() < parts as usize).then_some((newest, first_seq))
-}
-
-/// Whether the log has the record with this number still, or nobody can tell: it retires only what was committed.
-fn is_logged(env: &Arc<dyn Env>, layout: &Layout, seq: u64) -> bool {
-    let mut found = false;
-    let read = wal::replay(env, &layout.wal(), 0, &mut |frame| {
-        found |= (frame.first_seq..frame.first_seq + u64::from(frame.rows)).contains(&seq);
-        Ok(())
-    });
-    found || read.is_err()
 }
 
 /// Removes what a crash left behind: unfinished files, and segments that the catalog never named. Where the catalog was

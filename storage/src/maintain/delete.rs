@@ -195,6 +195,7 @@ pub(crate) fn recover(
             return Ok(deletions.into_values().map(Arc::new).collect());
         }
     };
+    troubles.extend(copies.damaged.iter().map(|(path, e)| format!("{} is damaged: {e}", path.display())));
     let mut copied: BTreeSet<u64> = BTreeSet::new();
     for (name, fields) in copies.rows {
         let id: Option<u64> = name.parse().ok();

@@ -26,6 +26,17 @@ pub struct Lost {
     pub reason: &'static str,
 }
 
+impl Lost {
+    /// The records that may be gone, for people: the first one and the last.
+    pub fn records(&self) -> String {
+        match self.end_seq {
+            None => format!("records {} to the end", self.first_seq),
+            Some(end) if end > self.first_seq => format!("records {} to {}", self.first_seq, end - 1),
+            Some(_) => format!("no records, and perhaps effects before record {},", self.first_seq),
+        }
+    }
+}
+
 /// What a file holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scanned {
