@@ -32,6 +32,34 @@ fn a_stopped_server_ends_well() {
 }
 
 #[test]
+fn a_check_fails_until_a_repair_is_done() {
+    let data = tempfile::tempdir().unwrap();
+    let mut server = Server::start_on(data.path());
+    for message in ["first", "second"] {
+        let body = format!(r#"{{"service_name":"web","level":"INFO","message":"{message}"}}"#);
+        assert_eq!(server.post("/api/v1/logs/ingest", body).status, 200);
+    }
+    server.signal("TERM");
+    assert!(server.wait().success());
+    let check = |more: &[&str]| run(&[&["check", "--data", data.path().to_str().unwrap()], more].concat());
+    assert_eq!(check(&[]).0, 0);
+    assert_eq!(check(&["--repair"]).0, 0, "there is nothing to repair");
+    let catalog = data.path().join("catalog.redb");
+    let mut bytes = std::fs::read(&catalog).unwrap();
+    bytes.iter_mut().take(512).for_each(|byte| *byte ^= 8);
+    std::fs::write(&catalog, bytes).unwrap();
+    let (code, out, error) = check(&[]);
+    assert!(code == 1 && out.contains("sets it aside and rebuilds it"), "{out}");
+    assert_eq!(error, format!("logyard: {} is not right\n", data.path().display()));
+    let (code, out, error) = check(&["--repair"]);
+    assert!((code, error.as_str()) == (0, "") && out.contains("\nrepaired: "), "{out}{error}");
+    assert_eq!(check(&[]).0, 0);
+    let server = Server::start_on(data.path());
+    let found = server.get("/api/v1/logs/search?service=web").json();
+    assert_eq!(found["count"], 2, "{found}");
+}
+
+#[test]
 fn the_engine_is_measured_on_a_file() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     for n in 0..5_000 {

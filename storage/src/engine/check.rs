@@ -3,7 +3,7 @@
 //! Invariants
 //! * Without `repair` nothing that is stored changes: only the lock file is made, and the catalog notes that it was opened.
 use super::adopt::{drop_replaced, drop_unfinished};
-use super::recovery::{knows_nothing, open_segment, records_of_frame, segment_files, take_lock};
+use super::recovery::{knows_nothing, open_segment, records_of_frame, segment_files, set_aside, take_lock};
 use super::{Engine, is_live};
 use crate::catalog::config_copy::{self, CopyKind};
 use crate::catalog::{Catalog, Table};
@@ -20,26 +20,29 @@ use std::sync::Arc;
 /// What a check found.
 #[derive(Clone, Debug, Default)]
 pub struct CheckReport {
-    /// Whether everything is as it was written.
+    /// Whether everything is as it was written, or is in order after a repair.
     pub ok: bool,
     /// What was looked at and what is wrong, for people.
     pub lines: Vec<String>,
 }
 
 /// Checks a data directory. With `repair` it then starts on it as a server does, which deals with the log and the catalog,
-/// saves what is sound of damaged segments, and closes it in order.
+/// saves what is sound of damaged segments, closes it in order, and checks again.
 pub fn check(env: &Arc<dyn Env>, data: &Path, repair: bool) -> Result<CheckReport> {
     let layout = Layout::new(data);
-    let mut report = CheckReport { ok: true, lines: Vec::new() };
-    {
-        let _lock = take_lock(&**env, &layout)?;
-        let sealed_seq = report.check_sealed(env, &layout)?;
-        report.check_log(env, &layout, sealed_seq)?;
-        report.check_copies(&**env, &layout);
-    }
+    let mut report = look(env, &layout)?;
     if repair && !report.ok {
-        report.repair(env, data)?;
+        report.repair(env, &layout)?;
     }
+    Ok(report)
+}
+
+fn look(env: &Arc<dyn Env>, layout: &Layout) -> Result<CheckReport> {
+    let mut report = CheckReport { ok: true, lines: Vec::new() };
+    let _lock = take_lock(&**env, layout)?;
+    let sealed_seq = report.check_sealed(env, layout)?;
+    report.check_log(env, layout, sealed_seq)?;
+    report.check_copies(&**env, layout);
     Ok(report)
 }
 
@@ -163,15 +166,36 @@ impl CheckReport {
         }
     }
 
-    fn repair(&mut self, env: &Arc<dyn Env>, data: &Path) -> Result<()> {
-        let options = Options { background: false, ..Options::new(data) };
+    /// Mends what can be mended, and says whether anything is wrong then.
+    fn repair(&mut self, env: &Arc<dyn Env>, layout: &Layout) -> Result<()> {
+        if let Err(e) = self.mend(env, layout) {
+            self.lines.push(format!("not repaired: {e}"));
+            return Ok(());
+        }
+        let again = look(env, layout)?;
+        self.ok = again.ok;
+        if again.ok {
+            self.lines.push("repaired: everything that is not named as lost is served".into());
+        } else {
+            self.lines.push("after the repair, this is still wrong:".into());
+            self.lines.extend(again.lines);
+        }
+        Ok(())
+    }
+
+    fn mend(&mut self, env: &Arc<dyn Env>, layout: &Layout) -> Result<()> {
+        let options = Options { background: false, ..Options::new(layout.root()) };
         let engine = Engine::open(Arc::clone(env), options)?;
         let said = engine.shared.salvage()?;
         self.lines.extend(engine.troubles());
         self.lines.extend(said);
-        engine.close()?;
-        self.lines.push("repaired: everything that is not named as lost is served".into());
-        Ok(())
+        // Those that nothing was left to be written again from.
+        for (path, e) in damaged_copies(&**env, layout).into_iter().flatten() {
+            if e.kind() == ErrorKind::Corrupt {
+                set_aside(&**env, layout, &path, &mut self.lines);
+            }
+        }
+        engine.close()
     }
 
     fn wrong(&mut self, line: String) {
