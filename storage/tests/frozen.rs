@@ -1,20 +1,21 @@
 //! Data directories as earlier versions left them: this version opens each, finds every record, and says that it is sound.
 //!
-//! A fixture is named by the format it is in, `fixtures/format-<n>.zst`: every file of a directory that was not closed in
-//! order, and `expected`, which has a line for each record that it shows. Once a format is released its fixture never
-//! changes. Until then, after a change of format:
+//! A fixture is named by the format it is in and, from the second of a format on, by what it has that those before have not:
+//! `fixtures/format-<n>[-<what>].zst`. It is every file of a directory that was not closed in order, and `expected`, which has
+//! a line for each record that it shows. Once a format is released its fixtures never change; what is kept anew comes in a
+//! fixture of its own. After a change of format:
 //! `cargo test -p logyard-storage --test main -- --ignored make_the_frozen_directory`
 use crate::rows;
 use logyard_storage::Effect;
 use logyard_storage::batch::BatchBuilder;
-use logyard_storage::catalog::ServiceConfig;
+use logyard_storage::catalog::{KeyRecord, ServiceConfig};
 use logyard_storage::engine::{Ack, Append, Engine, Options, Search, check};
 use logyard_storage::env::Env;
 use logyard_storage::env::sim::SimEnv;
 use logyard_storage::layout::FORMAT_VERSION;
 use logyard_storage::record::Record;
 use logyard_storage::scan::filter::{Filter, Test};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -46,8 +47,24 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
+/// The name of the last fixture of a format; the first one has neither keys nor whole texts of several lines.
 fn name(format: u32) -> String {
-    format!("format-{format}.zst")
+    format!("format-{format}-keys.zst")
+}
+
+/// The key that is in the directory, under this id.
+const KEY: &str = "k-frozen";
+
+fn key() -> KeyRecord {
+    KeyRecord {
+        name: "of the frozen directory".into(),
+        hash: std::array::from_fn(|i| i as u8 * 7),
+        scopes: vec!["ingest".into(), "read".into()],
+        services: vec!["web".into()],
+        created_at: rows::STARTED,
+        expires_at: Some(i64::MAX),
+        last_used_at: None,
+    }
 }
 
 /// A record with all that is kept of it, whatever the order of its fields.
@@ -115,17 +132,27 @@ fn put_more(builder: &mut BatchBuilder, numbers: std::ops::Range<u64>) {
         builder.int("random", (mixed >> 1) as i64 % 1_000_000_007);
         builder.number("large", &format!("{}e{}", n, n % 40));
         builder.string("whole", &format!("{} 日本 {}", "word ".repeat((n % 40) as usize), "1 ".repeat(70)));
+        if n % 3 == 0 {
+            builder.string("stack", &stack(n));
+        }
         builder.commit_row();
     }
 }
 
+/// A text of several lines with more variables than a shape can have.
+fn stack(n: u64) -> String {
+    let frame = |depth: u64| format!("\tat frame{depth} (worker.rs:{}:{})\r\n", n * 31 % 997 + depth, depth % 80);
+    format!("panicked: job {n}\n{}caused by: nothing\n\n", (0..40).map(frame).collect::<String>())
+}
+
 /// Leaves a directory with all kinds of files: segments of one and of several blocks, one of them merged, a deletion that is
-/// not carried out, effects, a configuration, and a log with rows that are not sealed.
+/// not carried out, effects, configurations, a key, and a log with rows that are not sealed.
 fn make() -> (SimEnv, BTreeSet<String>) {
     let env = SimEnv::new(20_261);
     let engine = open(&env);
     engine.set_config("web", ServiceConfig { ttl_days: 3_650, alert_on_errors: true, ..Default::default() }).unwrap();
     engine.set_config("db", ServiceConfig { ttl_days: -1, size_budget: Some(1 << 40), ..Default::default() }).unwrap();
+    engine.add_key(KEY, key()).unwrap();
     let mut builder = BatchBuilder::new();
     let mut append = |keys: std::ops::Range<u64>, effect: &str| {
         let known: Vec<Record> = keys.clone().map(rows::row).collect();
@@ -151,12 +178,26 @@ fn make() -> (SimEnv, BTreeSet<String>) {
     (env, expected)
 }
 
+/// Whole texts of several lines are there, byte for byte, and found by what is on any of their lines.
+fn has_stacks(engine: &Engine) {
+    let wanted: BTreeSet<String> = (0..150).filter(|n| n % 3 == 0).map(stack).collect();
+    for test in
+        [Test::Any, Test::phrase("frame39", false), Test::Substring("rs:".into()), Test::Substring(")\r\n".into())]
+    {
+        let filter = Filter::Field("stack".into(), test.clone());
+        let found = engine.search(&Search { filter, limit: usize::MAX, ..Search::default() }).unwrap();
+        let texts: BTreeSet<String> = found.iter().map(|record| record.get("stack").to_owned()).collect();
+        assert_eq!((found.len(), texts), (wanted.len(), wanted.clone()), "{test:?}");
+    }
+}
+
 #[test]
 fn every_frozen_directory_opens_with_every_record() {
     let mut formats = Vec::new();
     for entry in std::fs::read_dir(fixtures()).unwrap() {
         let path = entry.unwrap().path();
         formats.push(path.file_name().unwrap().to_string_lossy().into_owned());
+        let has_keys = path.file_stem().is_some_and(|name| name.to_string_lossy().ends_with("-keys"));
         let env = SimEnv::new(1);
         let mut expected = BTreeSet::new();
         for (path, bytes) in unpack(&std::fs::read(&path).unwrap()) {
@@ -175,6 +216,12 @@ fn every_frozen_directory_opens_with_every_record() {
             assert_eq!((effect("sealed"), effect("hot")), (Some(b"130".to_vec()), Some(b"150".to_vec())));
             assert_eq!((config.ttl_days, config.alert_on_errors), (3_650, true));
             assert_eq!(engine.config("db").size_budget, Some(1 << 40));
+            if has_keys {
+                assert_eq!(engine.keys(), BTreeMap::from([(KEY.to_owned(), key())]));
+                has_stacks(&engine);
+            } else {
+                assert!(engine.keys().is_empty());
+            }
             for phrase in ["request", "ended with", "worker"] {
                 let has = |line: &&String| {
                     let json: serde_json::Value = serde_json::from_str(line.splitn(4, ' ').last().unwrap()).unwrap();
