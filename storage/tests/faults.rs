@@ -63,8 +63,13 @@ fn prepare() -> Prepared {
     Prepared { disk: env.snapshot(), client: client.into_inner().unwrap() }
 }
 
-/// Runs a scenario with its n-th call failing, for every n until none fails.
-fn fail_each(name: &str, scenario: impl Fn(&SimEnv, &Mutex<Client>, Fault) -> std::result::Result<(), String>) {
+/// Runs a scenario with its n-th call failing, for every n until none fails, which is not before `calls_min` calls: one that
+/// does nothing proves nothing.
+fn fail_each(
+    name: &str,
+    calls_min: u64,
+    scenario: impl Fn(&SimEnv, &Mutex<Client>, Fault) -> std::result::Result<(), String>,
+) {
     let prepared = prepare();
     let mut wrong = Vec::new();
     for (way, stride) in WAYS {
@@ -79,6 +84,8 @@ fn fail_each(name: &str, scenario: impl Fn(&SimEnv, &Mutex<Client>, Fault) -> st
                 wrong.push(format!("{name}, {way:?}, call {n} ({struck}): {e}"));
             }
             if env.io_stats().faults == 0 {
+                println!("{name}, {way:?}: {} calls", n - 1);
+                assert!(n > calls_min, "{name}, {way:?}: only {} calls", n - 1);
                 break;
             }
             assert!(n < CALLS_MAX - 10, "{name} does not end");
@@ -141,7 +148,7 @@ fn during(
 
 #[test]
 fn every_call_of_an_append_may_fail() {
-    fail_each("append", |env, client, fault| {
+    fail_each("append", 15, |env, client, fault| {
         during(env, client, fault, |engine, client| {
             // Enough for the next file.
             for rows in [1, 0, 100, 1, 100] {
@@ -156,17 +163,17 @@ fn every_call_of_an_append_may_fail() {
 
 #[test]
 fn every_call_of_a_seal_may_fail() {
-    fail_each("seal", |env, client, fault| during(env, client, fault, |engine, _| Ok(engine.seal().err())));
+    fail_each("seal", 25, |env, client, fault| during(env, client, fault, |engine, _| Ok(engine.seal().err())));
 }
 
 #[test]
 fn every_call_of_a_merge_may_fail() {
-    fail_each("compact", |env, client, fault| during(env, client, fault, |engine, _| Ok(engine.compact().err())));
+    fail_each("compact", 35, |env, client, fault| during(env, client, fault, |engine, _| Ok(engine.compact().err())));
 }
 
 #[test]
 fn every_call_of_a_start_may_fail() {
-    fail_each("recover", |env, client, fault| {
+    fail_each("recover", 80, |env, client, fault| {
         env.reset_io_stats();
         env.fail(fault);
         match open(env) {
@@ -198,13 +205,13 @@ fn no_segment_keeps_a_start_from_serving() {
             engine.retain(false).map_err(|e| e.to_string())?;
             everything(&engine).map(drop)
         };
-        fail_each("start", scenario);
+        fail_each("start", 20, scenario);
     }
 }
 
 #[test]
 fn every_call_of_a_start_without_a_catalog_may_fail() {
-    fail_each("rebuild", |env, client, fault| {
+    fail_each("rebuild", 20, |env, client, fault| {
         env.remove_file(Path::new("/data/catalog.redb")).map_err(|e| e.to_string())?;
         env.reset_io_stats();
         env.fail(fault);
