@@ -357,6 +357,9 @@ impl Group {
         let end =
             frames.last().map_or(self.next_seq, |f| f.first_seq + f.batch.as_ref().map_or(0, |b| b.rows() as u64));
         self.shared.reserve(end)?;
+        if planted::on("effects-before-their-batch") {
+            return self.write_effects_apart(frames, arrival, sync);
+        }
         let parts: Vec<[&[u8]; 4]> = frames
             .iter()
             .map(|frame| {
@@ -376,6 +379,21 @@ impl Group {
             })
             .collect();
         self.writer.append(&out, sync)
+    }
+
+    /// As it must not be done, for the plant: what comes with a batch is in a frame of its own, before that of the batch.
+    fn write_effects_apart(&mut self, frames: &[Outgoing], arrival: i64, sync: bool) -> Result<()> {
+        let (no_effects, no_rows) = (payload::encode_effects(&[])?, payload::columns_length(None));
+        for frame in frames {
+            let first_seq = frame.first_seq;
+            let effects: [&[u8]; 2] = [&frame.prefix, &no_rows];
+            self.writer.append(&[Frame { first_seq, rows: 0, arrival, parts: &effects }], false)?;
+            if let Some(batch) = &frame.batch {
+                let parts: [&[u8]; 4] = [&no_effects, &frame.lengths, batch.columns(), batch.shapes()];
+                self.writer.append(&[Frame { first_seq, rows: batch.rows() as u32, arrival, parts: &parts }], false)?;
+            }
+        }
+        if sync { self.writer.sync() } else { Ok(()) }
     }
 
     fn publish(&self, frame: Outgoing, arrival: i64) {

@@ -6,12 +6,13 @@ use std::process::Command;
 const PLANT: &str = "LOGYARD_PLANT";
 
 /// What each breaks is told where it is planted.
-const PLANTS: [&str; 21] = [
+const PLANTS: [&str; 22] = [
     "ack-before-sync",
     "configuration-not-kept",
     "copy-not-synced",
     "deletion-not-carried-out",
     "deletion-not-kept",
+    "effects-before-their-batch",
     "effects-lost",
     "effects-not-sealed",
     "failure-acknowledged",
