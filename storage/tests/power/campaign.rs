@@ -53,12 +53,15 @@ fn add(total: &mut Outcome, outcome: &Outcome) {
     total.runs += 1;
     total.cuts += outcome.cuts;
     total.chains += outcome.chains;
+    total.cuts_with_several += outcome.cuts_with_several;
+    total.unsynced_max = total.unsynced_max.max(outcome.unsynced_max);
     total.hits.merge(&outcome.hits);
 }
 
 fn show(outcome: &Outcome) {
-    let Outcome { runs, cuts, chains, hits } = outcome;
+    let Outcome { runs, cuts, chains, cuts_with_several, unsynced_max, hits } = outcome;
     println!("{runs} runs, {cuts} power cuts, {chains} chains; cuts by what they hit:\n{}", hits.summary());
+    println!("{cuts_with_several} cuts with two or more batches acknowledged and not synced, {unsynced_max} at most");
 }
 
 /// What `cargo test` runs.

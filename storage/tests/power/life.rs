@@ -42,6 +42,10 @@ pub(crate) struct Outcome {
     pub(crate) runs: u64,
     pub(crate) cuts: u64,
     pub(crate) chains: u64,
+    /// Cuts at which at least two batches were acknowledged from memory and not synced.
+    pub(crate) cuts_with_several: u64,
+    /// The most of such batches at one cut.
+    pub(crate) unsynced_max: u64,
     pub(crate) hits: Hits,
 }
 
@@ -91,6 +95,9 @@ struct Life {
     configured: bool,
     /// After a failed write or sync: nothing may be acknowledged until the next start.
     poisoned: bool,
+    /// Of each batch with rows that was acknowledged from memory since the last cut: how many syncs of any file there had
+    /// been.
+    from_memory: Vec<u64>,
     outcome: Outcome,
 }
 
@@ -120,6 +127,7 @@ pub(crate) fn run(plan: Plan) -> Result<Outcome, String> {
         expires: plan.expires,
         configured: false,
         poisoned: false,
+        from_memory: Vec::new(),
         outcome: Outcome::default(),
     };
     if plan.expires {
@@ -272,13 +280,21 @@ impl Life {
         self.poisoned = false;
         self.outcome.cuts += 1;
         let trace = self.env.trace();
-        let step = self
-            .env
-            .take_cut()
-            .map_or("elsewhere", |(kind, path, offset)| step(self.doing, kind, &path, offset, &trace));
+        let cut = self.env.take_cut();
+        self.count_unsynced(cut.as_ref().map(|(kind, ..)| *kind));
+        let step = cut.map_or("elsewhere", |(kind, path, offset)| step(self.doing, kind, &path, offset, &trace));
         self.outcome.hits.add(step);
         self.env.clear_faults();
         self.env.set_capacity(None);
+    }
+
+    /// Counts the batches that the cut may have taken: those since which nothing was synced, not even another file.
+    fn count_unsynced(&mut self, cut: Option<IoKind>) {
+        // A sync that power failed in is counted among the calls.
+        let syncs = self.env.io_stats().of(IoKind::Sync) - u64::from(cut == Some(IoKind::Sync));
+        let unsynced = self.from_memory.drain(..).filter(|before| *before == syncs).count() as u64;
+        self.outcome.cuts_with_several += u64::from(unsynced >= 2);
+        self.outcome.unsynced_max = self.outcome.unsynced_max.max(unsynced);
     }
 
     /// Two to four cuts in a row, each while the engine recovers from the one before, seals or merges.
@@ -430,6 +446,9 @@ impl Life {
         let ack = if self.rng.one_in(3) { Ack::Memory } else { Ack::Wal };
         let moves = self.rng.one_in(3);
         let error = append(engine, &self.client, rows, ack, moves)?;
+        if error.is_none() && ack == Ack::Memory && rows > 0 {
+            self.from_memory.push(self.env.io_stats().of(IoKind::Sync));
+        }
         self.judge(error)
     }
 
