@@ -3,10 +3,12 @@
 //! Ten times a second it seals what is due. While at most half of the hot budget is taken it also does, at most once a
 //! look and one after the other: a step of a pending deletion, a merge if anything was sealed since the last time that
 //! there was none to do, retention once a day after 02:00 UTC, room on a full disk, a step of the scrubber, and where
-//! something was sealed the budgets of services.
+//! something was sealed the budgets of services. A deletion that has waited for half a day is carried out whether there is
+//! time or not, step by step, so that load that goes on and on does not keep what was deleted.
 //!
 //! Invariants
 //! * Sealing comes first: it is what appends wait for.
+//! * What is deleted is gone from the files within a day, however much arrives meanwhile.
 //! * Something that fails is said once, and left alone for a minute; nothing else waits for it.
 use super::compact::Effort;
 use super::spares::Spares;
@@ -25,6 +27,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_secs(60);
 /// How often what is believed of the time is written down.
 const CLOCK: Duration = Duration::from_secs(3_600);
+/// How long a deletion waits for time to be carried out in; what is left of the day is for doing it.
+const DELETION_WAIT_MAX: Duration = Duration::from_secs(12 * 3_600);
 /// When retention runs, after midnight UTC.
 const RETAIN_AT: i64 = 2 * 3_600_000_000_000;
 
@@ -75,8 +79,8 @@ fn run(shared: &Shared, signal: &(Mutex<()>, Condvar), stop: &AtomicBool) {
             shared.trouble(format!("sealing: {e}"));
         }
         failed_before = outcome.is_err();
-        if !failed_before && !stop.load(Ordering::SeqCst) && shared.has_time() {
-            chores.look(shared);
+        if !failed_before && !stop.load(Ordering::SeqCst) {
+            chores.work(shared);
         }
         let held = locked(&signal.0);
         let _woken = signal.1.wait_timeout(held, LOOK).unwrap_or_else(PoisonError::into_inner);
@@ -105,10 +109,23 @@ impl Chores {
         Self { merged_at: 0, budgets_at: 0, clock_written: shared.env.monotonic(), failures: Default::default() }
     }
 
+    /// Does a little of everything that is due where there is time for it, and else of what cannot wait any longer.
+    pub(super) fn work(&mut self, shared: &Shared) {
+        if shared.has_time() {
+            self.look(shared);
+        } else if shared.has_overdue_deletion() {
+            self.delete(shared);
+        }
+    }
+
+    fn delete(&mut self, shared: &Shared) {
+        self.attempt(shared, 0, "deleting", |_, shared| shared.carry_out_some());
+    }
+
     /// Does a little of everything that is due.
     pub(super) fn look(&mut self, shared: &Shared) {
         shared.say_losses();
-        self.attempt(shared, 0, "deleting", |_, shared| shared.carry_out_some());
+        self.delete(shared);
         self.attempt(shared, 1, "merging", Self::merge);
         self.attempt(shared, 2, "retention", |_, shared| shared.retain_daily());
         self.attempt(shared, 3, "making room", |_, shared| shared.free_disk());
@@ -177,6 +194,13 @@ impl Shared {
     /// Whether there is time for more than sealing.
     fn has_time(&self) -> bool {
         self.hot_bytes.load(Ordering::Relaxed) <= self.options.hot_bytes_max / 2
+    }
+
+    /// Whether a deletion has waited for too long, or was asked for at a time that the clock was set back from.
+    fn has_overdue_deletion(&self) -> bool {
+        let now = self.env.now();
+        let waited = |at: i64| u64::try_from(now.saturating_sub(at)).map_or(Duration::MAX, Duration::from_nanos);
+        self.deletions().iter().any(|deletion| waited(deletion.at) >= DELETION_WAIT_MAX)
     }
 
     fn carry_out_some(&self) -> Result<()> {

@@ -1,7 +1,8 @@
 //! Deletions: hidden at once, gone from each file later.
-use super::{kind, on_disk, open, put, shown};
+use super::super::worker::Chores;
+use super::{HOUR, kind, on_disk, open, open_with, options, put, shown, span};
 use crate::batch::BatchBuilder;
-use crate::engine::{Ack, Append, Engine, Search};
+use crate::engine::{Ack, Append, Engine, Options, Search};
 use crate::env::Env;
 use crate::env::sim::SimEnv;
 use crate::error::ErrorKind;
@@ -63,6 +64,37 @@ fn deleted_rows_are_hidden_at_once_and_really_gone_later() {
     drop(engine);
     assert_eq!(shown(&open(&env)), with_later);
     assert!(env.files().iter().all(|(path, _)| !path.to_string_lossy().contains("config-copy/deletion")));
+}
+
+#[test]
+fn a_deletion_is_carried_out_within_a_day_though_there_is_never_time() {
+    let env = SimEnv::new(19);
+    // Whatever is hot is over half of the budget.
+    let engine = open_with(&env, Options { hot_bytes_max: 1, ..options() });
+    let shared = engine.shared_for_tests();
+    let mut chores = Chores::new(shared);
+    put(&engine, &env, "web", 0..30);
+    engine.seal().unwrap();
+    engine.delete(&kind("red"), false).unwrap();
+    put(&engine, &env, "web", 30..60);
+    for hour in 0..24 {
+        chores.work(shared);
+        let waits = hour < 12;
+        assert_eq!(on_disk(&env), if waits { 30 } else { 20 }, "after {hour} hours");
+        assert_eq!(engine.pending_deletions().is_empty(), !waits, "after {hour} hours");
+        env.advance(HOUR);
+    }
+    assert_eq!(shown(&engine), [span(0..30).into_iter().filter(|n| n % 3 != 0).collect(), span(30..60)].concat());
+    // Where the clock was set back nobody knows how long it has waited.
+    engine.delete(&kind("blue"), false).unwrap();
+    engine.seal().unwrap();
+    put(&engine, &env, "web", 60..70);
+    chores.work(shared);
+    let before = on_disk(&env);
+    env.set_now(env.now() - HOUR.as_nanos() as i64);
+    (0..4).for_each(|_| chores.work(shared));
+    assert!(engine.pending_deletions().is_empty() && on_disk(&env) < before);
+    assert_eq!(engine.troubles(), Vec::<String>::new());
 }
 
 #[test]
