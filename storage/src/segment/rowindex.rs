@@ -190,7 +190,12 @@ impl RowIndex {
             return Err(damaged());
         }
         let r = &mut Reader::new(&bytes);
-        let entries = r.varint()? as usize;
+        let entries = r.varint()?;
+        // Each takes more than seven bits of what is left.
+        if entries > r.remaining() as u64 * 8 / u64::from(CHECK_BITS) {
+            return Err(damaged());
+        }
+        let entries = entries as usize;
         let start_bits = bits_of(entries as u64);
         let buckets = 1usize << self.bucket_bits;
         let starts = r.take(packed_bytes(buckets, start_bits))?;
