@@ -58,15 +58,21 @@ pub(crate) async fn read_whole(
     let inflater = Encoding::of(headers)?.inflater()?;
     let too_large = || too_large(most, "");
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|len| len > most as u64) {
+    let mut pieces = Pieces(body);
+    if let Some(len) = declared.filter(|len| *len > most as u64) {
+        // Who asks first, or will not come to an end of it, is told at once.
+        if len <= DISCARD_BYTES_MAX as u64 && !headers.contains_key(header::EXPECT) {
+            pieces.discard().await;
+        }
         return Err(too_large());
     }
-    let mut pieces = Pieces(body);
     let mut bytes = Vec::with_capacity(declared.map_or(0, |len| usize::try_from(len).unwrap_or(0)).min(MIB));
     while let Some(piece) =
         timeout_at(began + bounds.time(bytes.len()), pieces.next()).await.unwrap_or_else(|_| Err(too_slow()))?
     {
         if bytes.len() + piece.len() > most {
+            drop((std::mem::take(&mut bytes), room));
+            pieces.discard().await;
             return Err(too_large());
         }
         room.grow_to(bytes.len() + piece.len())?;
