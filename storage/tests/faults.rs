@@ -205,7 +205,7 @@ fn no_segment_keeps_a_start_from_serving() {
             engine.retain(false).map_err(|e| e.to_string())?;
             everything(&engine).map(drop)
         };
-        fail_each("start", 20, scenario);
+        fail_each("start", 3, scenario);
     }
 }
 
