@@ -4,18 +4,18 @@
 //! * A row without a field has the empty text there; of a name that comes twice the last counts.
 //! * Nothing of a row is read where shapes, and how often each occurs, say enough.
 use super::answer::{Answer, Verdicts};
-use super::filter::{Asked, Filter, Question, Test, Verdict};
+use super::filter::{Filter, Question, Test, Verdict};
 use super::hot_look::Looker;
 use super::ids::rows_of;
 use super::look::{self, Says};
 use super::part::{FEW, HotPart, Part, PartLane, SealedPart};
 use super::records::values_of;
 use super::rows::RowSet;
+use super::streams::{count_streams, of_streams};
 use crate::batch::{LaneKind, LaneView, hex_or_uuid, push_int};
 use crate::error::Result;
 use crate::segment::{BlockLane, Kind, Spelling, add};
 use crate::text::shape::WHOLE;
-use rustc_hash::FxHashMap;
 
 /// The rows of a part that pass a filter; of these alone, ascending, where some are given.
 pub(crate) fn evaluate(
@@ -160,46 +160,6 @@ fn walk(
             part.passing(|| field(part, lanes, name, test, number, verdicts))?
         }
     })
-}
-
-/// The streams of a part, whether each passes, and how many rows it has.
-struct Streams(Vec<(u32, bool, u32)>);
-
-impl Streams {
-    /// Where all of them are listed.
-    fn of(part: &Part<'_>, asked: &Asked) -> Option<Self> {
-        let listed = part.stream_rows();
-        let rows: u64 = listed.iter().map(|(_, rows)| u64::from(*rows)).sum();
-        let passes = |(stream, rows): &(u32, u32)| (*stream, asked.question().matches(part.tags(*stream)), *rows);
-        (rows == part.rows() as u64).then(|| Self(listed.iter().map(passes).collect()))
-    }
-
-    fn rows(&self) -> u64 {
-        self.0.iter().filter(|(_, passes, _)| *passes).map(|(.., rows)| u64::from(*rows)).sum()
-    }
-}
-
-/// How many rows are of streams that are wanted and pass, where that can be said without reading.
-pub(crate) fn count_streams(part: &Part<'_>, asked: &Asked, is_wanted: &dyn Fn(u32) -> bool) -> Option<u64> {
-    let mut streams = Streams::of(part, asked)?;
-    streams.0.retain(|(stream, ..)| is_wanted(*stream));
-    Some(streams.rows())
-}
-
-/// The rows of streams that pass. Which stream each row is of is read only where some pass and others do not.
-fn of_streams(part: &Part<'_>, asked: &Asked) -> Result<RowSet> {
-    let mut passing: FxHashMap<u32, bool> = FxHashMap::default();
-    if let Some(streams) = Streams::of(part, asked) {
-        match streams.rows() {
-            0 => return Ok(RowSet::none(part.rows())),
-            rows if rows == part.rows() as u64 => return Ok(RowSet::all(part.rows())),
-            _ => passing.extend(streams.0.iter().map(|(stream, passes, _)| (*stream, *passes))),
-        }
-    }
-    let streams = part.streams()?;
-    let passes = |stream: &u32| *passing.entry(*stream).or_insert_with(|| asked.question().matches(part.tags(*stream)));
-    let passes: Vec<bool> = streams.iter().map(passes).collect();
-    Ok(RowSet::where_true(part.rows(), |row| passes.get(row).copied().unwrap_or(false)))
 }
 
 /// Which rows hold so far.

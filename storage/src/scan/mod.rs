@@ -21,6 +21,7 @@ mod part;
 mod records;
 mod rows;
 mod search;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod texts;

@@ -5,11 +5,12 @@
 //! * A search ends early only when no part that is left can hold a row that comes before those it has.
 use super::columns::{Sieve, View};
 use super::crew::Flow;
-use super::evaluate::{count, count_streams};
+use super::evaluate::count;
 use super::filter::Filter;
 use super::ids::{batch_may_have, block_may_have};
 use super::records::{materialise, put_together};
 use super::rows::RowSet;
+use super::streams::count_streams;
 use super::{Order, Place, Search, Snapshot, Spot, Tables, served};
 use crate::error::Result;
 use crate::record::{Record, RecordId};
