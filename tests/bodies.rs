@@ -88,6 +88,73 @@ fn what_cannot_be_decompressed_is_refused() {
     assert_eq!(server.get("/api/v1/admin/storage").json()["rows"], 20);
 }
 
+/// One answer, head and body, from a connection that may stay open.
+fn read_answer(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    loop {
+        let mut piece = [0; 4_096];
+        let count = stream.read(&mut piece).unwrap();
+        assert!(count > 0, "closed after {:?}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&piece[..count]);
+        let text = String::from_utf8_lossy(&answer);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let len = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        if body.len() == len.parse::<usize>().unwrap() {
+            return text.into_owned();
+        }
+    }
+}
+
+#[test]
+fn who_is_refused_before_its_body_comes_keeps_its_connection() {
+    let server = Server::start();
+    let key = format!("authorization: Bearer {KEY}\r\n");
+    let br = format!("{key}content-encoding: br\r\n");
+    let (log, large) = (r#"{"service_name":"a","level":"INFO","message":"m"}"#.to_owned(), " ".repeat(65 * MIB / 2));
+    let chunked = format!("{:x}\r\n{large}\r\n{:x}\r\n{large}\r\n0\r\n\r\n", large.len(), large.len());
+    for (path, more, body, status) in [
+        (ONE, "", &log, 401),
+        (LINES, &br, &log, 415),
+        (BATCH, &br, &log, 415),
+        ("/no/such/route", &key, &log, 404),
+        ("/api/v1/logs/search", &key, &log, 405),
+        (ONE, &format!("{key}transfer-encoding: chunked\r\n"), &chunked, 413),
+    ] {
+        let mut stream = TcpStream::connect(server.address.strip_prefix("http://").unwrap()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let len = if more.contains("chunked") { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{more}{len}\r\n");
+        for again in 0..2 {
+            stream.write_all(head.as_bytes()).unwrap();
+            // Long enough that whoever does not wait for the body has answered.
+            std::thread::sleep(Duration::from_millis(100));
+            stream.write_all(body.as_bytes()).unwrap();
+            let answer = read_answer(&mut stream);
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path} {again}: {answer}");
+            assert!(!answer.contains("connection: close"), "{path} {again}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn who_asks_before_it_sends_is_refused_at_once_and_disconnected() {
+    let server = Server::start();
+    let announced = format!("content-length: {}\r\n", 65 * MIB);
+    for (key, more, status) in [
+        (None, "content-length: 10\r\nexpect: 100-continue\r\n", 401),
+        (None, announced.as_str(), 401),
+        (Some(KEY), announced.as_str(), 413),
+    ] {
+        let mut stream = TcpStream::connect(server.address.strip_prefix("http://").unwrap()).unwrap();
+        let key = key.map_or_else(String::new, |key| format!("authorization: Bearer {key}\r\n"));
+        stream.write_all(format!("POST {ONE} HTTP/1.1\r\nhost: x\r\n{key}{more}\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
+    }
+}
+
 /// 10 GiB of blanks in 10 MiB and less: the same 64 MiB again and again, in frames where they may follow each other, and else in blocks
 /// that look at nothing before them.
 fn bomb(encoding: &str) -> Vec<u8> {

@@ -16,9 +16,6 @@ use std::error::Error;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// What is still read of a body that was refused, since many clients look for an answer only once they have sent everything.
-const DISCARD_BYTES_MAX: usize = 64 * MIB;
-const DISCARD_MAX: Duration = Duration::from_secs(10);
 /// How much of a body is decompressed before it is counted.
 const STEP_BYTES: usize = MIB;
 /// How many times larger than it was sent a body may become, which a whole one never has to.
@@ -59,11 +56,7 @@ pub(crate) async fn read_whole(
     let too_large = || too_large(most, "");
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let mut pieces = Pieces(body);
-    if let Some(len) = declared.filter(|len| *len > most as u64) {
-        // Who asks first, or will not come to an end of it, is told at once.
-        if len <= DISCARD_BYTES_MAX as u64 && !headers.contains_key(header::EXPECT) {
-            pieces.discard().await;
-        }
+    if declared.is_some_and(|len| len > most as u64) {
         return Err(too_large());
     }
     let mut bytes = Vec::with_capacity(declared.map_or(0, |len| usize::try_from(len).unwrap_or(0)).min(MIB));
@@ -71,8 +64,6 @@ pub(crate) async fn read_whole(
         timeout_at(began + bounds.time(bytes.len()), pieces.next()).await.unwrap_or_else(|_| Err(too_slow()))?
     {
         if bytes.len() + piece.len() > most {
-            drop((std::mem::take(&mut bytes), room));
-            pieces.discard().await;
             return Err(too_large());
         }
         room.grow_to(bytes.len() + piece.len())?;
@@ -142,20 +133,6 @@ pub(crate) struct Whole {
 pub(crate) struct Pieces(pub(crate) Body);
 
 impl Pieces {
-    /// Reads on, within bounds, and keeps nothing.
-    pub(crate) async fn discard(&mut self) {
-        let discard = async {
-            let mut left = DISCARD_BYTES_MAX;
-            while let Ok(Some(piece)) = self.next().await
-                && left > piece.len()
-            {
-                left -= piece.len();
-            }
-        };
-        // What is not read by then is cut off with the connection.
-        let _is_in_time = tokio::time::timeout(DISCARD_MAX, discard).await;
-    }
-
     /// The next piece, or the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         loop {

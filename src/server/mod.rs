@@ -19,6 +19,7 @@ mod error;
 mod follow;
 mod ingest;
 mod keys;
+mod leftover;
 mod lines;
 mod listen;
 mod logs;
@@ -117,6 +118,7 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .layer(from_fn_with_state(Arc::clone(&server), access::allow))
+        .layer(from_fn(leftover::read_on))
         .layer(from_fn(listen::refuse_ambiguous))
         .layer(from_fn(listen::refuse_too_many))
         .layer(from_fn_with_state(Arc::clone(&server), request_id::tag))

@@ -67,13 +67,7 @@ pub(super) async fn insert(
     let chunk_bytes = if encoding == Encoding::Identity { CHUNK_BYTES } else { CHUNK_COMPRESSED_BYTES };
     let mut pipe = Pipe { server, intake: Some(intake), appending: None };
     let mut feed = Feed { pieces: Pieces(body), waiting: Vec::new(), bytes: 0, since: None, chunk_bytes };
-    if let Err(e) = pipe.run(&mut feed).await {
-        // Nothing waits for what is thrown away: others have the room and the key meanwhile.
-        drop(pipe);
-        let Feed { mut pieces, .. } = feed;
-        pieces.discard().await;
-        return Err(e);
-    }
+    pipe.run(&mut feed).await?;
     let Some(intake) = pipe.intake else { return Err(lost()) };
     let done = intake.done();
     let body = json!({ "ingested": done.ingested, "rejected": done.failed, "errors": done.errors });
