@@ -8,33 +8,20 @@
 //! * Nothing of a column is read before it is asked for.
 //! * Values lie in the order of the rows; what a column gives is what the records of these rows have.
 mod filled;
+mod values;
 
-use super::crew::Flow;
-use super::part::{FEW, Part, PartLane};
+use super::Place;
+use super::part::{Part, PartLane};
 use super::records::{put_together, values_of};
 use super::rows::RowSet;
 use super::texts::numbered_texts;
-use super::{Place, Search, Snapshot, Tables};
 use crate::batch::LaneKind;
 use crate::error::Result;
 use crate::record::{FieldPath, Record, RecordId, ValueKind};
-use crate::segment::{Counters, Kind, add};
+use crate::segment::Kind;
 use crate::text::shape::WHOLE;
 use std::borrow::Cow;
 use std::cell::OnceCell;
-
-/// Parts whose rows are found before the first of them is handed on: of the first ones, and then at most.
-const AHEAD_FIRST: usize = 8;
-const AHEAD_MAX: usize = 32;
-
-/// Of the rows that are handed on at once, the part up to which they are read as soon as they are found.
-const MADE_SHARE: usize = 8;
-
-/// What was found ahead: rows, or what was made of them.
-enum Ahead<T> {
-    Rows(Vec<usize>),
-    Made(T),
-}
 
 /// The rows of a batch or a block that passed a search.
 pub struct View<'a> {
@@ -170,7 +157,7 @@ impl<'a> View<'a> {
     }
 
     /// Of the rows of a set.
-    fn of(part: &'a Part<'a>, set: &RowSet, place: Place) -> Self {
+    pub(super) fn of(part: &'a Part<'a>, set: &RowSet, place: Place) -> Self {
         if set.len() == part.rows() {
             return Self { rows: Rows::All(part.rows(), OnceCell::new()), ..Self::new(part, Vec::new(), place) };
         }
@@ -457,207 +444,5 @@ impl<'a> View<'a> {
         };
         let (times, seqs) = (self.part.few_times(&chosen)?, self.part.few_seqs(&chosen)?);
         put_together(self.part, &chosen, &times, &seqs)
-    }
-}
-
-impl Snapshot {
-    /// Folds all views of a search, newest first and several at once, and gives what each thread has made.
-    pub(crate) fn fold<S: Send>(
-        &self,
-        search: &Search,
-        counters: &Counters,
-        fresh: &(dyn Fn() -> S + Sync),
-        fold: &(dyn Fn(&mut S, &View<'_>) -> Result<()> + Sync),
-    ) -> Result<Vec<S>> {
-        let (tables, spots) = (Tables::new(self, &search.filter, counters), self.spots(search, counters)?);
-        add(&counters.blocks_considered, spots.len() as u64);
-        let look = |state: &mut S, number: usize| {
-            let Some(spot) = spots.get(number) else { return Ok(Flow::Break(())) };
-            self.with_part(spot.place, counters, |part| {
-                let set = self.select(search, spot, part, tables.of(spot.place))?;
-                if set.is_empty() {
-                    return Ok(());
-                }
-                add(&counters.blocks_read, 1);
-                fold(state, &View::of(part, &set, spot.place))
-            })?;
-            Ok(Flow::Continue(()))
-        };
-        self.crew.work(spots.len(), 1, fresh, &look)
-    }
-
-    /// Calls `take` with what is made of the views of a search, one after another, newest first and at most so many rows in
-    /// each, until it has enough. Which rows pass is found ahead, by several threads, and where these are few, so is what is
-    /// made of them.
-    pub(crate) fn stream<T: Send>(
-        &self,
-        search: &Search,
-        sieve: Option<&Sieve<'_>>,
-        rows_max: usize,
-        counters: &Counters,
-        make: &(dyn Fn(&View<'_>) -> Result<T> + Sync),
-        take: &mut dyn FnMut(T) -> Result<Flow>,
-    ) -> Result<()> {
-        let (tables, spots) = (Tables::new(self, &search.filter, counters), self.spots(search, counters)?);
-        add(&counters.blocks_considered, spots.len() as u64);
-        let (mut from, mut ahead) = (0, AHEAD_FIRST);
-        while from < spots.len() {
-            let window = spots.get(from..spots.len().min(from + ahead)).unwrap_or_default();
-            (from, ahead) = (from + window.len(), (ahead * 4).min(AHEAD_MAX));
-            let look = |found: &mut Vec<(usize, Ahead<T>)>, number: usize| {
-                let Some(spot) = window.get(number) else { return Ok(Flow::Break(())) };
-                let looked = self.with_part(spot.place, counters, |part| {
-                    let mut rows = self.select(search, spot, part, tables.of(spot.place))?.listed();
-                    if let Some(sieve) = sieve.filter(|_| !rows.is_empty()) {
-                        rows = View::new(part, rows, spot.place).sifted(sieve)?;
-                    }
-                    if rows.is_empty() {
-                        return Ok(None);
-                    }
-                    add(&counters.blocks_read, 1);
-                    if rows.len() > rows_max / MADE_SHARE {
-                        return Ok(Some(Ahead::Rows(rows)));
-                    }
-                    make(&View::new(part, rows, spot.place)).map(|made| Some(Ahead::Made(made)))
-                })?;
-                found.extend(looked.flatten().map(|ahead| (number, ahead)));
-                Ok(Flow::Continue(()))
-            };
-            let found = self.crew.work(window.len(), 1, &Vec::new, &look)?;
-            let mut found: Vec<(usize, Ahead<T>)> = found.into_iter().flatten().collect();
-            found.sort_by_key(|(number, _)| *number);
-            for (number, ahead) in found {
-                let rows = match ahead {
-                    Ahead::Made(made) => {
-                        if take(made)?.is_break() {
-                            return Ok(());
-                        }
-                        continue;
-                    }
-                    Ahead::Rows(rows) => rows,
-                };
-                let Some(spot) = window.get(number) else { continue };
-                for piece in rows.chunks(rows_max) {
-                    let made = |part: &Part<'_>| make(&View::new(part, piece.to_vec(), spot.place));
-                    let Some(made) = self.with_part(spot.place, counters, made)? else { continue };
-                    if take(made)?.is_break() {
-                        return Ok(());
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Calls `take` with a view of some rows of one part, ascending.
-    pub(crate) fn view_of(
-        &self,
-        place: Place,
-        rows: Vec<usize>,
-        counters: &Counters,
-        take: &mut dyn FnMut(&View<'_>) -> Result<()>,
-    ) -> Result<()> {
-        self.with_part(place, counters, |part| take(&View::new(part, rows, place))).map(drop)
-    }
-}
-
-/// What is made of each wanted value, or of all of so many.
-fn each<T>(wanted: Option<&[usize]>, count: usize, make: impl Fn(usize) -> T) -> Vec<T> {
-    match wanted {
-        Some(wanted) => wanted.iter().map(|value| make(*value)).collect(),
-        None => (0..count).map(make).collect(),
-    }
-}
-
-impl<'a> Part<'a> {
-    /// Some values of a lane of integers or booleans; all where none is named.
-    fn ints_of(&self, lane: PartLane<'a>, wanted: Option<&[usize]>) -> Result<Vec<i64>> {
-        match (self, lane) {
-            (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) => {
-                let source = sealed.source(Kind::Values);
-                match wanted {
-                    None => sealed.block.ints(lane, &source),
-                    Some(wanted) => sealed.block.few_ints(lane, wanted, &source),
-                }
-            }
-            (_, PartLane::Hot { lane: view, .. }) => {
-                let value = |value: usize| match view.kind {
-                    LaneKind::Bool => i64::from(view.fixed(value) == [1]),
-                    _ => view.int(value),
-                };
-                Ok(each(wanted, view.count, value))
-            }
-            _ => Ok(Vec::new()),
-        }
-    }
-
-    /// Some values of a lane of bytes, one after another.
-    fn bytes_of(&self, lane: PartLane<'a>, width: usize, wanted: Option<&[usize]>) -> Result<Vec<u8>> {
-        match (self, lane) {
-            (Self::Sealed(sealed), PartLane::Sealed { lane, .. }) => {
-                let source = sealed.source(Kind::Values);
-                let Some(wanted) = wanted else { return sealed.block.fixed(lane, &source) };
-                if wanted.len() < FEW {
-                    return sealed.block.few_fixed(lane, wanted, &source);
-                }
-                let all = sealed.block.fixed(lane, &source)?;
-                let value = |value: &usize| all.get(value * width..(value + 1) * width).unwrap_or_default();
-                Ok(wanted.iter().flat_map(value).copied().collect())
-            }
-            (_, PartLane::Hot { lane: view, .. }) => {
-                Ok(each(wanted, view.count, |value| view.fixed(value)).into_iter().flatten().copied().collect())
-            }
-            _ => Ok(Vec::new()),
-        }
-    }
-
-    /// Some values of a lane of texts, in the form that it has them in.
-    fn texts_of(&self, lane: PartLane<'a>, wanted: Option<&[usize]>) -> Result<Values> {
-        let (Self::Sealed(sealed), PartLane::Sealed { lane: listed, .. }) = (self, lane) else {
-            return Ok(Values::Shapes(self.shapes_of(lane, wanted)?));
-        };
-        if listed.is_listed() {
-            let places = self.codes_of(lane, wanted)?;
-            let texts = sealed.block.listed(listed, &sealed.source(Kind::Values))?.texts;
-            let texts = texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect();
-            return Ok(Values::Listed { texts, places });
-        }
-        if lane.is_text() {
-            Ok(Values::Shapes(self.shapes_of(lane, wanted)?))
-        } else {
-            Ok(Values::Spelled(self.ints_of(lane, wanted)?))
-        }
-    }
-
-    /// The codes of some values of a sealed lane, by the lane's own numbers.
-    fn codes_of(&self, lane: PartLane<'a>, wanted: Option<&[usize]>) -> Result<Vec<u32>> {
-        let (Self::Sealed(sealed), PartLane::Sealed { number, lane: own, .. }) = (self, lane) else {
-            return Ok(Vec::new());
-        };
-        let Some(wanted) = wanted else { return sealed.codes_once(number, own) };
-        if wanted.len() < FEW {
-            return sealed.few_codes(number, own, wanted);
-        }
-        let codes = self.codes(lane)?;
-        Ok(wanted.iter().map(|value| codes.get(*value).copied().unwrap_or(0)).collect())
-    }
-
-    /// The shapes of some values of a text lane, by the table's numbers.
-    fn shapes_of(&self, lane: PartLane<'a>, wanted: Option<&[usize]>) -> Result<Vec<u32>> {
-        match (self, lane) {
-            (Self::Sealed(sealed), PartLane::Sealed { lane: own, .. }) => {
-                let list = sealed.list(own)?;
-                let shape = |code: &u32| list.listed.get(*code as usize).copied().unwrap_or(WHOLE);
-                if let [only] = *list.listed {
-                    return Ok(vec![only; wanted.map_or(own.count, <[usize]>::len)]);
-                }
-                Ok(self.codes_of(lane, wanted)?.iter().map(shape).collect())
-            }
-            (Self::Hot(hot), PartLane::Hot { lane: view, .. }) => {
-                let shape = |value: usize| hot.batch.shape_map.get(usize::from(view.shape(value))).copied();
-                Ok(each(wanted, view.count, |value| shape(value).unwrap_or(WHOLE)))
-            }
-            _ => Ok(Vec::new()),
-        }
     }
 }

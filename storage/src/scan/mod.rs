@@ -10,6 +10,7 @@ pub mod columns;
 mod crew;
 mod evaluate;
 pub mod filter;
+mod fold;
 mod hidden;
 mod hot_look;
 mod ids;
