@@ -3,7 +3,8 @@
 //! Invariants
 //! * It reads like any other batch. Its bytes are no encoded batch, and it has no shapes of its own: whoever makes it says
 //!   what its shape numbers mean.
-use super::{Batch, Lane, LaneKind, Numbers, Stream, Times};
+use super::numbers::Numbers;
+use super::{Batch, Lane, LaneKind, Stream, Times};
 use crate::record::FieldPath;
 use std::ops::Range;
 

@@ -9,10 +9,15 @@
 //! Invariants
 //! * Every page carries the crc32 of its stored bytes and its raw length; nothing larger is ever allocated for it.
 //! * A page is compressed only where that saves a tenth.
+mod cache;
+mod writer;
+
+pub(crate) use cache::{Bytes, PageCache};
+pub(crate) use writer::{PageWriter, estimate};
+
 use crate::codec::{Reader, put_varint};
 use crate::error::{Error, Result};
 use crate::limits::{DENSE_PAGE_BYTES_MAX, PAGE_BYTES_MAX};
-use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -69,127 +74,6 @@ impl Stream {
         let len = usize::try_from(r.varint()?).map_err(|_| bad())?;
         start.checked_add(len).filter(|end| *end < 1 << 32).ok_or_else(bad)?;
         Ok(Self { space, start, len })
-    }
-}
-
-struct Page {
-    space: Space,
-    compressed: bool,
-    stored: usize,
-    raw: usize,
-    crc: u32,
-}
-
-/// Collects streams into pages.
-#[derive(Default)]
-pub(crate) struct PageWriter {
-    out: Vec<u8>,
-    pages: Vec<Page>,
-    open: [Vec<u8>; 3],
-    ends: [usize; 3],
-}
-
-thread_local! {
-    static COMPRESSORS: RefCell<[Option<zstd::bulk::Compressor<'static>>; 3]> = const { RefCell::new([None, None, None]) };
-    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
-}
-
-fn decompress(stored: &[u8], raw: usize) -> std::io::Result<Vec<u8>> {
-    DECOMPRESSOR.with_borrow_mut(|decompressor| match decompressor {
-        Some(decompressor) => decompressor.decompress(stored, raw),
-        none => none.insert(zstd::bulk::Decompressor::new()?).decompress(stored, raw),
-    })
-}
-
-/// The bytes compressed, where that saves a tenth.
-fn compress(space: Space, raw: &[u8]) -> Option<Vec<u8>> {
-    if space == Space::Dense || raw.len() < 64 {
-        return None;
-    }
-    COMPRESSORS.with_borrow_mut(|compressors| {
-        let slot = compressors.get_mut(space as usize)?;
-        if slot.is_none() {
-            *slot = zstd::bulk::Compressor::new(space.level()).ok();
-        }
-        let small = slot.as_mut()?.compress(raw).ok()?;
-        (small.len() < raw.len() - raw.len() / 10).then_some(small)
-    })
-}
-
-/// Pages that [`estimate`] compresses.
-const SAMPLED_PAGES: usize = 4;
-
-/// About what a stream would take: what some of its pages, evenly spread, take.
-pub(crate) fn estimate(space: Space, bytes: &[u8]) -> usize {
-    let pages = bytes.len().div_ceil(PAGE_BYTES_MAX);
-    let step = pages.div_ceil(SAMPLED_PAGES).max(1);
-    let (mut raw, mut stored) = (0, 0);
-    for page in bytes.chunks(PAGE_BYTES_MAX).step_by(step) {
-        raw += page.len();
-        stored += compress(space, page).map_or(page.len(), |small| small.len());
-    }
-    if raw == 0 { 0 } else { (stored as u64 * bytes.len() as u64 / raw as u64) as usize }
-}
-
-impl PageWriter {
-    /// An empty writer that uses the space of bytes that are done with.
-    pub(crate) fn reusing(mut out: Vec<u8>) -> Self {
-        out.clear();
-        Self { out, ..Self::default() }
-    }
-
-    /// Adds a stream.
-    pub(crate) fn put(&mut self, space: Space, bytes: &[u8]) -> Stream {
-        let start = self.ends.get(space as usize).copied().unwrap_or(0);
-        let stream = Stream { space, start, len: bytes.len() };
-        // A large stream begins a page of its own, so that reading it reads little else.
-        let page_bytes = space.page_bytes();
-        if bytes.len() > page_bytes / 2 {
-            self.flush(space);
-        }
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let Some(open) = self.open.get_mut(space as usize) else { break };
-            let (now, later) = rest.split_at(rest.len().min(page_bytes - open.len()));
-            open.extend_from_slice(now);
-            rest = later;
-            if open.len() == page_bytes {
-                self.flush(space);
-            }
-        }
-        if let Some(end) = self.ends.get_mut(space as usize) {
-            *end += bytes.len();
-        }
-        stream
-    }
-
-    fn flush(&mut self, space: Space) {
-        let Some(open) = self.open.get_mut(space as usize) else { return };
-        if open.is_empty() {
-            return;
-        }
-        let small = compress(space, open);
-        let stored = small.as_deref().unwrap_or(open);
-        let crc = crc32fast::hash(stored);
-        self.pages.push(Page { space, compressed: small.is_some(), stored: stored.len(), raw: open.len(), crc });
-        self.out.extend_from_slice(stored);
-        open.clear();
-    }
-
-    /// The bytes of all pages; their directory goes into `head`.
-    pub(crate) fn finish(mut self, head: &mut Vec<u8>) -> Vec<u8> {
-        for space in Space::ALL {
-            self.flush(space);
-        }
-        put_varint(head, self.pages.len() as u64);
-        for page in &self.pages {
-            head.push(page.space as u8);
-            head.push(u8::from(page.compressed));
-            put_varint(head, page.stored as u64);
-            put_varint(head, page.raw as u64);
-            head.extend_from_slice(&page.crc.to_le_bytes());
-        }
-        self.out
     }
 }
 
@@ -426,94 +310,15 @@ impl Partial {
     }
 }
 
-/// Bytes of a stream: a part of a page, or put together from several.
-#[derive(Clone, Debug)]
-pub(crate) struct Bytes {
-    owner: Arc<Vec<u8>>,
-    from: usize,
-    to: usize,
+thread_local! {
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
-impl std::ops::Deref for Bytes {
-    type Target = [u8];
-
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        self.owner.get(self.from..self.to).unwrap_or_default()
-    }
-}
-
-/// Pages of a block that were read, each once.
-pub(crate) struct PageCache<'a> {
-    pages: &'a Pages,
-    source: &'a dyn Source,
-    read: FxHashMap<u32, Arc<Vec<u8>>>,
-}
-
-impl<'a> PageCache<'a> {
-    pub(crate) fn new(pages: &'a Pages, source: &'a dyn Source) -> Self {
-        Self { pages, source, read: FxHashMap::default() }
-    }
-
-    pub(crate) fn pages(&self) -> &'a Pages {
-        self.pages
-    }
-
-    pub(crate) fn source(&self) -> &'a dyn Source {
-        self.source
-    }
-
-    /// Bytes `from..to` of a stream, out of the pages that hold them.
-    pub(crate) fn bytes(&mut self, stream: Stream, from: usize, to: usize) -> Result<Bytes> {
-        if from > to || to > stream.len {
-            return Err(Error::corrupt("a value lies outside its stream"));
-        }
-        let (from, to) = (stream.start + from, stream.start + to);
-        let held = self.pages.holding(stream.space, from, to)?;
-        if let ([one], true) = (held, from < to) {
-            let start = self.pages.pages.get(*one as usize).map_or(0, |page| page.raw_start);
-            return Ok(Bytes { owner: self.page(*one)?, from: from - start, to: to - start });
-        }
-        let mut out = Vec::with_capacity(to - from);
-        let held = if from < to { held } else { &[] };
-        self.load(held)?;
-        for number in held {
-            let start = self.pages.pages.get(*number as usize).map_or(0, |page| page.raw_start);
-            let page = self.page(*number)?;
-            let (from, to) = (from.saturating_sub(start), (to - start).min(page.len()));
-            out.extend_from_slice(page.get(from..to).unwrap_or_default());
-        }
-        Ok(Bytes { from: 0, to: out.len(), owner: Arc::new(out) })
-    }
-
-    /// Reads those of some pages that were not read yet, as many at once as lie together.
-    fn load(&mut self, numbers: &[u32]) -> Result<()> {
-        let mut stored = Vec::new();
-        for missing in numbers.split(|number| self.read.contains_key(number)).map(<[u32]>::to_vec).collect::<Vec<_>>() {
-            for run in self.pages.runs(&missing).filter(|run| run.len() > 1) {
-                self.pages.read_run(run, self.source, &mut stored)?;
-                let mut rest = stored.as_slice();
-                for number in run {
-                    let len = self.pages.pages.get(*number as usize).map_or(0, |page| page.stored);
-                    let (own, behind) = rest.split_at_checked(len).unwrap_or_default();
-                    self.read.insert(*number, Arc::new(own.to_vec()));
-                    rest = behind;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn page(&mut self, number: u32) -> Result<Arc<Vec<u8>>> {
-        if let Some(page) = self.read.get(&number) {
-            return Ok(Arc::clone(page));
-        }
-        let entry = self.pages.pages.get(number as usize);
-        let entry = entry.ok_or_else(|| Error::corrupt("a page that its block does not have"))?;
-        let page = entry.raw(self.source, &mut Vec::new())?;
-        self.read.insert(number, Arc::clone(&page));
-        Ok(page)
-    }
+fn decompress(stored: &[u8], raw: usize) -> std::io::Result<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|decompressor| match decompressor {
+        Some(decompressor) => decompressor.decompress(stored, raw),
+        none => none.insert(zstd::bulk::Decompressor::new()?).decompress(stored, raw),
+    })
 }
 
 impl PageEntry {

@@ -2,8 +2,10 @@
 //!
 //! Invariants
 //! * Heads of lanes and their sections come in one order, of the lanes that have a value in this batch.
+use super::super::head::{put_field, put_times};
 use super::super::lane::LaneKind;
-use super::super::{Batch, Numbers, VERSION, put_field, put_times};
+use super::super::numbers::Numbers;
+use super::super::{Batch, VERSION};
 use super::BatchBuilder;
 use super::values::LaneData;
 use crate::codec::{put_bytes, put_varint};
