@@ -1,4 +1,8 @@
 //! Running it: health and readiness, what is on disk, and doing now what happens in the background anyway.
+//!
+//! Invariants
+//! * Health and readiness change nothing. They say no while the engine's files cannot be read, and once it takes no appends.
+//! * A seal or a compaction that was asked for goes on when its client goes.
 use super::error::{ApiError, json_response};
 use super::{Server, blocking};
 use axum::extract::State;

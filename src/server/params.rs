@@ -1,4 +1,8 @@
 //! Query parameters by name, each checked with an answer that names it.
+//!
+//! Invariants
+//! * Of a repeated parameter the last counts. An empty value says nothing.
+//! * A number or a time that is none is refused with its name; a count that is too large is the largest that may be.
 use super::access::Caller;
 use super::error::ApiError;
 use axum::extract::{FromRequestParts, Query};

@@ -1,4 +1,8 @@
 //! `X-Request-Id` on every answer: the client's own if it is a sensible one, else a new one.
+//!
+//! Invariants
+//! * A client's id is kept if it is 1 to [`BYTES_MAX`] visible ASCII characters; any other is replaced, and never comes back.
+//! * The answer has the id that its handler saw.
 use super::Server;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue};

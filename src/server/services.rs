@@ -1,4 +1,9 @@
 //! The services: which there are, the newest logs of one, and how many it has.
+//!
+//! Invariants
+//! * A key that is for some services sees no others: the list is cut here, and the path of the other two names the service that
+//!   the door looks at.
+//! * The counts of `stats` wait for their turn, and end when nobody waits for them any more.
 use super::access::Caller;
 use super::error::{ApiError, json_response};
 use super::logs::{LIMIT, LIMIT_MAX, MILLI, push_rows};

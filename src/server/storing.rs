@@ -1,4 +1,8 @@
 //! Which requests may decode or append now. Others wait, and not for ever, so that threads are left for whoever does neither.
+//!
+//! Invariants
+//! * A turn lasts as long as its work, whether or not anybody waits for it.
+//! * Nobody waits for one longer than [`WAIT_MAX`], and whoever waits holds no thread.
 use super::blocking;
 use super::error::ApiError;
 use axum::http::StatusCode;

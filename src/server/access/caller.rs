@@ -1,4 +1,9 @@
 //! Who asks, as handlers see it.
+//!
+//! Invariants
+//! * Rows that somebody sent are stored by [`Server::append`] or `append_placed` only. If one of them is of a service that the
+//!   key is not for, none is stored.
+//! * A handler that asks for a [`Caller`] has none where the door was passed by, and answers with an error.
 use super::door::Holder;
 use crate::server::Server;
 use crate::server::error::ApiError;

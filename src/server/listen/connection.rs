@@ -1,4 +1,9 @@
 //! One connection, from its first byte to its end.
+//!
+//! Invariants
+//! * It keeps its place until its stream is dropped, also once it speaks another protocol.
+//! * A request is under way until the body of its answer is dropped: its guard goes with that.
+//! * What a client of HTTP/2 may send, or leave untaken, is bounded for each stream and for the connection.
 use super::life::{Life, Watched};
 use super::paced::Paced;
 use super::taken::Taken;

@@ -1,4 +1,7 @@
 //! An answer's body that holds something until it has been given, or nobody wants it any more.
+//!
+//! Invariants
+//! * What is held is given up when the body is dropped, whether or not it was given to its end.
 use axum::body::{Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use std::pin::Pin;

@@ -1,4 +1,7 @@
 //! The page that is made from the table of metrics, and that the dashboard asks for no others.
+//!
+//! Invariants
+//! * Only the test that is ignored writes the page; the others fail where it is not what the table says.
 use super::table::{ALL, Kind, Metric};
 use std::collections::BTreeSet;
 use std::fmt::Write;

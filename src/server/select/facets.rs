@@ -1,4 +1,8 @@
 //! `/select/logsql/facets`: the values that come most often, of every field.
+//!
+//! Invariants
+//! * The text is put together on this: the pipe gives the rows of a field one after another.
+//! * Each value is counted to the answer's memory as the text grows (`whole.rs`).
 use super::asked::Form;
 use super::whole::{Answering, answer};
 use crate::server::Server;
