@@ -1,4 +1,8 @@
 //! Where client commands find the server, and the key that they show.
+//!
+//! Invariants
+//! * Flag over environment over default. An empty variable is not set; an empty flag is wrong.
+//! * A key is visible ASCII, and is in no error. An address has no user, no query and no fragment.
 use std::ffi::OsString;
 use std::path::PathBuf;
 

@@ -1,4 +1,9 @@
 //! How values are read from texts: what each has to be, and what it becomes.
+//!
+//! Invariants
+//! * A value that is out of bounds is refused; none is moved to its bound.
+//! * A [`Secret`] shows nothing of itself, and none is shown by an error (`given.rs`).
+//! * What a value is depends on its text alone, but for [`ADDRESSES`], which asks the resolver.
 use super::access::{Cidr, Rate, origin};
 use crate::log::{Format, Level};
 use logyard_storage::options::{DiskBudget, WhenFull};

@@ -1,4 +1,7 @@
 //! The pages that are made from the table of settings, and the test that they are up to date.
+//!
+//! Invariants
+//! * Only the test that is ignored writes the pages; the others fail where they are not what the table says.
 use super::settings::SECTIONS;
 use super::table::{Row, SectionTable, variable};
 use std::fmt::Write;

@@ -12,6 +12,9 @@
 //! docs/logyard.example.toml anew. Readers are in `readers.rs`: `DURATION`, `BYTES`, `count::<LEAST, MOST>()`, `ORIGINS`, ... A
 //! secret's reader is `SECRET`: it has no flag, and `<key>_env` and `<key>_file` beside its key. A new section is a new block, and a
 //! field of `Config`. A variable that is none of these belongs into `OTHER_VARIABLES` of `given.rs`.
+//!
+//! Invariants
+//! * A default is read by the reader that reads what is given: one that it does not take is told as a bug.
 use super::access::{Cidr, Rate};
 use super::readers::{
     ADDRESSES, BYTES, CIDRS, DAYS, DISK_BUDGET, DURATION, FILE, FORMAT, LEVEL, NAME, ORIGINS, PATH, RATE, SECRET,

@@ -1,4 +1,8 @@
 //! What the table of settings is made of.
+//!
+//! Invariants
+//! * The dotted name, the flag and the variable of a setting follow from its section and its key alone.
+//! * All settings of a section are read before one that is wrong ends it, so that every fault is told.
 use super::given::Given;
 
 /// One setting, as it is shown.
