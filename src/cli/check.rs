@@ -1,4 +1,8 @@
 //! `logyard check`: reads a whole data directory and says what is wrong with it.
+//!
+//! Invariants
+//! * What is found goes to standard output, a line each. A directory that is not right ends it with 1, also where nobody reads
+//!   so far.
 use super::{CheckArgs, Failure, cannot_write};
 use crate::config;
 use logyard_storage::engine::check;

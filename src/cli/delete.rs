@@ -1,4 +1,8 @@
 //! `logyard delete`: has a server delete what a query selects.
+//!
+//! Invariants
+//! * Nothing is deleted unless both ends of the time are said on the command line.
+//! * Standard output has the server's answer, without control characters on a terminal.
 use super::Failure;
 use super::client::{Client, ServerArgs};
 use super::query::{moment, refused};

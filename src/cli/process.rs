@@ -1,4 +1,8 @@
 //! What the kernel says of a process: its processor time and its memory.
+//!
+//! Invariants
+//! * A program's name shifts no field, whatever spaces and parentheses it has.
+//! * Memory that the kernel does not tell is an error, not 0.
 use super::Failure;
 use std::fs;
 

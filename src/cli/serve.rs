@@ -1,4 +1,9 @@
 //! `logyard serve`: opens the engine, serves until told to stop, closes it again.
+//!
+//! Invariants
+//! * A configuration that is wrong ends it with 2 before the data directory is opened. `--check-config` opens none and does not
+//!   listen.
+//! * From the moment at which it begins to listen, the engine is closed whatever ends the serving.
 use super::{Failure, ServeArgs};
 use crate::config::{self, Access, Config, Flags};
 use crate::log;

@@ -1,4 +1,8 @@
 //! `logyard config`: how a service's logs are kept.
+//!
+//! Invariants
+//! * Only settings that are named are sent. What is no setting, or is set twice, ends it with 2 before a server is asked.
+//! * A pipe gets the configuration as one line of JSON; a terminal gets it without control characters.
 use super::Failure;
 use super::client::{Client, ServerArgs, Trouble};
 use super::services::in_path;

@@ -1,4 +1,8 @@
 //! `logyard services` and `logyard stats`: which services there are, and how many logs one has.
+//!
+//! Invariants
+//! * A terminal gets names without control characters; a pipe gets a line of JSON for each.
+//! * A service's name is one piece of a path, whatever characters it has.
 use super::Failure;
 use super::client::{Client, ServerArgs, Trouble};
 use super::rows::{Output, Printer};

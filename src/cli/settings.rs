@@ -1,4 +1,8 @@
 //! The settings of a server as flags, made from the table that also the file and the environment are read by.
+//!
+//! Invariants
+//! * A secret has no flag.
+//! * Here a value is only a text: it is read with all others, so that everything that is wrong is told at once.
 use crate::config::{SECTIONS, SectionTable, variable};
 use clap::{Arg, ArgMatches, Command, Error, FromArgMatches};
 use std::collections::BTreeMap;

@@ -1,4 +1,8 @@
 //! `logyard completions` and `logyard man`: what shells and `man` want to know of the command line.
+//!
+//! Invariants
+//! * Made of the definition that command lines are parsed by, so that nothing is told that there is not.
+//! * A script or page is written as a whole to standard output; with `--all`, files are written and nothing else.
 use super::{Cli, Failure, cannot_write};
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;

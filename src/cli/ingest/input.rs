@@ -1,4 +1,8 @@
 //! What is read: a file or standard input, unpacked where its first bytes say gzip or Zstandard.
+//!
+//! Invariants
+//! * Of a stream that is not packed, no more is read ahead than says so: whoever writes to it may wait.
+//! * `read` counts bytes of the input itself, before they are unpacked, and those that were read by an earlier run.
 use super::super::Failure;
 use super::shown;
 use std::fs::File;

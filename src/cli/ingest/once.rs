@@ -1,4 +1,9 @@
 //! A file, up to its end.
+//!
+//! Invariants
+//! * Where a batch ends is kept before it is sent; `done` moves on only when it is acknowledged, and is kept durably then.
+//! * A file that is not the one that is known, or that lacks what was read of it, is read from its beginning.
+//! * Told to stop, it ends with 1 behind the last batch that was acknowledged.
 use super::super::Failure;
 use super::batch::Batch;
 use super::input::{Input, is_packed_file, open};

@@ -1,4 +1,8 @@
 //! How far it is: a bar with the rate and the remaining time, where somebody looks; and what was done, at the end.
+//!
+//! Invariants
+//! * All of it goes to standard error.
+//! * However many records are refused, the reasons of the first [`REASONS_MAX`] are kept and told.
 use super::batch::Surplus;
 use super::sender::Sent;
 use indicatif::{ProgressBar, ProgressStyle};
