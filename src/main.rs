@@ -1,4 +1,7 @@
 //! Logyard: a log database in a single binary.
+//!
+//! Invariants
+//! * The allocator is set up before anything else runs.
 mod allocator;
 mod cli;
 mod config;

@@ -2,6 +2,9 @@
 //!
 //! The soft limit that a shell gives is 1,024 on many machines, for the sake of programs that know no more; this one does, and
 //! takes what it is allowed.
+//!
+//! Invariants
+//! * The limit is never lowered, and what is missing is a warning: it ends nothing.
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Files that are open besides connections: log files, segments, the catalog, and what the machine's libraries take.

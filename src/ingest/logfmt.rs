@@ -1,4 +1,8 @@
 //! logfmt lines: `level=info msg="order placed" took_ms=12`.
+//!
+//! Invariants
+//! * A line is logfmt as a whole or not at all: with a word that is no pair, or a `_time` that is none, it has no fields.
+//! * A pair with an empty value is left out: it would be as if it were not there.
 use super::foreign::Fields;
 use super::time;
 use logyard_storage::query::logfmt_pairs;

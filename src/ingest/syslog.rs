@@ -1,4 +1,8 @@
 //! Syslog lines, RFC 5424 and RFC 3164, with their priority or, as in files, without.
+//!
+//! Invariants
+//! * Where a line has no message, or its fields do not tell all of its structured data, `_msg` is the whole line.
+//! * A line whose time is none, or is of a day that its month does not have, is no syslog.
 use super::foreign::Fields;
 use super::{logfmt, time};
 use logyard_storage::query::{logfmt_pairs, syslog_fields};
