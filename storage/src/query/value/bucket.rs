@@ -1,4 +1,8 @@
 //! Buckets of `stats by (field:step offset off)`: which one a value falls into.
+//!
+//! Invariants
+//! * A value that has no bucket stands for itself. Nothing wraps at the ends of numbers.
+//! * A time falls into the bucket that its text falls into.
 use super::duration::{DAY, HOUR, MINUTE, SECOND, WEEK, duration, show_duration};
 use super::ipv4::{ipv4, show_ipv4};
 use super::number::{decimal, fraction_digits, int, show, size, uint};

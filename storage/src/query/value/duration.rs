@@ -1,4 +1,8 @@
 //! Durations: `1h33m55s` read into nanoseconds, and nanoseconds shown so.
+//!
+//! Invariants
+//! * Each part has a unit, and sums saturate.
+//! * Below a second nothing is rounded when it is shown.
 use super::number::{decimal_prefix, show};
 
 /// A second.

@@ -1,4 +1,7 @@
 //! xxHash64 with seed 0, the hash that `hash` and `count_uniq_hash` are defined by.
+//!
+//! Invariants
+//! * A text has the same hash on every machine and in every version: clients keep what `hash` gave.
 
 const P1: u64 = 0x9E37_79B1_85EB_CA87;
 const P2: u64 = 0xC2B2_AE3D_27D4_EB4F;

@@ -1,4 +1,8 @@
 //! IPv4 addresses and networks.
+//!
+//! Invariants
+//! * An address is four numbers of one to three digits, each up to 255, zeros in front included; anything else is none.
+//! * A network is told by the bits of its prefix; how those behind were written does not count.
 
 /// An address as a number.
 pub(crate) fn ipv4(text: &str) -> Option<u32> {

@@ -1,4 +1,8 @@
 //! logfmt: `key=value` pairs, the values quoted where they need it.
+//!
+//! Invariants
+//! * Pairs come in the order of the text, a name that comes twice included; a word by itself is a name without a value.
+//! * Behind a closing quote without a space, nothing more is read.
 use super::quote::unquote;
 
 /// A quoted string (`"` or backticks) at the start of a text, and its length.

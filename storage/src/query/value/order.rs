@@ -2,6 +2,10 @@
 //!
 //! The order is LogsQL's, and it is not transitive over texts of mixed kinds: `5 < 1e3` as numbers, `1e3 < 2x` and
 //! `2x < 5` as texts. Hence a merge sort of our own, which such an order can confuse but not break.
+//!
+//! Invariants
+//! * Sorting asks n log n times and keeps each item once, whatever the order says. Equal items keep their places.
+//! * A text is read as a number or a time once, however often it is compared.
 use super::number::{int, number, uint};
 use super::timestamp::timestamp;
 use std::cmp::Ordering;

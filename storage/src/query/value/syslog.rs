@@ -1,4 +1,8 @@
 //! Syslog lines, RFC 3164 and RFC 5424, into fields.
+//!
+//! Invariants
+//! * A line that breaks off has the fields up to there.
+//! * A time without a year is a day ahead of now at most.
 use super::duration::{DAY, SECOND};
 use super::logfmt::parse_logfmt;
 use super::timestamp::{date_from_days, days_from_date, show_milliseconds};
