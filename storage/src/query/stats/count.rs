@@ -1,4 +1,8 @@
 //! `count` and `count_empty`: rows that have any, or none, of some fields.
+//!
+//! Invariants
+//! * `count(*)` counts every row, one without fields too. Otherwise a row counts if any of the fields is not empty, and for
+//!   `count_empty` if none is.
 use super::Input;
 
 /// A count of rows.

@@ -1,4 +1,8 @@
 //! `min` and `max`.
+//!
+//! Invariants
+//! * A row without the field has the empty text there, which is less than any other.
+//! * Only the best so far is kept, and counted.
 use crate::error::Result;
 use crate::query::budget::Held;
 use crate::query::value::order::Ranked;

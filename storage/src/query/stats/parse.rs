@@ -1,4 +1,8 @@
 //! Functions of `stats` from tokens.
+//!
+//! Invariants
+//! * Where no field is named, all are meant. `count_uniq`, `count_uniq_hash` and `histogram` need a name, and `rate` takes
+//!   none.
 use super::Function;
 use crate::query::fault::{At, Fault, Parsed};
 use crate::query::parse::Parser;

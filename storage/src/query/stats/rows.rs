@@ -1,4 +1,9 @@
 //! `row_any`, `row_min` and `row_max`: a row, as JSON.
+//!
+//! Invariants
+//! * `row_min` and `row_max` pass over rows in which the field that they compare by is empty; of equal rows the one that is
+//!   kept stays.
+//! * One row is kept, and counted.
 use super::{COPIES, Input};
 use crate::error::Result;
 use crate::query::budget::Held;

@@ -1,4 +1,9 @@
 //! `count_uniq`, `count_uniq_hash` and `uniq_values`: different values that are not empty.
+//!
+//! Invariants
+//! * An integer counts once, whether it came as a number or as its text. Empty values do not count, nor rows in which all the
+//!   fields are empty.
+//! * With a limit, no more than one value beyond it is kept.
 use super::{COPIES, Input};
 use crate::batch::canonical_int;
 use crate::error::Result;

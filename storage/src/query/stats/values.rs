@@ -1,4 +1,9 @@
 //! `values` and `json_values`: all values, or all rows as JSON.
+//!
+//! Invariants
+//! * A row without the field gives the empty text. In a row as JSON, fields stand in the order of their names, and empty ones
+//!   are left out.
+//! * A text is counted before it is kept, and with a limit no more than that are kept.
 use super::{COPIES, Input};
 use crate::error::Result;
 use crate::query::budget::Held;
