@@ -1,6 +1,9 @@
 //! `block_stats`: what the columns of each block are and take.
 //!
 //! What a value takes on disk is the engine's to know; here a column tells its kind and its length as text.
+//!
+//! Invariants
+//! * A column that has one value in all rows counts its text once.
 use super::Step;
 use super::update::PerBlock;
 use crate::error::Result;

@@ -1,4 +1,7 @@
-//! `blocks_count`: how many blocks there were.
+//! `blocks_count`: how many blocks of rows came here.
+//!
+//! Invariants
+//! * Blocks without rows do not count, and rows that a scan has only counted are one block.
 use super::Step;
 use crate::error::Result;
 use crate::query::block::{Block, Column};

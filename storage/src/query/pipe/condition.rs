@@ -1,4 +1,7 @@
 //! `if (filter)`: which rows a pipe is for.
+//!
+//! Invariants
+//! * Without a condition, and with an empty one, a pipe is for every row.
 use crate::error::Result;
 use crate::query::bits::Bits;
 use crate::query::block::Block;

@@ -1,4 +1,8 @@
 //! `copy a as b, c* as d*`: fields under other names too.
+//!
+//! Invariants
+//! * Pairs are done in order, each on what those before it left.
+//! * A field that is named and is not there is copied all the same: the other one is empty then. Prefixes copy what is there.
 use super::Step;
 use super::update::PerBlock;
 use crate::error::Result;

@@ -1,4 +1,7 @@
 //! `decolorize`: a text without the sequences that colour it on a terminal.
+//!
+//! Invariants
+//! * Only what begins with `ESC [` is left out, up to its final byte, or as far as it goes where it has none.
 use super::Step;
 use super::update::in_place;
 use crate::error::Result;

@@ -1,4 +1,7 @@
 //! `delete a, b*`: rows without some fields.
+//!
+//! Invariants
+//! * What is deleted is not read, unless a pipe before it looks at it.
 use super::Step;
 use super::show_names;
 use super::update::PerBlock;

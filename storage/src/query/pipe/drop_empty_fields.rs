@@ -1,4 +1,8 @@
 //! `drop_empty_fields`: rows without empty fields; rows that have no other are left out.
+//!
+//! Invariants
+//! * Every field is asked for: whether a row stays depends on all of them.
+//! * The other rows keep their order.
 use super::Step;
 use crate::error::Result;
 use crate::query::block::{Block, BlockBuilder};

@@ -1,4 +1,8 @@
 //! `extract "text<field>text"`: fields from what stands between texts.
+//!
+//! Invariants
+//! * Any two fields of the pattern have text between them.
+//! * Each field has a value: the empty text from where a text does not fit the pattern any more.
 use super::Step;
 use super::condition::{Condition, add_needed, show};
 use super::unpack::{Keep, Unpacker, show_from};

@@ -1,4 +1,7 @@
 //! `extract_regexp "(?P<field>...)"`: fields from the named groups of a regular expression.
+//!
+//! Invariants
+//! * There is a named group. Each gives its field a value: the empty text where it takes no part, or nothing matches.
 use super::Step;
 use super::condition::{Condition, add_needed, show};
 use super::unpack::{Keep, Unpacker, show_from};

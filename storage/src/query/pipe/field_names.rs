@@ -1,4 +1,8 @@
 //! `field_names`: the names of fields, and how many rows have each.
+//!
+//! Invariants
+//! * A field counts in the rows in which it is not empty; one that is empty in all has no name here.
+//! * A name is counted to the query's memory before it is kept. Names come in their order.
 use super::Step;
 use crate::error::Result;
 use crate::query::block::{Block, BlockBuilder};

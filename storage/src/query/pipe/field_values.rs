@@ -1,4 +1,7 @@
 //! `field_values a`: the values of a field, and how often each came.
+//!
+//! Invariants
+//! * It is `uniq by (field) with hits`: a row without the field counts with the empty text, and beyond the limit hits are 0.
 use super::uniq::Uniq;
 use super::{Partial, Step};
 use crate::error::Result;

@@ -1,4 +1,7 @@
 //! `fields a, b*`: rows with some fields only.
+//!
+//! Invariants
+//! * A field that is named is there behind it, empty where no row has it. Prefixes leave what is there.
 use super::Step;
 use super::show_names;
 use super::update::PerBlock;

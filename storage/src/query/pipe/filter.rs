@@ -1,4 +1,8 @@
 //! `filter ...`: rows that pass a filter.
+//!
+//! Invariants
+//! * Rows that pass keep their order.
+//! * A filter that stands before all other pipes never runs here: it is part of the query's own (`run.rs`).
 use super::Step;
 use super::update::PerBlock;
 use crate::error::Result;

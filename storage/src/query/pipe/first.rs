@@ -1,4 +1,7 @@
 //! `first N by (a)` and `last N by (a)`: the rows that a sort would have first or last.
+//!
+//! Invariants
+//! * It gives what a sort with this limit gives, `last` in the opposite order; fewer than one row cannot be asked for.
 use super::Step;
 use super::sort::{Sort, parse_by, parse_partition, parse_rank};
 use super::topk::TopRows;

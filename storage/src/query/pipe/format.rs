@@ -1,4 +1,8 @@
 //! `format "text <field> text" as result`: a text made of fields.
+//!
+//! Invariants
+//! * What is made of a block is checked against the query's memory at every field that is put in.
+//! * A field that a row lacks is the empty text; a row that the condition leaves out keeps its value.
 use super::Step;
 use super::condition::{Condition, add_needed, show};
 use super::unpack::Keep;

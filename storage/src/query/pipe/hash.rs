@@ -1,4 +1,7 @@
 //! `hash(field) as result`: a number that stands for a value: 53 bits of xxHash64.
+//!
+//! Invariants
+//! * It has 53 bits, so that whoever reads numbers as floats has the same number.
 use super::Step;
 use super::update::from_field;
 use crate::error::Result;

@@ -1,4 +1,7 @@
 //! `json_array_len(field) as result`: how many items a JSON array has.
+//!
+//! Invariants
+//! * What is no JSON array, and a field that is not there, has 0 items.
 use super::Step;
 use super::update::from_field;
 use crate::error::Result;

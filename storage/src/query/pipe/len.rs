@@ -1,4 +1,7 @@
 //! `len(field) as result`: the length of a value in bytes.
+//!
+//! Invariants
+//! * Bytes are counted, not characters. A field that is not there has none.
 use super::Step;
 use super::update::from_field;
 use crate::error::Result;

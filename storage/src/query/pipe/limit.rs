@@ -1,4 +1,7 @@
 //! `limit N`: so many rows.
+//!
+//! Invariants
+//! * With the last row that is wanted it says that it has enough.
 use super::Step;
 use crate::error::Result;
 use crate::query::block::Block;

@@ -1,4 +1,8 @@
 //! Runs arithmetic, a column at a time.
+//!
+//! Invariants
+//! * What is no number is NaN, and a result of NaN is shown as that; `default` puts another value in its place.
+//! * `rand` of a stage begins with the query's time, and goes on row by row.
 use super::math::{Callee, Expression, Operator};
 use crate::error::Result;
 use crate::query::block::{Block, Column, Texts};

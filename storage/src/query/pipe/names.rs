@@ -1,4 +1,8 @@
 //! The names of pipes, for whoever nearly wrote one.
+//!
+//! Invariants
+//! * A name is near if at most [`CHANGES_MAX`] letters differ, and no more than a third of its own. Words over
+//!   [`WORD_BYTES_MAX`] are compared with none.
 
 use crate::query::parse::PIPES;
 

@@ -1,4 +1,7 @@
 //! `offset N`: all rows but so many.
+//!
+//! Invariants
+//! * Those are left out that come first; the others keep their order.
 use super::Step;
 use crate::error::Result;
 use crate::query::block::Block;

@@ -1,4 +1,9 @@
 //! `rename a as b, c* as d*`: fields under other names instead.
+//!
+//! Invariants
+//! * Pairs are done in order, each on what those before it left.
+//! * A field that is named and is not there is renamed all the same: the other name is empty then. Prefixes rename what is
+//!   there.
 use super::Step;
 use super::copy::{other_name, parse_pairs, show_pairs};
 use super::update::PerBlock;

@@ -1,4 +1,8 @@
 //! `replace ("old", "new") at field`: a text in a field by another one.
+//!
+//! Invariants
+//! * A replaced value is checked against the query's memory before it is made.
+//! * To replace the empty text changes nothing.
 use super::Step;
 use super::condition::{add_needed, show};
 use super::update::in_place;

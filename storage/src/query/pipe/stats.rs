@@ -1,4 +1,8 @@
 //! `stats by (a, b:step) f(x) as y, ...`: functions over all rows, or over each group of them.
+//!
+//! Invariants
+//! * No two results have the same name, and none has that of a field of `by`.
+//! * A function whose result nobody looks at needs no fields.
 use super::condition::{add_needed, show};
 use super::stats_run::Grouper;
 use super::{Partial, Step};

@@ -1,4 +1,8 @@
 //! How often each value, or tuple of values, came.
+//!
+//! Invariants
+//! * A tuple is counted to the query's memory before it is kept. Empty texts are values like others.
+//! * Of a block, tuples are taken in the order of their first rows, so that a limit leaves those that came first.
 use super::tuples::Tuples;
 use crate::error::Result;
 use crate::query::block::Block;

@@ -1,4 +1,9 @@
 //! `top N by (a, b)`: the values that come most often.
+//!
+//! Invariants
+//! * All values are kept, and counted to the query's memory, however few are asked for. A row without the fields counts with
+//!   empty texts.
+//! * Those with the most hits come first, of equal ones the least.
 use super::show_names;
 use super::sort::{parse_rank, show_rank};
 use super::tally::{Tally, free_name};

@@ -1,4 +1,8 @@
 //! `union (query)`: the rows, and after them those of another query.
+//!
+//! Invariants
+//! * The other query begins when the first rows are all there, and not at all where they were enough.
+//! * It has the memory and the stop of the query around it.
 use super::Step;
 use crate::error::Result;
 use crate::query::block::Block;

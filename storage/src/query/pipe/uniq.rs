@@ -1,4 +1,8 @@
 //! `uniq by (a, b)`: the different values of fields.
+//!
+//! Invariants
+//! * A row without the fields counts with empty texts.
+//! * Where there are more values than the limit, hits are 0: they were not counted to the end.
 use super::show_names;
 use super::tally::{Tally, free_name};
 use super::top::parse_by;

@@ -1,4 +1,7 @@
 //! `unpack_json`: the fields of a JSON object in a field, nested ones under dotted names.
+//!
+//! Invariants
+//! * A text that begins with `{` and is no object gives wanted fields as empty ones; any other that is none leaves them alone.
 use super::Step;
 use super::unpack::{Unpacker, Unpacking};
 use crate::error::Result;

@@ -1,4 +1,8 @@
 //! `unpack_logfmt`: the pairs of a logfmt text in a field.
+//!
+//! Invariants
+//! * Every text has fields: where it is no logfmt its words are names without values, and wanted fields that it lacks are empty
+//!   ones.
 use super::Step;
 use super::unpack::{Unpacker, Unpacking};
 use crate::error::Result;

@@ -1,4 +1,7 @@
 //! `unpack_syslog`: the parts of a syslog line in a field.
+//!
+//! Invariants
+//! * A time without a year or an offset is meant by the query's clock and zone; `offset` takes the place of the zone.
 use super::Step;
 use super::condition::{Condition, add_needed, show};
 use super::unpack::{Keep, Unpacker, parse_from, parse_prefix, show_from, show_prefix};

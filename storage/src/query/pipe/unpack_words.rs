@@ -1,4 +1,8 @@
 //! `unpack_words`: the words of a text as a JSON array.
+//!
+//! Invariants
+//! * Words come in the order of the text, with `drop_duplicates` where each stands first. A text without words gives an empty
+//!   array.
 use super::Step;
 use super::update::from_field;
 use crate::error::Result;

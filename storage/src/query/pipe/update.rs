@@ -1,4 +1,9 @@
 //! What pipes share that make one value of another: those that change a field in place, and those that set one from another.
+//!
+//! Invariants
+//! * What `in_place` makes of rows that differ is checked against the query's memory row by row. Rows that a condition leaves
+//!   out keep their values.
+//! * A value that is in all rows of a block, and has no condition, is made once.
 use super::condition::Condition;
 use crate::error::Result;
 use crate::query::block::{Block, Column, Texts};
