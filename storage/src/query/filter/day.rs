@@ -1,4 +1,8 @@
 //! `_time:day_range[08:00, 18:00)` and `_time:week_range[Mon, Fri]`: a part of each day, some days of each week.
+//!
+//! Invariants
+//! * A range that ends before it begins has no time: it does not go round midnight or the end of the week.
+//! * A `_time` that is no time never passes.
 use super::Filter;
 use super::time::parse_offset;
 use crate::query::fault::{At, Fault, Parsed};

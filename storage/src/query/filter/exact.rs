@@ -1,4 +1,7 @@
 //! `=text` and `="prefix"*`.
+//!
+//! Invariants
+//! * `=` with the empty text, or at the end of a query, asks for rows in which the field is empty or not there.
 use super::parse::{Scope, operand};
 use super::{Filter, Test};
 use crate::query::fault::Parsed;

@@ -1,4 +1,7 @@
 //! `a:eq_field(b)`, `a:le_field(b)` and `a:lt_field(b)`: one field against another.
+//!
+//! Invariants
+//! * Values compare as numbers where both are, else as texts. A field that is not there is the empty text.
 use super::Filter;
 use super::parse::{Scope, function, only_argument};
 use crate::query::fault::{At, Parsed};

@@ -1,4 +1,7 @@
 //! `ipv4_range(...)`: IPv4 addresses of a range or a network.
+//!
+//! Invariants
+//! * Both ends are in it. A text that is no address, the empty one too, never passes.
 use super::parse::{Scope, arguments, function};
 use super::{Filter, Test};
 use crate::query::fault::{Fault, Parsed};

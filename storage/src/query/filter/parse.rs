@@ -1,4 +1,8 @@
 //! Filters from tokens: how they combine, and which kind one is.
+//!
+//! Invariants
+//! * Nesting and going back are bounded by the parser.
+//! * The name of a function without `(` behind it is a word to search for.
 use super::{FieldTest, Filter, Test, common_case, exact, fields, fuzzy, ipv4, phrase, range, regexp, sequence};
 use super::{stream, stream_id, text_range, time, value_type, values};
 use crate::query::fault::{At, Fault, Parsed};

@@ -1,4 +1,8 @@
 //! `~"expression"` and `re(expression)`: regular expressions, substrings among them.
+//!
+//! Invariants
+//! * A wrong expression is a fault of the query, with its place, before anything runs.
+//! * `.*` and the empty expression are no filter: rows without the field pass.
 use super::parse::{Scope, function, only_argument};
 use super::{Filter, Test};
 use crate::query::fault::{At, Parsed};

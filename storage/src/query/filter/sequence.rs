@@ -1,4 +1,7 @@
 //! `seq(a, b, ...)`: words and phrases, one after another.
+//!
+//! Invariants
+//! * Phrases do not overlap. Empty ones say nothing, and without others every text passes.
 use super::parse::{Scope, arguments, function};
 use super::phrase::Needle;
 use super::{Filter, Test};

@@ -1,4 +1,7 @@
 //! `_stream_id:...`: rows of some streams, by their numbers.
+//!
+//! Invariants
+//! * A number that is written in a query is [`ID_DIGITS`] hex digits; what a subquery gives is compared as it is.
 use super::Filter;
 use super::parse::arguments;
 use super::values::{Values, parse_subquery};

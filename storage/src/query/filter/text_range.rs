@@ -1,4 +1,7 @@
 //! Ranges of texts (`string_range(a, b)`, `<text`) and of their lengths (`len_range(a, b)`).
+//!
+//! Invariants
+//! * Texts compare by their bytes, and lengths are in characters. A field that is not there is the empty text, of length 0.
 use super::parse::{Scope, arguments, function};
 use super::{Filter, Test};
 use crate::query::fault::{Fault, Parsed};

@@ -1,4 +1,7 @@
 //! `value_type(kind)`: fields that are stored as a kind of column.
+//!
+//! Invariants
+//! * Columns are asked, not values: of a block all rows pass or none does, those without a value too.
 use super::parse::{Scope, function, only_argument};
 use super::{Filter, Test};
 use crate::query::fault::Parsed;

@@ -1,4 +1,8 @@
 //! The values of `in(...)`, `contains_all(...)` and `contains_any(...)`: a list, or what another query gives.
+//!
+//! Invariants
+//! * What can be read as a list is one; only what cannot is read as a query.
+//! * `*` alone, and the query of every row, is no filter.
 use super::parse::{Scope, arguments, function};
 use super::{Filter, Test};
 use crate::query::fault::{Fault, Parsed};
