@@ -1,4 +1,7 @@
 //! Which rows of a block are kept.
+//!
+//! Invariants
+//! * No bit beyond the last row is set. Rows are dropped and never put back.
 
 /// One bit for each row.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,8 @@
 //! What is wrong with a query, and where.
+//!
+//! Invariants
+//! * Any place can be drawn, also one within a character or behind the end.
+//! * Where something stands makes no two things different.
 use crate::error::Error;
 use std::fmt;
 

@@ -1,4 +1,8 @@
 //! Rows in memory as a source: for tests, and for queries over what was piped in.
+//!
+//! Invariants
+//! * Rows come in the order in which they were added, without fields that were not asked for.
+//! * The last of them are there once [`Rows::ended`] was called.
 use super::block::{Block, BlockBuilder};
 use super::run::{Flow, Request, Sink, Source};
 use super::value::json::{Json, parse_json};

@@ -1,4 +1,7 @@
 //! For tests of what queries mean: rows as JSON lines in, rows as JSON lines out.
+//!
+//! Invariants
+//! * A query is asked with the fields that it needs and with all: both give the same, and all memory comes back.
 use super::block::Block;
 use super::needed::Needed;
 use super::run::{Clock, Context, Flow, Request, Sink, Source, run};

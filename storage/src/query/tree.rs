@@ -1,4 +1,8 @@
 //! A parsed query: options, a filter, and the pipes that its rows go through.
+//!
+//! Invariants
+//! * A text has at most `PIPES_MAX` pipes in each of its queries, of which only the first can be `stream_context`.
+//! * A subquery has the options of the query around it where it says nothing itself.
 use super::fault::{At, Fault, Parsed};
 use super::filter::Filter;
 use super::parse::Parser;

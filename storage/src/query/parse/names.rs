@@ -1,4 +1,8 @@
 //! Names of fields in pipes and functions, with and without a trailing `*`, alone and in lists.
+//!
+//! Invariants
+//! * A name that is read here has at most [`NAME_BYTES_MAX`] bytes, and the empty one is the message.
+//! * Lists of names are bounded (`has_room`).
 use super::Parser;
 use crate::query::fault::{Fault, Parsed};
 

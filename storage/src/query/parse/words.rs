@@ -1,4 +1,7 @@
 //! Which words mean something of their own, so that they have to be quoted where they are only text.
+//!
+//! Invariants
+//! * A word that begins a pipe or is a function of `stats` has to be quoted to begin a filter, but for `pack_logfmt`.
 use crate::query::value::number::looks_like_number;
 use crate::query::value::quote::quote;
 use crate::text::words::is_word;

@@ -1,4 +1,7 @@
 //! What a scan was asked for and what its footers leave of everything there is, for people.
+//!
+//! Invariants
+//! * Only footers and what batches say of their times are looked at; no block is read.
 use super::Stored;
 use crate::query::filter::push::Pushed;
 use crate::query::run::Request;

@@ -1,4 +1,8 @@
 //! What a live query reads: rows of a batch that has just arrived, and rows that were there before it began.
+//!
+//! Invariants
+//! * Rows that arrived come in the order in which they lie in their batch.
+//! * Of those that were there before, rows of other epochs come first, by time; those of this one follow by number.
 use super::columns::block_of;
 use super::{Plan, Stored};
 use crate::error::Result;
