@@ -1,4 +1,8 @@
-//! Every directory, file name, magic number and format version of a data directory.
+//! The directories of a data directory, the files that it always has, its format version, and the magic numbers of log files and
+//! segments.
+//!
+//! Invariants
+//! * What is named here lies on disks already: to change it takes a new [`FORMAT_VERSION`] and a migration.
 use std::path::{Path, PathBuf};
 
 /// The format of the whole directory; a higher one is refused with the version that reads it.

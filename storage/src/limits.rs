@@ -1,4 +1,8 @@
 //! Every hard limit of the engine, unit last. Nothing that is read from a file, a socket or a caller is trusted beyond them.
+//!
+//! Invariants
+//! * A limit that files are checked by may grow, never shrink: what was written within it has to be read again.
+//! * What has to hold between some of them is asserted at the end.
 
 /// A kibibyte.
 pub const KIB: usize = 1 << 10;

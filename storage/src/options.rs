@@ -1,4 +1,7 @@
 //! What a caller may choose, with defaults that suit a small machine.
+//!
+//! Invariants
+//! * With the defaults two generations of `seal_bytes` fit into `hot_bytes_max`: one can fill up while another is sealed.
 use crate::limits::{KIB, MIB};
 use std::path::PathBuf;
 use std::time::Duration;

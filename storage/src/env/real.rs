@@ -1,4 +1,8 @@
 //! The machine itself.
+//!
+//! Invariants
+//! * Errors are given as the system gives them; only a lock is tried again, for [`LOCK_PATIENCE`].
+//! * A list is in the order of names, and has none that is not UTF-8.
 use super::{DirEntry, DirLock, Env, File, OpenMode, Space};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;

@@ -1,4 +1,7 @@
 //! Sets of rows of one block, a bit each.
+//!
+//! Invariants
+//! * No bit beyond the last row is set.
 /// A set of rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RowSet {

@@ -1,4 +1,9 @@
 //! What a live query has in hand: what is left of the rows that it began with, and of the batch that it looks at.
+//!
+//! Invariants
+//! * Of a batch, the next [`AHEAD_ROWS`] rows that pass are kept, and looking goes on with the first one behind them: each is
+//!   given once, in order.
+//! * A piece is one row at least and [`PIECE_ROWS_MAX`] at most, fewer where rows are large.
 use crate::error::Result;
 use crate::hot::GenerationView;
 use crate::query::live::Wanted;
