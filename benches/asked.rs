@@ -1,4 +1,7 @@
 //! The queries of the reference table as LogsQL; what is looked for is taken from the data.
+//!
+//! Invariants
+//! * The same store gives the same queries: samples are taken at fixed places of it.
 use logyard_storage::engine::{Engine, Search};
 use logyard_storage::scan::filter::{Filter, Test};
 

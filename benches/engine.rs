@@ -1,6 +1,9 @@
 //! The whole path from a file's bytes to compacted segments, by `logyard bench engine` in a process of its own.
 //!
 //! `cargo bench --bench engine [-- FILE | ROWS]`: that file, or so many records of each of our own sets.
+//!
+//! Invariants
+//! * Each set is measured by a process of its own, and is one line of JSON.
 #![allow(missing_docs, clippy::indexing_slicing, reason = "a program for people, which fails by panicking")]
 #[allow(dead_code, reason = "each program uses a part")]
 mod support;

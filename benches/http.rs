@@ -3,6 +3,10 @@
 //!
 //! `cargo bench --bench http [-- FILE | ROWS | STORE [QUERY]]`. A store that is given is copied first. Dropping the page cache takes
 //! the right to write `/proc/sys/vm/drop_caches`; without it these figures are left out.
+//!
+//! Invariants
+//! * An answer has as many rows over HTTP as in process, or nothing is printed.
+//! * A store that is given is never written to.
 #![allow(missing_docs, clippy::indexing_slicing, reason = "a program for people, which fails by panicking")]
 mod asked;
 #[allow(dead_code, reason = "each program uses a part")]

@@ -3,6 +3,9 @@
 //! `cargo bench --bench logsql [-- FILE | ROWS | STORE [QUERY]]`. What is looked for is taken from the data. With a part of a
 //! query's name only such queries are measured, with a query in LogsQL that one; with none, scans of all rows as well, by all
 //! threads and by one.
+//!
+//! Invariants
+//! * A query of the table has run before it is timed.
 #![allow(missing_docs, clippy::indexing_slicing, reason = "a program for people, which fails by panicking")]
 mod asked;
 #[allow(dead_code, reason = "each program uses a part")]

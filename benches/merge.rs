@@ -2,6 +2,9 @@
 //!
 //! `cargo bench --bench merge [-- FILE | ROWS]`. A million rows are sealed as eight segments, then merged into one: once with
 //! the blocks copied, once with all of them encoded again.
+//!
+//! Invariants
+//! * Both ways merge the same rows, and nothing runs in the background.
 #![allow(missing_docs, clippy::indexing_slicing, reason = "a program for people, which fails by panicking")]
 #[allow(dead_code, reason = "each program uses a part")]
 mod support;

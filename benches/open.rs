@@ -1,6 +1,9 @@
 //! Opening a directory whose rows are all in the log: seconds until it serves, and memory, in a process of its own.
 //!
 //! `cargo bench --bench open [-- ROWS]`.
+//!
+//! Invariants
+//! * Nothing is sealed, neither while the log is filled nor at its end, so that all rows are read from it.
 #![allow(missing_docs, clippy::indexing_slicing, reason = "a program for people, which fails by panicking")]
 #[allow(dead_code, reason = "each program uses a part")]
 mod support;

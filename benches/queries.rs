@@ -2,6 +2,9 @@
 //!
 //! `cargo bench --bench queries [-- FILE | ROWS | STORE | nested [QUERY]]`. Counts of substrings, also as LogsQL, are compared with a scan of all
 //! texts, unless one query is named, by a part of its name.
+//!
+//! Invariants
+//! * Where all queries are measured, a count of a substring that is not that of a scan ends it.
 #![allow(missing_docs, clippy::indexing_slicing, reason = "a program for people, which fails by panicking")]
 #[allow(dead_code, reason = "each program uses a part")]
 mod support;

@@ -1,6 +1,9 @@
 //! Single records from 64 threads, each waiting until its record is synced.
 //!
 //! `cargo bench --bench singles [-- SECONDS]`.
+//!
+//! Invariants
+//! * A writer has one record under way: the next is sent when this one is synced.
 #![allow(missing_docs, clippy::indexing_slicing, reason = "a program for people, which fails by panicking")]
 #[allow(dead_code, reason = "each program uses a part")]
 mod support;

@@ -1,4 +1,7 @@
 //! What the programs share: their arguments, files and stores of records, the program as a child, and figures out of `/proc`.
+//!
+//! Invariants
+//! * Stores and files lie in `target/tmp`, never in `/tmp`, which may be memory.
 use crate::workload::{JsonLines, Nested, Reference, Source};
 use logyard_storage::engine::{Engine, Options};
 use logyard_storage::env::RealEnv;

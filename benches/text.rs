@@ -1,6 +1,9 @@
 //! Free text: rows a second and core, and size against zstd's level 3 of the text alone.
 //!
 //! `cargo bench --bench text [-- ROWS]`.
+//!
+//! Invariants
+//! * zstd and the engine have the same texts: both are made from the same seed.
 #![allow(missing_docs, clippy::indexing_slicing, reason = "a program for people, which fails by panicking")]
 #[allow(dead_code, reason = "each program uses a part")]
 mod support;

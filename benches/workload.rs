@@ -3,6 +3,9 @@
 //! * [`Reference`]: 16 services, some 180 templates each, messages with numbers, addresses and ids, six fields.
 //! * [`Nested`]: 300 services by Zipf, 60 nested fields of which 20 are rare, 5 % multi-line texts, a tenth late.
 //! * [`FreeText`]: ten words out of 10,000, with nothing that repeats but the words.
+//!
+//! Invariants
+//! * A record depends on the seed and on those before it, on no clock and no machine.
 use logyard_storage::batch::BatchBuilder;
 use logyard_storage::record::push_json_string;
 use std::fmt::Write as _;
