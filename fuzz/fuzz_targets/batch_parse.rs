@@ -1,4 +1,7 @@
 //! Batches from any bytes, and from rows that the bytes describe: what parses can be read to the last value.
+//!
+//! Invariants
+//! * A batch that was built has every text as it was sent; one that is damaged is refused, or can be read to its end.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use logyard_storage::batch::{Batch, BatchBuilder, LaneView};

@@ -1,4 +1,7 @@
 //! Envelopes and the little-endian pieces: any bytes are refused or read, also under a sound checksum.
+//!
+//! Invariants
+//! * What was read and is written again gives the same bytes; no length is believed beyond what there is.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use logyard_storage::catalog::{EffectRow, Meta, SegmentRecord, ServiceConfig};

@@ -2,6 +2,9 @@
 //!
 //! The first byte says which. In the modes that change a sample, the rest is edits of four bytes: a part, a place of
 //! two bytes, and the byte to put there.
+//!
+//! Invariants
+//! * What cannot be read is an error; only a panic, or memory without bound, is a fault.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use logyard_storage::fuzzing::{self, BlockParts};

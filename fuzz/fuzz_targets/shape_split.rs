@@ -1,5 +1,8 @@
 //! Splitting and rebuilding: the same bytes come back, the variables are the words with digits, and damaged keys are
 //! refused or harmless.
+//!
+//! Invariants
+//! * What was split is rebuilt byte for byte, and no digit is left in the literal text of a shape.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use logyard_storage::text::shape::{Shape, Split};

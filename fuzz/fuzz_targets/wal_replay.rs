@@ -1,5 +1,8 @@
 //! Log files from any bytes, with and without sound checksums: a scan ends, replay gives the same twice, and what a tail's
 //! rewrite leaves is what was there.
+//!
+//! Invariants
+//! * Replay changes nothing: what it gives, it gives again, also behind a rewrite of the tail.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use logyard_storage::env::Env;
