@@ -1,3 +1,4 @@
+//! Who gets in without a key, where the first key comes from, and what a server without keys answers to.
 use crate::access::raw;
 use crate::harness::{KEY, Server};
 use crate::table::{Method, Scope, TABLE};

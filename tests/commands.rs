@@ -1,3 +1,4 @@
+//! Commands run as processes: what they end with, and what they say.
 use crate::harness::{Server, logyard};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};

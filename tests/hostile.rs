@@ -229,8 +229,10 @@ fn a_query_waits_for_its_turn_and_ends_when_its_client_goes() {
     let error = refused.json()["error"].as_str().unwrap().to_owned();
     assert!(error.contains("1 queries") && error.contains("LOGYARD_QUERY_MAX_CONCURRENT"), "{error}");
     // Searches of the API take turns with queries.
-    let refused = started.server.get("/api/v1/logs/search?q=took");
-    assert_eq!((refused.status, refused.header("retry-after").is_some()), (429, true), "{}", refused.text);
+    for path in ["/api/v1/logs/search?q=took", "/api/v1/logs/recent/s", "/api/v1/logs/stats/s"] {
+        let refused = started.server.get(path);
+        assert_eq!((refused.status, refused.header("retry-after").is_some()), (429, true), "{path}: {}", refused.text);
+    }
     drop(slow);
     let answer = until(&started.server, "* | count() n", 200);
     assert_eq!(answer.json(), json!({"n": "4000"}));

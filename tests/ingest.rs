@@ -1,3 +1,4 @@
+//! Logs as they are sent by every way in, and what is answered.
 use crate::harness::Server;
 use serde_json::{Value, json};
 use std::fmt::Write;

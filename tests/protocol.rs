@@ -1,3 +1,4 @@
+//! What holds for requests of every route: ids, methods, paths, bodies.
 use crate::harness::{KEY, Server};
 use serde_json::json;
 use std::io::{ErrorKind, Read, Write};

@@ -1,5 +1,7 @@
+//! What the routes of logs read: searches, logs by id, the newest, services and their counts.
 use crate::harness::Server;
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 
 fn filled() -> Server {
     let server = Server::start();
@@ -296,4 +298,17 @@ fn a_query_over_http_says_how_it_is_answered() {
     }
     assert_eq!(server.get("/select/logsql/query?query=logged&explain=0").text.lines().count(), 2);
     assert_eq!(server.get("/select/logsql/query?query=logged+%7C&explain=1").status, 400);
+}
+
+#[test]
+fn counts_by_more_levels_than_an_answer_has_room_for_are_refused() {
+    let server = Server::start();
+    let mut lines = String::new();
+    for level in 0..90_000 {
+        writeln!(lines, "{{\"service_name\":\"many\",\"_msg\":\"m\",\"level\":\"{level:0120}\"}}").unwrap();
+    }
+    assert_eq!(server.post("/insert/jsonline", lines).json()["ingested"], 90_000);
+    let refused = server.get("/api/v1/logs/stats/many");
+    assert_eq!(refused.status, 422, "{} bytes", refused.text.len());
+    assert!(refused.json()["error"].as_str().unwrap().contains("more than 32 MiB"), "{}", refused.text);
 }

@@ -25,8 +25,11 @@ impl Process {
         // The program's name, in parentheses, may have spaces; the times are fields 14 and 15 of all.
         let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
         let times = after_name.split_ascii_whitespace().skip(11).take(2);
-        let ticks: u64 = times.filter_map(|n| n.parse::<u64>().ok()).sum();
-        Ok(ticks as f64 / TICKS)
+        let ticks: Vec<u64> = times.filter_map(|n| n.parse().ok()).collect();
+        match ticks[..] {
+            [user, kernel] => Ok((user + kernel) as f64 / TICKS),
+            _ => Err(Failure::Failed("the kernel says nothing of the processor time (stat)".into())),
+        }
     }
 
     /// The most memory that it ever had.

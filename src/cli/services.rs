@@ -51,8 +51,10 @@ pub(super) struct StatsArgs {
 /// Writes the names of the services, one a line.
 pub(super) fn services(args: &ServicesArgs) -> Result<(), Failure> {
     let answer = Client::new(&args.server)?.get("/api/v1/logs/services")?;
+    let names = answer.get("services").and_then(Value::as_array);
+    let names = names.ok_or_else(|| Trouble::BrokeOff("the server's answer has no services".into()))?;
     let mut out = std::io::stdout().lock();
-    for name in answer.get("services").and_then(Value::as_array).into_iter().flatten() {
+    for name in names {
         // Into a pipe as JSON, so that a name may have any characters.
         let line = match name.as_str() {
             Some(name) if is_shown() => super::terminal::printable(name).into_owned(),

@@ -56,7 +56,8 @@ impl Reading {
 
     fn push_fields(&self, out: &mut String, fields: &Fields) {
         out.push_str("{\"service_name\":");
-        push_json_string(out, &self.service);
+        let own = fields.iter().find(|(name, value)| name == "service_name" && !value.is_empty());
+        push_json_string(out, own.map_or(&self.service, |(_, value)| value));
         for (name, value) in fields.iter().filter(|(name, _)| name != "service_name") {
             push_name(out, name);
             push_json_string(out, value);
@@ -190,6 +191,8 @@ mod tests {
     #[test]
     fn each_record_is_what_it_looks_like() {
         assert_eq!(line(Format::Auto, "level=warn msg=low"), r#"{"service_name":"shop","level":"warn","_msg":"low"}"#);
+        assert_eq!(line(Format::Logfmt, "service_name=mail msg=a"), r#"{"service_name":"mail","_msg":"a"}"#);
+        assert_eq!(line(Format::Logfmt, "service_name= msg=a"), r#"{"service_name":"shop","_msg":"a"}"#);
         assert!(line(Format::Auto, "<13>May  1 10:00:00 h app: x").contains(r#""app_name":"app","_msg":"x""#));
         assert_eq!(
             line(Format::Auto, "2026-05-01 10:00:00 ERROR {\"not\": json"),

@@ -3,12 +3,12 @@
 //! Invariants
 //! * A key that is for some services sees no others: the list is cut here, and the path of the other two names the service that
 //!   the door looks at.
-//! * The counts of `stats` wait for their turn, and end when nobody waits for them any more.
+//! * What reads logs waits for its turn, and ends with its time or when nobody waits for it any more.
 use super::access::Caller;
 use super::error::{ApiError, json_response};
 use super::logs::{LIMIT, LIMIT_MAX, MILLI, push_rows};
 use super::params::Params;
-use super::select::{Gone, quoted};
+use super::select::{Gone, Kept, quoted};
 use super::{Server, blocking, own};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -47,7 +47,15 @@ pub(super) async fn recent(
 ) -> Result<Response, ApiError> {
     let limit = params.count("limit", LIMIT, LIMIT_MAX)?;
     let search = Search { services: vec![named(name)?], limit, ..Search::default() };
-    let records = blocking(move || server.engine.search(&search)).await??;
+    let cancel = Cancel::default();
+    let _gone = Gone::of(cancel.clone());
+    let turn = server.queries.turn().await?;
+    let found = blocking(move || {
+        let _until_done = turn;
+        let cancel = cancel.within(&server.env, server.queries.duration);
+        server.engine.search_with(&search, &Control { cancel, bytes_max: None })
+    });
+    let (records, _) = found.await??;
     let mut body = String::from("{\"logs\":[");
     push_rows(&mut body, &records);
     Ok(json_response(StatusCode::OK, body + &format!("],\"count\":{}}}", records.len())))
@@ -81,7 +89,7 @@ fn counted(server: &Server, service: &str, control: &QueryControl) -> Result<Val
     let query =
         parse(&format!("{service_is} | stats by (level) count() as n, min(_time) as first, max(_time) as last"))?;
     let now = server.env.now();
-    let (mut total, mut by_level) = (0u64, Map::new());
+    let (mut total, mut by_level, mut kept) = (0u64, Map::new(), Kept::new(server));
     let (mut oldest, mut newest): (Option<i64>, Option<i64>) = (None, None);
     server.engine.query(&query, control, &mut |block: Block| {
         for row in 0..block.rows() {
@@ -89,6 +97,7 @@ fn counted(server: &Server, service: &str, control: &QueryControl) -> Result<Val
             let time = |name: &str| time_span(text(name), now).map(|(time, _)| time.div_euclid(MILLI));
             let count: u64 = text("n").parse().unwrap_or(0);
             total += count;
+            kept.add(text("level").len())?;
             by_level.insert(text("level").to_owned(), count.into());
             oldest = [oldest, time("first")].into_iter().flatten().min();
             newest = [newest, time("last")].into_iter().flatten().max();

@@ -28,4 +28,4 @@ pub(super) use query::query;
 pub(super) use stats::{stats_query, stats_query_range};
 pub(super) use tenants::tenant_ids;
 pub(super) use values::{field_names, field_values, stream_field_names, stream_field_values, stream_ids, streams};
-pub(super) use whole::{Gone, quoted};
+pub(super) use whole::{Gone, Kept, quoted};

@@ -34,8 +34,7 @@ pub(super) async fn answer(
     let body = blocking(move || {
         let _until_done = (turn, form.room);
         let Asked { query, control, moment, held: _held } = Asked::new(&server, &form.params, cancel)?;
-        let room = server.queries.room_of_answer();
-        let kept = Kept { room, bytes: 0 };
+        let kept = Kept::new(&server);
         make(&mut Answering { server: &server, params: &form.params, query, control: &control, moment, kept })
     });
     Ok(json_response(StatusCode::OK, body.await??))
@@ -68,8 +67,7 @@ impl Answering<'_> {
         self.server.engine.query(&self.query, self.control, &mut |block: Block| {
             for row in 0..block.rows() {
                 let bytes = look(&block, row)?;
-                // Once as it is found, and once in the text.
-                kept.add(2 * bytes.saturating_add(ENTRY_BYTES))?;
+                kept.add(bytes)?;
             }
             Ok(Flow::More)
         })?;
@@ -88,14 +86,20 @@ pub(in crate::server) fn quoted(name: &str) -> String {
 }
 
 /// What is kept for an answer.
-struct Kept {
+pub(in crate::server) struct Kept {
     room: Room,
     bytes: usize,
 }
 
 impl Kept {
-    fn add(&mut self, bytes: usize) -> Result<(), Error> {
-        self.bytes = self.bytes.saturating_add(bytes);
+    /// Nothing is kept yet.
+    pub(in crate::server) fn new(server: &Server) -> Self {
+        Self { room: server.queries.room_of_answer(), bytes: 0 }
+    }
+
+    /// An entry with so many bytes of texts is kept: once as it is found, and once in the answer's text.
+    pub(in crate::server) fn add(&mut self, bytes: usize) -> Result<(), Error> {
+        self.bytes = self.bytes.saturating_add(2 * bytes.saturating_add(ENTRY_BYTES));
         if self.bytes > ANSWER_BYTES_MAX {
             let most = ANSWER_BYTES_MAX / MIB;
             let error =
