@@ -61,3 +61,27 @@ fn the_unit_names_only_variables_and_commands_that_there_are() {
         }
     }
 }
+
+#[test]
+fn the_compose_file_names_settings_that_there_are_and_images_of_one_version() {
+    let file = std::fs::read_to_string(deploy("compose.yaml")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = crate::harness::logyard();
+    command.current_dir(directory.path()).args(["serve", "--check-config", "--data", "data"]);
+    let settings =
+        file.lines().filter_map(|line| line.trim().split_once(": ").filter(|(name, _)| name.starts_with("LOGYARD_")));
+    let settings: Vec<(&str, &str)> = settings.collect();
+    assert_eq!(settings.len(), 2);
+    for (name, value) in settings {
+        command.env(name, if value.starts_with("${") { "a-key-that-is-long-enough-for-this" } else { value });
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && !said.contains("warning"), "{said}");
+    for image in file.lines().filter_map(|line| line.trim().strip_prefix("image: ")) {
+        assert!(image.contains(':') && !image.ends_with(":latest"), "{image}");
+    }
+    // What the image is built of is where the file says, seen from its own directory.
+    assert!(file.contains("context: ../.., dockerfile: docs/deploy/Dockerfile"));
+    assert!(deploy("../../docs/deploy/Dockerfile").is_file());
+}

@@ -1,3 +1,4 @@
+//! Rows as they are written: for eyes, for programs, and what is kept from a terminal.
 use super::*;
 
 fn printed(output: Output, is_shown: bool, lines: &[&str]) -> (String, bool) {
