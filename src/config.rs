@@ -18,7 +18,7 @@ mod table;
 pub(crate) use access::{AccessSettings, Cidr, Rate};
 pub(crate) use client::{ClientFlags, Remote, ingest_state};
 pub(crate) use settings::{
-    Ingest, LogSettings, QueryBounds, RateLimit, Retention, SECTIONS, ServerBounds, TlsFiles, Wal,
+    Ingest, LogSettings, Maintenance, QueryBounds, RateLimit, Retention, SECTIONS, ServerBounds, TlsFiles, Wal,
 };
 pub(crate) use table::{SectionTable, variable};
 
@@ -76,6 +76,7 @@ pub(crate) struct Config {
     pub(crate) query: QueryBounds,
     pub(crate) retention: Retention,
     pub(crate) wal: Wal,
+    pub(crate) maintenance: Maintenance,
     pub(crate) log: LogSettings,
     pub(crate) ingest: Ingest,
 }
@@ -179,6 +180,7 @@ impl Config {
     fn new(given: &mut Given, no_auth: bool) -> Option<Self> {
         let top = Top::read(given);
         let (server, tls, query) = (ServerBounds::read(given), TlsFiles::read(given), QueryBounds::read(given));
+        let maintenance = Maintenance::read(given);
         let (retention, wal, ingest) = (Retention::read(given), Wal::read(given), Ingest::read(given));
         let (access_log, rate_limit, cors) = (AccessLog::read(given), RateLimit::read(given), Cors::read(given));
         let log = LogSettings::read(given);
@@ -209,6 +211,7 @@ impl Config {
             query: query?,
             retention: retention?,
             wal: wal?,
+            maintenance: maintenance?,
             log: log?,
             ingest: ingest?,
         })

@@ -56,6 +56,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         disk_budget: Some(config.retention.disk_budget),
         when_full: config.retention.when_full,
         flush_interval: config.wal.flush_interval,
+        maintenance_bytes_per_second: config.maintenance.bytes_per_second as u64,
         query_bytes_max: config.query.max_memory,
         queries_bytes_max: config.query.max_total_memory,
         ..Options::new(config.data.clone())

@@ -109,6 +109,12 @@ settings! {
         flush_interval: Duration = "1s", DURATION;
     }
 
+    /// What is done with stored records without being asked for: merging, deleting, reading them again.
+    Maintenance "maintenance" {
+        /// Bytes a second that are read and written for it; what somebody asks for now is not bound by it.
+        bytes_per_second: usize = "64MiB", bytes::<1_048_576, 1_099_511_627_776>();
+    }
+
     /// What is written down of requests.
     AccessLog "access" {
         /// Whether reads and requests of administrators leave records of the service `logyard`.

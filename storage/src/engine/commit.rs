@@ -155,7 +155,9 @@ impl Committer {
                 ));
             }
             let wait = (until - now).min(Duration::from_millis(200));
+            shared.hot_wanted.fetch_add(1, Ordering::SeqCst);
             held = shared.hot_room.1.wait_timeout(held, wait).unwrap_or_else(PoisonError::into_inner).0;
+            shared.hot_wanted.fetch_sub(1, Ordering::SeqCst);
         }
     }
 

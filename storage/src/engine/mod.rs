@@ -1,7 +1,7 @@
 //! The engine: open, append, search, seal, close. Owns the parts and the order in which their locks are taken.
 //!
 //! Lock order: `publish`, then `state`, then a generation's own; `publish`, then the feed's, then a generation's own; `meta` or
-//! `keys`, then `doubtful`; `effects` is taken alone.
+//! `keys`, then `doubtful`; `effects` is taken alone. Before any of them a turn of `turns`, then `maintenance`.
 //!
 //! Invariants
 //! * A row is in exactly one of: the queue, a generation, a live segment. A snapshot sees each row once.
@@ -41,7 +41,7 @@ use crate::env::{DirLock, Env};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hot::Generation;
 use crate::layout::Layout;
-use crate::maintain::{Census, DiskWatch, Leftovers, Scrub, Worker};
+use crate::maintain::{Census, DiskWatch, Leftovers, Scrub, Turns, Worker};
 pub use crate::maintain::{DeletionReceipt, Removed, RetentionReport, ScrubReport};
 use crate::memory::{Memory, Pool};
 pub use crate::options::Options;
@@ -109,7 +109,11 @@ pub(crate) struct Shared {
     /// Bytes of rows that are queued or hot.
     pub(crate) hot_bytes: AtomicUsize,
     pub(crate) hot_room: (Mutex<()>, Condvar),
-    /// Held by whoever seals or compacts.
+    /// Appends that wait for that room.
+    pub(crate) hot_wanted: AtomicUsize,
+    /// Who changes segments, one after the other. Taken before `maintenance`.
+    pub(crate) turns: Turns,
+    /// Held by whoever seals, or changes segments and does not pause.
     pub(crate) maintenance: Mutex<()>,
     pub(crate) closing: AtomicBool,
     /// Held by whoever changes a configuration.

@@ -17,7 +17,7 @@ use crate::env::{DirLock, Env};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hot::Generation;
 use crate::layout::{Layout, TEMPORARY};
-use crate::maintain::{Census, DiskWatch, Leftovers, effects_of_footers, recover_deletions};
+use crate::maintain::{Census, DiskWatch, Leftovers, Turns, effects_of_footers, recover_deletions};
 use crate::memory::Pool;
 use crate::options::Options;
 use crate::payload;
@@ -177,6 +177,8 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
         next_segment: AtomicU64::new(next_segment),
         hot_bytes: AtomicUsize::new(hot.bytes),
         hot_room: (Mutex::default(), Condvar::new()),
+        hot_wanted: AtomicUsize::new(0),
+        turns: Turns::default(),
         maintenance: Mutex::default(),
         closing: AtomicBool::new(false),
         configuring: Mutex::default(),

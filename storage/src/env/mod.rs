@@ -154,6 +154,10 @@ pub trait Env: Send + Sync {
     fn now(&self) -> i64;
     /// A clock that never goes back.
     fn monotonic(&self) -> Duration;
+    /// Lets time pass by that clock.
+    fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
     /// A random number: salts, epochs.
     fn random(&self) -> u64;
 }

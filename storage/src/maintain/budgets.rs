@@ -7,7 +7,8 @@
 //! * What [`cuts`] decides depends on nothing but what it is given.
 use super::census::Counts;
 use super::retain::{Plan, RetentionReport};
-use super::with_block;
+use super::turn::Turn;
+use super::with_paid_block;
 use crate::engine::{LiveSegment, Shared};
 use crate::error::Result;
 use crate::hot::HotBatch;
@@ -29,6 +30,7 @@ impl Shared {
     /// What goes for budgets: event times before which rows of a service go, by segment.
     pub(super) fn plan_budgets(
         &self,
+        turn: &Turn<'_>,
         segments: &[(LiveSegment, Counts)],
         report: &mut RetentionReport,
         plan: &mut Plan,
@@ -50,7 +52,7 @@ impl Shared {
                 }
                 let before = match bytes == share.bytes {
                     true => Some(i64::MAX),
-                    false => self.known(live, oldest_part(live, service, bytes, share.bytes))?,
+                    false => self.known(live, oldest_part(turn, live, service, bytes, share.bytes))?,
                 };
                 if let Some(before) = before {
                     found.entry(share.segment).or_default().insert(service.clone(), before);
@@ -110,11 +112,11 @@ pub(super) fn share_of(bytes: u64, rows: u64, total: u64) -> u64 {
 }
 
 /// The event time before which a service's oldest rows are `bytes` of the `all` bytes that it has in a segment.
-fn oldest_part(live: &LiveSegment, service: &str, bytes: u64, all: u64) -> Result<i64> {
+fn oldest_part(turn: &Turn<'_>, live: &LiveSegment, service: &str, bytes: u64, all: u64) -> Result<i64> {
     let segment = &live.segment;
     let mut times = Vec::new();
     for index in 0..segment.block_count() {
-        with_block(segment, index, |part| {
+        with_paid_block(turn, segment, index, |part| {
             let of_service = part.times()?.into_iter().zip(part.streams()?);
             times.extend(of_service.filter(|(_, stream)| part.service(*stream) == service).map(|(time, _)| time));
             Ok(())

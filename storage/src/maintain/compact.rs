@@ -8,8 +8,9 @@
 use super::budgets::take_out_cut;
 use super::effects::is_bare;
 use super::retain::is_thin;
-use super::with_block;
-use crate::engine::{LiveSegment, Shared, locked};
+use super::turn::Turn;
+use super::with_paid_block;
+use crate::engine::{LiveSegment, Shared};
 use crate::error::Result;
 use crate::limits::{SEGMENT_ROWS_MAX, SEGMENT_SHAPE_BYTES_MAX, SEGMENT_SHAPES_MAX};
 use crate::retention::RetentionClass;
@@ -145,7 +146,7 @@ impl Leaving {
     }
 
     /// The rows of a segment that leave but for deletions.
-    pub(super) fn count(&self, live: &LiveSegment) -> Result<Tally> {
+    pub(super) fn count(&self, turn: &Turn<'_>, live: &LiveSegment) -> Result<Tally> {
         let mut tally = Tally::default();
         let alive_from = self.hidden.lives.alive_from(self.hidden.now);
         let aged =
@@ -155,7 +156,7 @@ impl Leaving {
             if meta.time_min >= alive_from && self.cuts.is_empty() {
                 continue;
             }
-            with_block(segment, index, |part| {
+            with_paid_block(turn, segment, index, |part| {
                 let mut gone = aged.stay(part)?;
                 gone.not();
                 if gone.is_empty() { Ok(()) } else { tally.add(part, &part.times()?, &gone) }
@@ -168,26 +169,26 @@ impl Leaving {
 impl Shared {
     /// Carries out deletions, merges until nothing small is left beside something small, and rewrites what is thin.
     pub(crate) fn compact(&self) -> Result<()> {
-        let _held = locked(&self.maintenance);
+        let turn = self.turn();
         self.clear_leftovers();
-        self.carry_out(usize::MAX)?;
+        self.carry_out(&turn, usize::MAX)?;
         self.clear_log();
-        while self.merge_some(Effort::All)? {}
+        while self.merge_some(&turn, Effort::All)? {}
         let leaving = Leaving::now(self);
         for live in self.live_segments() {
             if self.lost.touches(live.record.id) {
                 continue;
             }
-            let Some(gone) = self.known(&live, leaving.count(&live))? else { continue };
+            let Some(gone) = self.known(&live, leaving.count(&turn, &live))? else { continue };
             if is_thin(gone.rows(), live.record.rows) {
-                self.rewrite(&[live], &leaving)?;
+                self.rewrite(&turn, &[live], &leaving)?;
             }
         }
         Ok(())
     }
 
-    /// Does one merge, if there is one to do. For whoever holds the maintenance lock.
-    pub(super) fn merge_some(&self, effort: Effort) -> Result<bool> {
+    /// Does one merge, if there is one to do.
+    pub(super) fn merge_some(&self, turn: &Turn<'_>, effort: Effort) -> Result<bool> {
         let (mut candidates, mut bare) = (Vec::new(), Vec::new());
         for live in self.live_segments() {
             // What cannot be read stays where it is.
@@ -216,13 +217,13 @@ impl Shared {
         for group in groups(&candidates, effort) {
             if let Some(mut run) = self.run(group, least)? {
                 run.append(&mut bare);
-                self.rewrite(&run, &Leaving::now(self))?;
+                self.rewrite(turn, &run, &Leaving::now(self))?;
                 return Ok(true);
             }
         }
         let is_worth = bare.len() >= least.max(2);
         if is_worth {
-            self.rewrite(&bare, &Leaving::now(self))?;
+            self.rewrite(turn, &bare, &Leaving::now(self))?;
         }
         Ok(is_worth)
     }

@@ -9,7 +9,8 @@
 //! * It is forgotten only when no generation and no segment has a row that it means, and then no file of the log that
 //!   may have one is recycled: it is removed.
 use super::compact::Leaving;
-use super::with_block;
+use super::turn::Turn;
+use super::with_paid_block;
 use crate::catalog::config_copy::{self, CopyKind, CopyValue, from_hex, to_hex};
 use crate::catalog::{Change, SegmentRecord, Table};
 use crate::codec;
@@ -305,8 +306,7 @@ impl Shared {
     }
 
     /// Rewrites at most `most` segments with deleted rows and forgets deletions that are done. Says how many it wrote.
-    /// For whoever holds the maintenance lock.
-    pub(super) fn carry_out(&self, most: usize) -> Result<usize> {
+    pub(super) fn carry_out(&self, turn: &Turn<'_>, most: usize) -> Result<usize> {
         let mut rewritten = 0;
         for deletion in self.deletions().iter() {
             let mut left = self.is_hot(deletion) || self.is_unread(deletion);
@@ -317,10 +317,10 @@ impl Shared {
                 if self.lost.touches(live.record.id) {
                     // It cannot be read as a whole, so it is not rewritten: its rows stay hidden.
                     left = true;
-                } else if planted::on("deletion-not-carried-out") || !has_rows(deletion, &live)? {
+                } else if planted::on("deletion-not-carried-out") || !has_rows(turn, deletion, &live)? {
                     self.census.set_clear(deletion.id, live.record.id);
                 } else if rewritten < most {
-                    self.rewrite(&[live], &Leaving::now(self))?;
+                    self.rewrite(turn, &[live], &Leaving::now(self))?;
                     rewritten += 1;
                 } else {
                     left = true;
@@ -367,10 +367,10 @@ impl Shared {
 }
 
 /// Whether a segment has rows that a deletion means.
-fn has_rows(deletion: &Deletion, live: &LiveSegment) -> Result<bool> {
+fn has_rows(turn: &Turn<'_>, deletion: &Deletion, live: &LiveSegment) -> Result<bool> {
     let segment = &live.segment;
     for index in 0..segment.block_count() {
-        if with_block(segment, index, |part| Ok(!deletion.rows(part, &part.times()?)?.is_empty()))? {
+        if with_paid_block(turn, segment, index, |part| Ok(!deletion.rows(part, &part.times()?)?.is_empty()))? {
             return Ok(true);
         }
     }

@@ -9,7 +9,6 @@ use crate::engine::Shared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{DiskBudget, WhenFull};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{PoisonError, TryLockError};
 use std::time::Duration;
 
 /// How long a look at a disk with room stays right.
@@ -79,11 +78,7 @@ impl Shared {
         let (Some(budget), WhenFull::DropOldest) = (self.options.disk_budget, self.options.when_full) else {
             return Ok(());
         };
-        let _held = match self.maintenance.try_lock() {
-            Ok(held) => held,
-            Err(TryLockError::Poisoned(poisoned)) => PoisonError::into_inner(poisoned),
-            Err(TryLockError::WouldBlock) => return Ok(()),
-        };
+        let Some(_turn) = self.try_turn() else { return Ok(()) };
         let lives = self.lives();
         let mut segments = self.live_segments();
         segments.retain(|live| !is_bare(live));

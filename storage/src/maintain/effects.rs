@@ -91,7 +91,7 @@ impl Shared {
             return Vec::new();
         }
         let bare = [NewFile::bare(self.env.now())];
-        let written = self.drafting(|place| self.write_files(place, &bare, effects, &Lineage::of(gone)));
+        let written = self.drafting(|place| self.write_files(place, &bare, effects, &Lineage::of(gone), &|_| Ok(())));
         written.unwrap_or_else(|e| {
             self.trouble(format!("effects of segments that went are in the catalog alone: {e}"));
             Vec::new()

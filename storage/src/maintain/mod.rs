@@ -1,11 +1,13 @@
 //! What the engine does on its own: sealing what is hot, merging what is small, removing what is past its life or deleted,
 //! reading again what lies there.
 //!
-//! One thread does it ([`worker`] says when), and whoever asks for it now does it under the same lock.
+//! One thread does it ([`worker`] says when), and whoever asks for it now does it under the same locks: [`turn`] says who
+//! goes when, and how fast.
 //!
 //! Invariants
 //! * A search sees a row either in its generation or in the segment that replaces it: both change hands in one step.
 //! * Files are removed only after the catalog has forgotten them.
+mod bucket;
 mod budgets;
 mod census;
 mod compact;
@@ -18,9 +20,11 @@ mod rewrite;
 mod salvage;
 mod scrub;
 mod seal;
+mod sealing;
 mod spares;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod worker;
 
 pub(crate) use census::Census;
@@ -32,6 +36,7 @@ pub(crate) use leftovers::Leftovers;
 pub use retain::{Removed, RetentionReport};
 pub(crate) use scrub::Scrub;
 pub use scrub::ScrubReport;
+pub(crate) use turn::Turns;
 pub(crate) use worker::Worker;
 
 use crate::catalog::{Change, EffectRow, Meta, SegmentRecord, SegmentServices};
@@ -48,6 +53,7 @@ use seal::{Place, Sealed};
 use std::cell::RefCell;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use turn::Turn;
 
 impl Shared {
     fn generations(&self) -> Vec<Arc<Generation>> {
@@ -196,8 +202,27 @@ impl Shared {
 
 /// Looks at a block of a segment.
 fn with_block<T>(segment: &Segment, index: usize, then: impl FnOnce(&Part<'_>) -> Result<T>) -> Result<T> {
+    read_block(segment, index, then).map(|(found, _)| found)
+}
+
+/// The same, and pays for what it read.
+fn with_paid_block<T>(
+    turn: &Turn<'_>,
+    segment: &Segment,
+    index: usize,
+    then: impl FnOnce(&Part<'_>) -> Result<T>,
+) -> Result<T> {
+    let (found, bytes) = read_block(segment, index, then)?;
+    turn.pay(bytes)?;
+    Ok(found)
+}
+
+fn read_block<T>(segment: &Segment, index: usize, then: impl FnOnce(&Part<'_>) -> Result<T>) -> Result<(T, u64)> {
     let (block, shapes, counters) = (segment.block(index)?, segment.shapes()?, Counters::default());
-    then(&Part::sealed(segment, index, &block, &shapes, &counters, &Crew::new(Some(1))))
+    let found = then(&Part::sealed(segment, index, &block, &shapes, &counters, &Crew::new(Some(1))))?;
+    let head = segment.footer.blocks.get(index).map_or(0, |meta| u64::from(meta.head_len));
+    let read = counters.stats();
+    Ok((found, head + read.head_bytes + read.row_bytes + read.code_bytes + read.value_bytes))
 }
 
 /// Writes rows that belong to no engine as segments, numbered from `first_id` on.

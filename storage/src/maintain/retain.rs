@@ -15,6 +15,7 @@ use super::budgets::{Cuts, share_of};
 use super::census::Counts;
 use super::compact::Leaving;
 use super::effects::is_bare;
+use super::turn::{Throttle, Turn};
 use crate::catalog::Change;
 use crate::engine::{LiveSegment, Shared, locked};
 use crate::error::{ErrorKind, Result};
@@ -106,27 +107,32 @@ pub(super) struct Plan {
 impl Shared {
     /// Removes what is past its life or over a budget.
     pub(crate) fn retain(&self, dry_run: bool) -> Result<RetentionReport> {
-        let _held = locked(&self.maintenance);
+        self.retain_within(None, dry_run)
+    }
+
+    /// The same within a budget of the disk, if there is one.
+    pub(super) fn retain_within(&self, throttle: Option<&Throttle>, dry_run: bool) -> Result<RetentionReport> {
+        let turn = self.turn_within(throttle);
         let mut report = RetentionReport { dry_run, at: self.delete_by(), ..RetentionReport::default() };
-        let plan = self.plan_retention(&mut report)?;
+        let plan = self.plan_retention(&turn, &mut report)?;
         report.count(&plan);
         if dry_run {
             return Ok(report);
         }
         self.drop_segments(&plan.drop)?;
         self.forget_effects(report.at)?;
-        self.rewrite_all(plan.rewrite)?;
+        self.rewrite_all(&turn, plan.rewrite)?;
         self.summarise(&report);
         Ok(report)
     }
 
     /// Removes what is over a budget, as far as it is worth it: whole segments, and of others what is more than a
     /// quarter. The daily pass removes the rest.
-    pub(super) fn retain_budgets(&self) -> Result<()> {
+    pub(super) fn retain_budgets(&self, throttle: &Throttle) -> Result<()> {
         if self.configs().values().all(|config| config.size_budget.is_none()) {
             return Ok(());
         }
-        let _held = locked(&self.maintenance);
+        let turn = self.turn_within(Some(throttle));
         let mut report = RetentionReport { at: self.delete_by(), ..RetentionReport::default() };
         let (mut plan, mut kept) = (Plan::default(), Vec::new());
         for live in self.live_segments().into_iter().filter(|live| !is_bare(live)) {
@@ -134,17 +140,17 @@ impl Shared {
                 kept.push((live, counts));
             }
         }
-        let cut = self.plan_budgets(&kept, &mut report, &mut plan)?;
-        self.plan_rewrites(kept, cut, Worth::Thin, &mut report, &mut plan)?;
+        let cut = self.plan_budgets(&turn, &kept, &mut report, &mut plan)?;
+        self.plan_rewrites(&turn, kept, cut, Worth::Thin, &mut report, &mut plan)?;
         report.count(&plan);
         self.drop_segments(&plan.drop)?;
-        self.rewrite_all(plan.rewrite)?;
+        self.rewrite_all(&turn, plan.rewrite)?;
         self.summarise(&report);
         Ok(())
     }
 
-    fn rewrite_all(&self, segments: Vec<(LiveSegment, Leaving)>) -> Result<()> {
-        segments.into_iter().try_for_each(|(live, leaving)| self.rewrite(&[live], &leaving))
+    fn rewrite_all(&self, turn: &Turn<'_>, segments: Vec<(LiveSegment, Leaving)>) -> Result<()> {
+        segments.into_iter().try_for_each(|(live, leaving)| self.rewrite(turn, &[live], &leaving))
     }
 
     /// Keeps the summary of a pass that removed something, for whoever asks what became of rows.
@@ -161,7 +167,7 @@ impl Shared {
         summaries.push_back(report.clone());
     }
 
-    fn plan_retention(&self, report: &mut RetentionReport) -> Result<Plan> {
+    fn plan_retention(&self, turn: &Turn<'_>, report: &mut RetentionReport) -> Result<Plan> {
         let lives = self.lives();
         let mut plan = Plan::default();
         let mut kept = Vec::new();
@@ -182,14 +188,15 @@ impl Shared {
                 kept.push((live, counts));
             }
         }
-        let cut = self.plan_budgets(&kept, report, &mut plan)?;
-        self.plan_rewrites(kept, cut, Worth::Any, report, &mut plan)?;
+        let cut = self.plan_budgets(turn, &kept, report, &mut plan)?;
+        self.plan_rewrites(turn, kept, cut, Worth::Any, report, &mut plan)?;
         Ok(plan)
     }
 
     /// Which segments are written anew without what is past its life or cut.
     fn plan_rewrites(
         &self,
+        turn: &Turn<'_>,
         kept: Vec<(LiveSegment, Counts)>,
         mut cut: Cuts,
         worth: Worth,
@@ -203,7 +210,7 @@ impl Shared {
                 continue;
             }
             let leaving = Leaving::at(self, report.at, cuts.clone().unwrap_or_default());
-            let Some(gone) = self.known(&live, leaving.count(&live))? else { continue };
+            let Some(gone) = self.known(&live, leaving.count(turn, &live))? else { continue };
             if worth == Worth::Any && cuts.is_some() || is_thin(gone.rows(), live.record.rows) {
                 let oldest = gone.times.map_or(live.record.time_min, |(oldest, _)| oldest);
                 gone.by_service.iter().for_each(|(service, rows)| report.add(&live, service, *rows, oldest));

@@ -10,7 +10,8 @@
 //! * The catalog takes the new and forgets the old in one commit; files go after it.
 use super::compact::Leaving;
 use super::seal::{self, Lineage, Place, Rows, Sealed};
-use super::with_block;
+use super::turn::Turn;
+use super::with_paid_block;
 use crate::catalog::Change;
 use crate::engine::{LiveSegment, Shared};
 use crate::error::{ErrorKind, Result};
@@ -82,8 +83,8 @@ impl NewFile<'_> {
 
 impl Shared {
     /// Writes segments anew without the rows that leave.
-    pub(super) fn rewrite(&self, group: &[LiveSegment], leaving: &Leaving) -> Result<()> {
-        self.supersede(group, leaving, Blocks::All)?;
+    pub(super) fn rewrite(&self, turn: &Turn<'_>, group: &[LiveSegment], leaving: &Leaving) -> Result<()> {
+        self.supersede(turn, group, leaving, Blocks::All)?;
         if !planted::on("inputs-removed-before-commit") {
             self.unlink(group);
         }
@@ -91,9 +92,15 @@ impl Shared {
     }
 
     /// Writes segments anew and lets the catalog forget the old; their files stay.
-    pub(super) fn supersede(&self, group: &[LiveSegment], leaving: &Leaving, blocks: Blocks) -> Result<()> {
+    pub(super) fn supersede(
+        &self,
+        turn: &Turn<'_>,
+        group: &[LiveSegment],
+        leaving: &Leaving,
+        blocks: Blocks,
+    ) -> Result<()> {
         let began = self.env.monotonic();
-        let mut files = self.plan(group, leaving, blocks)?;
+        let mut files = self.plan(turn, group, leaving, blocks)?;
         if planted::on("merge-drops-a-block") {
             files.iter_mut().for_each(|file| drop(file.pieces.pop()));
             files.retain(|file| !file.pieces.is_empty());
@@ -104,7 +111,7 @@ impl Shared {
         }
         let lineage = Lineage::of(group);
         let sealed = self.drafting(|place| {
-            let sealed = self.write_files(place, &files, effects, &lineage)?;
+            let sealed = self.write_files(place, &files, effects, &lineage, &|bytes| turn.pay(bytes))?;
             self.commit_merge(group, &sealed)?;
             Ok(sealed)
         })?;
@@ -134,14 +141,20 @@ impl Shared {
     }
 
     /// Which rows go into which file.
-    fn plan<'a>(&self, group: &'a [LiveSegment], leaving: &Leaving, blocks: Blocks) -> Result<Vec<NewFile<'a>>> {
+    fn plan<'a>(
+        &self,
+        turn: &Turn<'_>,
+        group: &'a [LiveSegment],
+        leaving: &Leaving,
+        blocks: Blocks,
+    ) -> Result<Vec<NewFile<'a>>> {
         let mut classes: BTreeMap<RetentionClass, BTreeMap<i64, Vec<Piece<'a>>>> = BTreeMap::new();
         for live in group {
             for (block, meta) in live.segment.footer.blocks.iter().enumerate() {
                 if blocks == Blocks::Sound && self.lost.contains(live.record.id, block) {
                     continue;
                 }
-                let divided = with_block(&live.segment, block, |part| self.divide(part, meta, leaving));
+                let divided = with_paid_block(turn, &live.segment, block, |part| self.divide(part, meta, leaving));
                 for ((class, day), rows) in self.blaming(live, divided)? {
                     let piece = Piece::new(live, block, meta, rows);
                     classes.entry(class).or_default().entry(day).or_default().push(piece);
@@ -198,13 +211,15 @@ impl Shared {
         })
     }
 
-    /// Writes files; one of them gets the effects.
+    /// Writes files; one of them gets the effects. `pay` is told what was read and written, where a seal may come in
+    /// between.
     pub(super) fn write_files(
         &self,
         place: &Place<'_>,
         files: &[NewFile<'_>],
         mut effects: SealedEffects,
         lineage: &Lineage,
+        pay: &dyn Fn(u64) -> Result<()>,
     ) -> Result<Vec<Sealed>> {
         let bearer = seal::effects_go_with(files.iter().map(|file| file.class));
         let mut sealed = Vec::new();
@@ -219,7 +234,7 @@ impl Shared {
                 replaces: lineage.replaces.clone(),
             };
             let effects = if number == bearer { std::mem::take(&mut effects) } else { SealedEffects::new() };
-            sealed.push(self.write_file(place, file, identity, &effects)?);
+            sealed.push(self.write_file(place, file, identity, &effects, pay)?);
         }
         Ok(sealed)
     }
@@ -230,22 +245,30 @@ impl Shared {
         file: &NewFile<'_>,
         identity: Identity,
         effects: &SealedEffects,
+        pay: &dyn Fn(u64) -> Result<()>,
     ) -> Result<Sealed> {
         let mut merge = Merge::new(seal::begin(place, &identity)?);
-        let mut waiting = Waiting::default();
+        let (mut waiting, mut paid) = (Waiting::default(), 0);
+        let mut pay_until = |read: u64, written: u64| {
+            let bytes = read + written - std::mem::replace(&mut paid, written);
+            pay(bytes)
+        };
         for piece in &file.pieces {
             let is_full = piece.meta.rows as usize >= self.options.copy_rows_min || piece.meta.pages_len >= FULL_BYTES;
             if piece.rows.is_none() && is_full {
                 self.blaming(piece.live, merge.copy(piece))?;
-                continue;
+            } else {
+                waiting.add(self.blaming(piece.live, merge.thaw(piece))?, piece);
+                if waiting.is_full() {
+                    merge.encode(&std::mem::take(&mut waiting).pieces)?;
+                }
             }
-            waiting.add(self.blaming(piece.live, merge.thaw(piece))?, piece);
-            if waiting.is_full() {
-                merge.encode(&std::mem::take(&mut waiting).pieces)?;
-            }
+            pay_until(piece.meta.pages_len + u64::from(piece.meta.head_len), merge.writer.written())?;
         }
         merge.encode(&waiting.pieces)?;
-        seal::finish(place, merge.writer, identity, &merge.tables, &merge.shapes.snapshot(), effects)
+        let sealed = seal::finish(place, merge.writer, identity, &merge.tables, &merge.shapes.snapshot(), effects)?;
+        pay_until(0, sealed.record.bytes)?;
+        Ok(sealed)
     }
 }
 

@@ -9,27 +9,28 @@
 //! * Nothing is removed: a damaged file is set aside once the catalog names what was saved of it.
 use super::compact::Leaving;
 use super::rewrite::Blocks;
-use crate::engine::{LiveSegment, Shared, locked, set_aside};
+use super::turn::Turn;
+use crate::engine::{LiveSegment, Shared, set_aside};
 use crate::error::Result;
 use std::collections::BTreeMap;
 
 impl Shared {
     /// Verifies every segment and writes those anew that are damaged, without what is lost. Says what it did.
     pub(crate) fn salvage(&self) -> Result<Vec<String>> {
-        let _held = locked(&self.maintenance);
+        let turn = self.turn();
         self.scrub_all()?;
         let mut said = Vec::new();
         for live in self.live_segments() {
             let segment = &live.segment;
             let helps = segment.verify_head().and_then(|()| segment.verify_index()).and_then(|()| segment.effects());
             if self.lost.touches(live.record.id) || helps.is_err() {
-                self.salvage_segment(&live, &mut said)?;
+                self.salvage_segment(&turn, &live, &mut said)?;
             }
         }
         Ok(said)
     }
 
-    fn salvage_segment(&self, live: &LiveSegment, said: &mut Vec<String>) -> Result<()> {
+    fn salvage_segment(&self, turn: &Turn<'_>, live: &LiveSegment, said: &mut Vec<String>) -> Result<()> {
         let path = live.segment.path();
         let is_lost = |block: &usize| self.lost.contains(live.record.id, *block);
         let lost: u64 = (0..live.segment.block_count())
@@ -39,7 +40,7 @@ impl Shared {
             .sum();
         // Nothing expires by being repaired.
         let leaving = Leaving::at(self, i64::MIN, BTreeMap::new());
-        self.supersede(std::slice::from_ref(live), &leaving, Blocks::Sound)?;
+        self.supersede(turn, std::slice::from_ref(live), &leaving, Blocks::Sound)?;
         let kept = live.record.rows - lost;
         said.push(format!("{}: {kept} records were saved, {lost} are lost", path.display()));
         set_aside(&*self.env, &self.layout, path, said);

@@ -31,8 +31,6 @@ pub(crate) struct Scrub {
     block: usize,
     /// When it began with the first segment, by the clock that never goes back.
     began: Option<Duration>,
-    /// When the worker took its last step.
-    stepped: Option<Duration>,
 }
 
 impl Shared {
@@ -65,21 +63,11 @@ impl Shared {
         Ok(report)
     }
 
-    /// The worker's step: as many bytes as passed time allows, once a pass is due.
-    pub(super) fn scrub_a_little(&self) -> Result<()> {
-        let now = self.env.monotonic();
-        let budget = {
-            let mut at = locked(&self.scrub);
-            let passed = now.saturating_sub(at.stepped.unwrap_or(now)).min(Duration::from_secs(1));
-            at.stepped = Some(now);
-            let resting = at.segment == 0 && at.began.is_some_and(|began| now < began + self.options.scrub_every);
-            if resting {
-                return Ok(());
-            }
-            let bytes = u128::from(self.options.scrub_bytes_per_second) * passed.as_micros() / 1_000_000;
-            u64::try_from(bytes).unwrap_or(u64::MAX)
-        };
-        if budget > 0 { self.scrub_step(budget).map(drop) } else { Ok(()) }
+    /// Whether a pass is under way, or due.
+    pub(super) fn is_scrub_due(&self) -> bool {
+        let at = locked(&self.scrub);
+        let over = |began: Duration| self.env.monotonic() >= began + self.options.scrub_every;
+        at.segment != 0 || at.began.is_none_or(over)
     }
 
     /// Verifies one segment from `at` on, and moves on behind it unless the budget ends first.

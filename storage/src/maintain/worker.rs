@@ -4,14 +4,17 @@
 //! look and one after the other: a step of a pending deletion, a merge if anything was sealed since the last time that
 //! there was none to do, retention once a day after 02:00 UTC, room on a full disk, a step of the scrubber, and where
 //! something was sealed the budgets of services. A deletion that has waited for half a day is carried out whether there is
-//! time or not, step by step, so that load that goes on and on does not keep what was deleted.
+//! time or not, step by step, so that load that goes on and on does not keep what was deleted. What it reads and writes for
+//! all this keeps to a budget ([`super::turn`]): the pauses that it takes are used to seal.
 //!
 //! Invariants
 //! * Sealing comes first: it is what appends wait for.
 //! * What is deleted is gone from the files within a day, however much arrives meanwhile.
 //! * Something that fails is said once, and left alone for a minute; nothing else waits for it.
+use super::bucket::Bucket;
 use super::compact::Effort;
 use super::spares::Spares;
+use super::turn::Throttle;
 use crate::catalog::Change;
 use crate::engine::{Shared, locked};
 use crate::error::{Error, ErrorKind, Result};
@@ -27,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_secs(60);
 /// How often what is believed of the time is written down.
 const CLOCK: Duration = Duration::from_secs(3_600);
+/// For how long the scrubber saves up what it may read.
+const SCRUB_SAVES: Duration = Duration::from_secs(1);
 /// How long a deletion waits for time to be carried out in; what is left of the day is for doing it.
 const DELETION_WAIT_MAX: Duration = Duration::from_secs(12 * 3_600);
 /// When retention runs, after midnight UTC.
@@ -67,19 +72,10 @@ impl Worker {
     }
 }
 
-fn run(shared: &Shared, signal: &(Mutex<()>, Condvar), stop: &AtomicBool) {
-    let mut chores = Chores::new(shared);
-    let mut failed_before = false;
+fn run(shared: &Shared, signal: &(Mutex<()>, Condvar), stop: &Arc<AtomicBool>) {
+    let mut chores = Chores::new(shared, Arc::clone(stop));
     while !stop.load(Ordering::SeqCst) {
-        let outcome = shared.seal_what_is_due();
-        // Said once, not ten times a second.
-        if let Err(e) = &outcome
-            && !failed_before
-        {
-            shared.trouble(format!("sealing: {e}"));
-        }
-        failed_before = outcome.is_err();
-        if !failed_before && !stop.load(Ordering::SeqCst) {
+        if chores.throttle.seal(shared) && !stop.load(Ordering::SeqCst) {
             chores.work(shared);
         }
         let held = locked(&signal.0);
@@ -96,6 +92,10 @@ struct Failure {
 
 /// What the thread remembers from look to look.
 pub(super) struct Chores {
+    /// What it may read and write.
+    throttle: Throttle,
+    /// What the scrubber may read of that.
+    scrubbed: Bucket,
     /// The number of the next segment when there was nothing to merge.
     merged_at: u64,
     clock_written: Duration,
@@ -105,8 +105,16 @@ pub(super) struct Chores {
 }
 
 impl Chores {
-    pub(super) fn new(shared: &Shared) -> Self {
-        Self { merged_at: 0, budgets_at: 0, clock_written: shared.env.monotonic(), failures: Default::default() }
+    pub(super) fn new(shared: &Shared, stop: Arc<AtomicBool>) -> Self {
+        let now = shared.env.monotonic();
+        Self {
+            throttle: Throttle::new(shared, stop),
+            scrubbed: Bucket::new(shared.options.scrub_bytes_per_second, SCRUB_SAVES, now),
+            merged_at: 0,
+            clock_written: now,
+            budgets_at: 0,
+            failures: Default::default(),
+        }
     }
 
     /// Does a little of everything that is due where there is time for it, and else of what cannot wait any longer.
@@ -119,7 +127,7 @@ impl Chores {
     }
 
     fn delete(&mut self, shared: &Shared) {
-        self.attempt(shared, 0, "deleting", |_, shared| shared.carry_out_some());
+        self.attempt(shared, 0, "deleting", Self::carry_out);
     }
 
     /// Does a little of everything that is due.
@@ -127,10 +135,10 @@ impl Chores {
         shared.say_losses();
         self.delete(shared);
         self.attempt(shared, 1, "merging", Self::merge);
-        self.attempt(shared, 2, "retention", |_, shared| shared.retain_daily());
+        self.attempt(shared, 2, "retention", |chores, shared| shared.retain_daily(&chores.throttle));
         self.attempt(shared, 3, "making room", |_, shared| shared.free_disk());
         self.attempt(shared, 4, "noting the time", Self::write_clock);
-        self.attempt(shared, 5, "scrubbing", |_, shared| shared.scrub_a_little());
+        self.attempt(shared, 5, "scrubbing", Self::scrub);
         self.attempt(shared, 6, "keeping budgets", Self::keep_budgets);
     }
 
@@ -143,6 +151,8 @@ impl Chores {
         let Some(failure) = self.failures.get_mut(number) else { return };
         match outcome {
             Ok(()) => *failure = Failure::default(),
+            // A stop came in between: nothing failed.
+            Err(e) if e.kind() == ErrorKind::Closed => {}
             Err(e) => {
                 failure.until = now + PAUSE;
                 let says = e.to_string();
@@ -159,9 +169,31 @@ impl Chores {
         if next == self.merged_at {
             return Ok(());
         }
-        let _held = locked(&shared.maintenance);
-        if !shared.merge_some(Effort::Worthwhile)? {
+        let turn = shared.turn_within(Some(&self.throttle));
+        if !shared.merge_some(&turn, Effort::Worthwhile)? {
             self.merged_at = next;
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, shared: &Shared) -> Result<()> {
+        if shared.deletions().is_empty() {
+            return Ok(());
+        }
+        self.throttle.hurry(shared.has_overdue_deletion());
+        let carried_out = shared.carry_out(&shared.turn_within(Some(&self.throttle)), 1);
+        self.throttle.hurry(false);
+        carried_out.map(drop)
+    }
+
+    /// As many bytes as the scrubber may read now, once a pass is due.
+    fn scrub(&mut self, shared: &Shared) -> Result<()> {
+        let now = shared.env.monotonic();
+        let budget = self.scrubbed.holds(now);
+        if budget > 0 && shared.is_scrub_due() {
+            let bytes = shared.scrub_step(budget)?.bytes;
+            self.scrubbed.take(bytes, now);
+            self.throttle.take(shared, bytes);
         }
         Ok(())
     }
@@ -169,7 +201,7 @@ impl Chores {
     fn keep_budgets(&mut self, shared: &Shared) -> Result<()> {
         let next = shared.next_segment.load(Ordering::SeqCst);
         if next != self.budgets_at {
-            shared.retain_budgets()?;
+            shared.retain_budgets(&self.throttle)?;
             self.budgets_at = next;
         }
         Ok(())
@@ -203,20 +235,12 @@ impl Shared {
         self.deletions().iter().any(|deletion| waited(deletion.at) >= DELETION_WAIT_MAX)
     }
 
-    fn carry_out_some(&self) -> Result<()> {
-        if self.deletions().is_empty() {
-            return Ok(());
-        }
-        let _held = locked(&self.maintenance);
-        self.carry_out(1).map(drop)
-    }
-
-    fn retain_daily(&self) -> Result<()> {
+    fn retain_daily(&self, throttle: &Throttle) -> Result<()> {
         let day = retention_day(self.env.now());
         if self.retained_day.load(Ordering::SeqCst) == day {
             return Ok(());
         }
-        self.retain(false)?;
+        self.retain_within(Some(throttle), false)?;
         self.retained_day.store(day, Ordering::SeqCst);
         self.write_clock()
     }

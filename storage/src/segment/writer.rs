@@ -96,6 +96,11 @@ impl SegmentWriter {
         self.hashes.reserve_exact(count);
     }
 
+    /// Bytes that were written so far.
+    pub(crate) fn written(&self) -> u64 {
+        self.at
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all_at(bytes, self.at).map_err(|e| Error::io("write", &self.temporary, e))?;
         self.crc.update(bytes);

@@ -11,6 +11,7 @@ use crate::env::{OpenMode, Space};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a disk without a capacity reports.
@@ -94,6 +95,8 @@ pub(super) struct Machine {
     pub(super) cut_at: Option<(IoKind, PathBuf, u64)>,
     pub(super) wall_nanos: i64,
     pub(super) uptime: Duration,
+    /// What happens in each pause.
+    pub(super) on_pause: Option<Arc<dyn Fn() + Send + Sync>>,
     faults_rng: Rng,
     cut_rng: Rng,
     public_rng: Rng,
@@ -115,6 +118,7 @@ impl Machine {
             cut_at: None,
             wall_nanos: STARTED_NANOS,
             uptime: Duration::ZERO,
+            on_pause: None,
             faults_rng: rng.split(),
             cut_rng: rng.split(),
             public_rng: rng.split(),

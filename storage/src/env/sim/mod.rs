@@ -6,7 +6,7 @@
 //! Invariants
 //! * The same seed and the same calls in the same order give the same disk, byte for byte.
 //! * What a sync covered survives; every other change may survive, vanish or tear, in any order.
-//! * The clock moves by calls and by [`SimEnv::advance`] only.
+//! * The clock moves by calls, by pauses, which take no time of the test's, and by [`SimEnv::advance`] only.
 mod content;
 mod disk;
 mod faults;
@@ -211,6 +211,11 @@ impl SimEnv {
         self.machine.locked().advance(by);
     }
 
+    /// What happens in each pause from now on, on the thread that pauses.
+    pub fn on_pause(&self, act: impl Fn() + Send + Sync + 'static) {
+        self.machine.locked().on_pause = Some(Arc::new(act));
+    }
+
     fn call<'a>(&self, kind: IoKind, path: &'a Path) -> Call<'a> {
         let changes = !matches!(kind, IoKind::Open | IoKind::Read | IoKind::List | IoKind::Stat);
         Call { kind, path, life: self.life, changes, offset: 0, len: 0 }
@@ -272,6 +277,14 @@ impl Env for SimEnv {
 
     fn monotonic(&self) -> Duration {
         self.machine.locked().monotonic()
+    }
+
+    fn pause(&self, time: Duration) {
+        self.advance(time);
+        let act = self.machine.locked().on_pause.clone();
+        if let Some(act) = act {
+            act();
+        }
     }
 
     fn random(&self) -> u64 {

@@ -48,7 +48,7 @@ fn budgets_are_kept_after_each_seal_and_summaries_say_what_went() {
     let engine = open(&env);
     engine.set_config("big", ServiceConfig { size_budget: Some(0), ..ttl(0) }).unwrap();
     let shared = engine.shared_for_tests();
-    let mut chores = Chores::new(shared);
+    let mut chores = Chores::new(shared, std::sync::Arc::default());
     put(&engine, &env, "big", 0..300);
     engine.seal().unwrap();
     put(&engine, &env, "small", 300..400);

@@ -69,10 +69,10 @@ fn deleted_rows_are_hidden_at_once_and_really_gone_later() {
 #[test]
 fn a_deletion_is_carried_out_within_a_day_though_there_is_never_time() {
     let env = SimEnv::new(19);
-    // Whatever is hot is over half of the budget.
-    let engine = open_with(&env, Options { hot_bytes_max: 1, ..options() });
+    // Whatever is hot is over half of the budget, and stays hot.
+    let engine = open_with(&env, Options { hot_bytes_max: 1, seal_age: 720 * HOUR, ..options() });
     let shared = engine.shared_for_tests();
-    let mut chores = Chores::new(shared);
+    let mut chores = Chores::new(shared, std::sync::Arc::default());
     put(&engine, &env, "web", 0..30);
     engine.seal().unwrap();
     engine.delete(&kind("red"), false).unwrap();

@@ -1,9 +1,10 @@
-//! Retention, deletion, budgets and the scrubber, on a simulated machine.
+//! Retention, deletion, budgets, the scrubber and the pace of it all, on a simulated machine.
 mod budgets;
 mod damage;
 mod deletion;
 mod failures;
 mod model;
+mod pace;
 mod retention;
 
 use crate::batch::{BatchBuilder, Stream};

@@ -280,7 +280,7 @@ fn the_worker_does_it_all_by_itself() {
     let engine = open(&env);
     engine.set_config("web", ttl(2)).unwrap();
     let shared = engine.shared_for_tests();
-    let mut chores = Chores::new(shared);
+    let mut chores = Chores::new(shared, std::sync::Arc::default());
     for part in 0..8u32 {
         put(&engine, &env, "web", part * 10..part * 10 + 10);
         engine.seal().unwrap();
