@@ -14,6 +14,9 @@ const NAME_ENDS: [&str; 9] = ["*", ",", "(", ")", "[", "]", "|", "", ":"];
 /// What ends an argument of a function.
 const ARGUMENT_ENDS: [&str; 6] = ["*", ",", "(", ")", "|", ""];
 
+/// Characters of a word that a fault shows.
+const SHOWN_MAX: usize = 40;
+
 /// The field that a filter is for: none was named, or this one.
 #[derive(Clone, Copy)]
 pub(crate) struct Scope<'s> {
@@ -172,9 +175,10 @@ fn star(parser: &mut Parser<'_>, scope: Scope<'_>) -> Parsed<Filter> {
 
 fn group(parser: &mut Parser<'_>, field: Option<&str>) -> Parsed<Filter> {
     let opens = |text: &str| matches!(text, ":" | "(" | "!" | "-") || text.eq_ignore_ascii_case("not");
-    let after_word = parser.previous().is_some_and(|token| !opens(token.raw));
-    if after_word && !parser.token().spaced {
-        return Err(parser.fault("missing space between a word and '('"));
+    let before = parser.previous().filter(|token| !opens(token.raw) && !parser.token().spaced);
+    if let Some(before) = before {
+        let word: String = before.raw.chars().take(SHOWN_MAX).collect();
+        return Err(parser.fault(format!("there is no filter '{word}(...)'; a space is missing if '{word}' is a word")));
     }
     parser.advance_to("a filter after '('")?;
     let filter = any(parser, field)?;

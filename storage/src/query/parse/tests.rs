@@ -206,11 +206,12 @@ fn generated_queries_mostly_parse() {
 #[test]
 fn faults_name_their_place() {
     for (text, at, part) in [
-        ("foo | bar(", 9, "space"),
+        ("foo | bar(", 6, "space"),
         ("foo and", 7, "filter after 'and'"),
         ("a:in(x", 6, "ends"),
         ("a (b", 4, "')'"),
-        ("a b(c)", 3, "space"),
+        ("a b(c)", 3, "no filter 'b(...)'; a space"),
+        ("a:pattern_match(b)", 15, "no filter 'pattern_match(...)'"),
         ("* | stats count() x, sum(y) x", 21, "two results"),
         ("a:~'('", 3, "regular expression"),
         ("a | sort by (x) limit y", 22, "number"),

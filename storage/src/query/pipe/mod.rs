@@ -239,6 +239,9 @@ impl Pipe {
                 return pipe;
             }
             parser.back(mark);
+            if let Some(fault) = names::refused(parser, &word) {
+                return Err(fault);
+            }
         }
         // Neither 'stats' nor 'filter' has to be said.
         let stats_fault = match Stats::parse(parser) {
@@ -248,10 +251,10 @@ impl Pipe {
         parser.back(mark);
         Where::parse(parser).map(Self::Where).map_err(|fault| {
             let further = if stats_fault.at() > fault.at() { stats_fault } else { fault };
-            match no_pipe(parser, mark, &further) {
+            match names::no_pipe(parser, mark, &further) {
                 Some(fault) => fault,
-                None if further.at() > parser_at(parser, mark) => further,
-                None => unknown(parser, mark),
+                None if further.at() > names::parser_at(parser, mark) => further,
+                None => names::unknown(parser, mark),
             }
         })
     }
@@ -363,38 +366,6 @@ impl Pipe {
     pub(crate) fn partial(&self, context: &Context<'_>) -> Result<Option<Partial>> {
         self.step().partial(context)
     }
-}
-
-fn parser_at(parser: &mut Parser<'_>, mark: usize) -> usize {
-    parser.back(mark);
-    parser.at().0
-}
-
-/// The fault where a word is followed by what follows the name of a pipe or a function, and is the name of none.
-fn no_pipe(parser: &mut Parser<'_>, mark: usize, fault: &super::fault::Fault) -> Option<super::fault::Fault> {
-    parser.back(mark);
-    let (word, is_quoted, at) = (parser.token().raw.to_ascii_lowercase(), parser.token().quoted, parser.at().0);
-    let is_name = word.starts_with(|c: char| c.is_ascii_alphabetic())
-        && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if is_quoted || !is_name || names::is_known(&word) {
-        return None;
-    }
-    parser.advance();
-    // Two words one after another are a filter as well, whose fault is then a later one.
-    let has_words = parser.token().spaced && parser.token().raw.starts_with(|c: char| c.is_ascii_alphabetic());
-    parser.back(mark);
-    let meant = names::nearest(&word);
-    if meant.is_none() && !has_words {
-        return None;
-    }
-    let meant = meant.map_or_else(String::new, |name| format!("; did you mean '{name}'?"));
-    let why = fault.reason();
-    Some(super::fault::Fault::new(at, format!("there is no pipe '{word}'{meant} (read as a filter: {why})")))
-}
-
-fn unknown(parser: &mut Parser<'_>, mark: usize) -> super::fault::Fault {
-    parser.back(mark);
-    parser.unexpected("a pipe, a function or a filter")
 }
 
 impl fmt::Display for Pipe {
