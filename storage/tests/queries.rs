@@ -445,11 +445,11 @@ fn engine_on(env: &SimEnv, options: Options) -> Arc<Engine> {
     engine
 }
 
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options { scan_threads: Some(2), background: false, ..Options::new("/data") }
 }
 
-fn ask(engine: &Engine, query: &str, control: &QueryControl) -> Result<(Vec<String>, Answered), Error> {
+pub(crate) fn ask(engine: &Engine, query: &str, control: &QueryControl) -> Result<(Vec<String>, Answered), Error> {
     let mut lines = Vec::new();
     let answered = engine.query(&parse(query).unwrap(), control, &mut |block: Block| {
         lines.extend((0..block.rows()).map(|row| block.row_json(row)));
@@ -655,8 +655,33 @@ fn what_a_query_did_read_is_what_the_machine_has_read() {
     {
         let before = env.io_stats().bytes_read;
         let stats = ask(&engine, query, &QueryControl::default()).unwrap().1.stats;
-        let told = stats.head_bytes + stats.row_bytes + stats.code_bytes + stats.value_bytes;
-        assert_eq!(told, env.io_stats().bytes_read - before, "{query}");
+        assert_eq!(stats.read_bytes(), env.io_stats().bytes_read - before, "{query}");
+        assert_eq!(stats.segments_read > 0, stats.read_bytes() > 0, "{query}: {stats:?}");
+    }
+    // What was in memory is told apart: heads that are asked for again are read no more.
+    let env = SimEnv::new(10);
+    let engine = engine_on(&env, options());
+    let ask_heads = |query: &str| {
+        let before = env.io_stats().bytes_read;
+        let (_, answered) = ask(&engine, query, &QueryControl { explain: true, ..QueryControl::default() }).unwrap();
+        assert_eq!(answered.stats.read_bytes(), env.io_stats().bytes_read - before, "{query}");
+        answered
+    };
+    let by_level = "shipped | stats by (level) count()";
+    let (first, again) = (ask_heads(by_level), ask_heads(by_level));
+    let outline = first.plans[0].outline;
+    assert_eq!((first.stats.segments_read, outline.segments), (outline.segments, 3), "{first:?}");
+    assert!(first.stats.head_bytes > 0 && again.stats.kept_head_bytes > first.stats.kept_head_bytes, "{again:?}");
+    assert_eq!((again.stats.segments_read, again.stats.read_bytes()), (0, 0), "{again:?}");
+    let one = ask_heads("_time:2h k:>150 | fields _time, k");
+    assert!(one.stats.segments_read <= one.plans[0].outline.segments && one.plans[0].outline.segments == 1, "{one:?}");
+    let told = again.explained(by_level, 2);
+    for part in [
+        "did read   0 bytes of 0 segments".to_string(),
+        format!("in memory  {} bytes of heads, {} of pages", again.stats.kept_head_bytes, again.stats.kept_bytes),
+        "would read 3 of 3 segments".into(),
+    ] {
+        assert!(told.contains(&part), "{part} is not in\n{told}");
     }
     // A value's index is read where the time leaves a block, and nowhere else.
     let engine = engine_on(&SimEnv::new(9), options());

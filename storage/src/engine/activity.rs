@@ -73,7 +73,7 @@ impl Activity {
     pub(crate) fn asked<T>(&self, outcome: Result<T>, stats: impl FnOnce() -> ScanStats) -> Result<T> {
         let stats = stats();
         self.blocks_read.add(stats.blocks_read);
-        self.bytes_read.add(stats.head_bytes + stats.row_bytes + stats.code_bytes + stats.value_bytes);
+        self.bytes_read.add(stats.read_bytes());
         outcome.inspect_err(|error| self.query_errors.note(error))
     }
 }

@@ -60,16 +60,20 @@ impl Answered {
         }
         let stats = &self.stats;
         out + &format!(
-            "did read   {} of {} blocks and batches row by row, {} texts; {given} rows are the answer\n           \
-             {} bytes of heads, {} of times and places, {} of codes, {} of values; {} bytes of pages were in memory\n",
-            stats.blocks_read,
-            stats.blocks_considered,
-            stats.texts_rebuilt,
+            "did read   {} bytes of {} segments: {} of heads, {} of times and places, {} of codes, {} of values\n\
+             in memory  {} bytes of heads, {} of pages\n\
+             looked at  {} of {} blocks and batches row by row, {} texts; {given} rows are the answer\n",
+            stats.read_bytes(),
+            stats.segments_read,
             stats.head_bytes,
             stats.row_bytes,
             stats.code_bytes,
             stats.value_bytes,
-            stats.kept_bytes
+            stats.kept_head_bytes,
+            stats.kept_bytes,
+            stats.blocks_read,
+            stats.blocks_considered,
+            stats.texts_rebuilt
         )
     }
 }

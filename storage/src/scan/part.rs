@@ -106,7 +106,8 @@ pub(super) struct WholeLane<'p> {
 
 impl Keeper for WholeLane<'_> {
     fn opened(&self, part: WholePart, open: &dyn Fn() -> Result<Opened>) -> Result<Arc<Opened>> {
-        self.part.segment.opened(self.part.index, self.number, part, open)
+        let source = self.part.source(Kind::Values);
+        self.part.segment.opened(self.part.index, self.number, part, &source, open)
     }
 }
 

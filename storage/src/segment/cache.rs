@@ -109,8 +109,19 @@ impl ReadCache {
         key: Key,
         load: impl FnOnce() -> Result<(T, usize), E>,
     ) -> Result<Arc<T>, E> {
-        if let Some(found) = self.heads.find(key) {
+        self.get_noting(key, |_| {}, load)
+    }
+
+    /// The same; `spared` hears how many bytes that takes which was kept.
+    pub(crate) fn get_noting<T: Any + Send + Sync, E>(
+        &self,
+        key: Key,
+        spared: impl FnOnce(usize),
+        load: impl FnOnce() -> Result<(T, usize), E>,
+    ) -> Result<Arc<T>, E> {
+        if let Some((found, bytes)) = self.heads.find(key) {
             self.hits.fetch_add(1, Ordering::Relaxed);
+            spared(bytes);
             return Ok(found);
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
@@ -125,7 +136,7 @@ impl ReadCache {
         let found = self.pages.find((segment, Item::Page(offset)));
         let count = if found.is_some() { &self.hits } else { &self.misses };
         count.fetch_add(1, Ordering::Relaxed);
-        found
+        found.map(|(page, _)| page)
     }
 
     /// Keeps the raw bytes of a page.
@@ -172,11 +183,11 @@ impl ReadCache {
 }
 
 impl Shelf {
-    fn find<T: Any + Send + Sync>(&self, key: Key) -> Option<Arc<T>> {
+    fn find<T: Any + Send + Sync>(&self, key: Key) -> Option<(Arc<T>, usize)> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         let entry = inner.entries.get(&key)?;
         entry.used.store(true, Ordering::Relaxed);
-        Arc::clone(&entry.value).downcast().ok()
+        Arc::clone(&entry.value).downcast().ok().map(|value| (value, entry.bytes))
     }
 
     fn put(&self, key: Key, value: Arc<dyn Any + Send + Sync>, bytes: usize) {

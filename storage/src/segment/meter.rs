@@ -6,6 +6,7 @@ use super::cache::ReadCache;
 use super::control::Budget;
 use super::pages::Source;
 use crate::error::Result;
+use rustc_hash::FxHashSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,6 +25,8 @@ pub struct ScanStats {
     pub groups_skipped: u64,
     /// Texts that were looked at as a whole: rebuilt from their shape, or kept whole.
     pub texts_rebuilt: u64,
+    /// Segments of which anything was read that was not in memory.
+    pub segments_read: u64,
     /// Bytes of indexes, shape tables, block heads and shape lists that were not in memory.
     pub head_bytes: u64,
     /// Bytes of times, sequence numbers, streams and presence.
@@ -34,6 +37,15 @@ pub struct ScanStats {
     pub value_bytes: u64,
     /// Bytes of pages that were in memory, decompressed, and are in none of these.
     pub kept_bytes: u64,
+    /// Bytes that indexes, shape tables, block heads and the like take which were in memory, and are in none of these.
+    pub kept_head_bytes: u64,
+}
+
+impl ScanStats {
+    /// Bytes that were read, as none of memory had them.
+    pub fn read_bytes(&self) -> u64 {
+        self.head_bytes + self.row_bytes + self.code_bytes + self.value_bytes
+    }
 }
 
 /// What bytes are read for.
@@ -56,6 +68,9 @@ pub(crate) struct Counters {
     pub(crate) texts_rebuilt: AtomicU64,
     bytes: [AtomicU64; 4],
     kept_bytes: AtomicU64,
+    kept_head_bytes: AtomicU64,
+    /// The numbers of the segments that were read.
+    segments: Mutex<FxHashSet<u64>>,
     /// What bounds the search.
     pub(crate) budget: Budget,
 }
@@ -85,6 +100,8 @@ impl Counters {
             code_bytes: bytes(Kind::Codes),
             value_bytes: bytes(Kind::Values),
             kept_bytes: get(&self.kept_bytes),
+            kept_head_bytes: get(&self.kept_head_bytes),
+            segments_read: self.segments.lock().unwrap_or_else(PoisonError::into_inner).len() as u64,
         }
     }
 
@@ -207,7 +224,14 @@ impl Source for Metered<'_> {
         if let Some(counter) = self.counters.bytes.get(self.kind as usize) {
             add(counter, buf.len() as u64);
         }
+        if let Some(segment) = self.source.segment() {
+            self.counters.segments.lock().unwrap_or_else(PoisonError::into_inner).insert(segment);
+        }
         self.source.read(offset, buf)
+    }
+
+    fn spared(&self, bytes: usize) {
+        add(&self.counters.kept_head_bytes, bytes as u64);
     }
 
     fn hold(&self, bytes: usize) -> Result<()> {

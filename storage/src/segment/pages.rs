@@ -94,6 +94,16 @@ pub(crate) trait Source: Send + Sync {
         None
     }
 
+    /// The number of the segment that these are bytes of, where they are of one.
+    fn segment(&self) -> Option<u64> {
+        None
+    }
+
+    /// Notes that something did not have to be read: it was kept, and takes so many bytes.
+    fn spared(&self, bytes: usize) {
+        let _uncounted = bytes;
+    }
+
     /// Keeps the raw bytes of a compressed page for another time, or does not.
     fn keep(&self, offset: u64, page: &Arc<Vec<u8>>) -> Result<()> {
         let _forgotten = (offset, page);

@@ -26,11 +26,17 @@ use std::sync::Arc;
 struct FileSource {
     file: Arc<dyn File>,
     path: PathBuf,
+    /// The cache's number of the segment.
+    number: u64,
 }
 
 impl Source for FileSource {
     fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         self.file.read_exact_at(buf, offset).map_err(|e| Error::io("read", &self.path, e))
+    }
+
+    fn segment(&self) -> Option<u64> {
+        Some(self.number)
     }
 }
 
@@ -58,7 +64,8 @@ impl Segment {
     pub(crate) fn open(env: &dyn Env, path: &Path, cache: &Arc<ReadCache>) -> Result<Self> {
         let file = env.open(path, OpenMode::Read).map_err(|e| Error::io("open", path, e))?;
         let bytes = file.len().map_err(|e| Error::io("measure", path, e))?;
-        let source = FileSource { file, path: path.to_path_buf() };
+        let number = cache.number();
+        let source = FileSource { file, path: path.to_path_buf(), number };
         let footer = read_footer(&source, bytes).map_err(|e| e.context(path.display()))?;
         let fields = footer.fields.iter().map(FieldPath::from).collect();
         let mut groups = 0u32;
@@ -69,7 +76,7 @@ impl Segment {
             first
         });
         let first_groups = first_groups.collect();
-        Ok(Self { footer, fields, bytes, source, cache: Arc::clone(cache), number: cache.number(), first_groups })
+        Ok(Self { footer, fields, bytes, source, cache: Arc::clone(cache), number, first_groups })
     }
 
     /// The file's path.
@@ -89,11 +96,15 @@ impl Segment {
 
     /// The segment's shapes; where they have to be read, from `source`.
     pub(crate) fn shapes_by(&self, source: &dyn Source) -> Result<Arc<ShapeTable>> {
-        self.cache.get((self.number, Item::Shapes), || {
-            let table = self.read_shapes(source).map_err(|e| e.context(self.path().display()))?;
-            let bytes = table.memory();
-            Ok((table, bytes))
-        })
+        self.cache.get_noting(
+            (self.number, Item::Shapes),
+            |bytes| source.spared(bytes),
+            || {
+                let table = self.read_shapes(source).map_err(|e| e.context(self.path().display()))?;
+                let bytes = table.memory();
+                Ok((table, bytes))
+            },
+        )
     }
 
     /// Whether questions about shapes go through the index.
@@ -103,20 +114,24 @@ impl Segment {
 
     /// The index of the shapes, and of the groups of whole texts; without groups where it had to be built again.
     pub(crate) fn index(&self, source: &dyn Source) -> Result<Arc<ShapeIndex>> {
-        self.cache.get((self.number, Item::Index), || {
-            let opened = self.piece(source, self.footer.index).and_then(|bytes| ShapeIndex::open(bytes.into()));
-            let index = match opened {
-                Ok(index) if index.shape_count() == self.footer.shape_count => index,
-                Err(e) if e.kind() != ErrorKind::Corrupt => return Err(e.context(self.path().display())),
-                opened => {
-                    let why = opened.err().map_or("it has other shapes".into(), |e| e.to_string());
-                    self.cache.trouble(format!("{}: the index is built again: {why}", self.path().display()));
-                    ShapeIndex::open(super::build_index(&*self.shapes_by(source)?)?.into())?
-                }
-            };
-            let bytes = index.bytes();
-            Ok((index, bytes))
-        })
+        self.cache.get_noting(
+            (self.number, Item::Index),
+            |bytes| source.spared(bytes),
+            || {
+                let opened = self.piece(source, self.footer.index).and_then(|bytes| ShapeIndex::open(bytes.into()));
+                let index = match opened {
+                    Ok(index) if index.shape_count() == self.footer.shape_count => index,
+                    Err(e) if e.kind() != ErrorKind::Corrupt => return Err(e.context(self.path().display())),
+                    opened => {
+                        let why = opened.err().map_or("it has other shapes".into(), |e| e.to_string());
+                        self.cache.trouble(format!("{}: the index is built again: {why}", self.path().display()));
+                        ShapeIndex::open(super::build_index(&*self.shapes_by(source)?)?.into())?
+                    }
+                };
+                let bytes = index.bytes();
+                Ok((index, bytes))
+            },
+        )
     }
 
     /// How many groups of whole texts there are.
@@ -159,7 +174,7 @@ impl Segment {
             let bytes = index.memory();
             Ok((index, bytes))
         };
-        self.cache.get((self.number, Item::RowIndex), load).map(Some)
+        self.cache.get_noting((self.number, Item::RowIndex), |bytes| source.spared(bytes), load).map(Some)
     }
 
     /// Rows whose field may have this hex value or UUID, as (block, row), ascending; no other row has it. Nothing where
@@ -225,11 +240,15 @@ impl Segment {
 
     /// A block's head; where it has to be read, from `source`.
     pub(crate) fn block_by(&self, index: usize, source: &dyn Source) -> Result<Arc<Block>> {
-        self.cache.get((self.number, Item::Block(index as u32)), || {
-            let block = self.read_block(index, source)?;
-            let bytes = block.memory();
-            Ok((block, bytes))
-        })
+        self.cache.get_noting(
+            (self.number, Item::Block(index as u32)),
+            |bytes| source.spared(bytes),
+            || {
+                let block = self.read_block(index, source)?;
+                let bytes = block.memory();
+                Ok((block, bytes))
+            },
+        )
     }
 
     fn read_block(&self, index: usize, source: &dyn Source) -> Result<Block> {
@@ -258,11 +277,16 @@ impl Segment {
         shapes: &ShapeTable,
         source: &dyn Source,
     ) -> Result<Arc<Directory>> {
-        self.cache.get((self.number, Item::Directory(index as u32, number as u32)), || {
-            let directory = block.directory(lane, shapes.slots(), source)?;
-            let bytes = directory.memory();
-            Ok((directory, bytes))
-        })
+        let key = (self.number, Item::Directory(index as u32, number as u32));
+        self.cache.get_noting(
+            key,
+            |bytes| source.spared(bytes),
+            || {
+                let directory = block.directory(lane, shapes.slots(), source)?;
+                let bytes = directory.memory();
+                Ok((directory, bytes))
+            },
+        )
     }
 
     /// What comes before the whole texts of lane `number` of a block, as it was kept or as `open` gives it.
@@ -271,13 +295,19 @@ impl Segment {
         index: usize,
         number: usize,
         part: Part,
+        source: &dyn Source,
         open: &dyn Fn() -> Result<Opened>,
     ) -> Result<Arc<Opened>> {
-        self.cache.get((self.number, Item::Whole(index as u32, number as u32, part)), || {
-            let opened = open()?;
-            let (bytes, is_kept) = opened.memory();
-            Ok((opened, if is_kept { bytes } else { usize::MAX }))
-        })
+        let key = (self.number, Item::Whole(index as u32, number as u32, part));
+        self.cache.get_noting(
+            key,
+            |bytes| source.spared(bytes),
+            || {
+                let opened = open()?;
+                let (bytes, is_kept) = opened.memory();
+                Ok((opened, if is_kept { bytes } else { usize::MAX }))
+            },
+        )
     }
 
     /// Pages that are kept, shared with all who read the segment.
