@@ -12,3 +12,4 @@ mod queries;
 mod recovery;
 mod rot;
 mod rows;
+mod states;

@@ -133,33 +133,53 @@ pub(crate) enum Shown<'a> {
 pub struct Column {
     name: Arc<str>,
     values: Values,
-    kind: Option<&'static str>,
+    kinds: Kinds,
 }
+
+/// As what values were sent, by the names that `value_type` has for it.
+#[derive(Clone, Debug)]
+enum Kinds {
+    All(&'static str),
+    Each(Arc<[&'static str]>),
+}
+
+/// A text; what pipes make is one too.
+pub(crate) const STRING: &str = "string";
+/// Null is a value, though an empty text as all that is missing.
+pub(crate) const NULL: &str = "null";
 
 impl Column {
     /// A column with the same value in all rows.
     pub fn constant(name: &str, value: &str) -> Self {
-        Self { name: name.into(), values: Values::Const(value.into()), kind: None }
+        Self { name: name.into(), values: Values::Const(value.into()), kinds: Kinds::All(STRING) }
     }
 
     /// A column with a value for each row.
     pub fn new(name: &str, values: Texts) -> Self {
-        Self { name: name.into(), values: Values::Each(Arc::new(values)), kind: None }
+        Self { name: name.into(), values: Values::Each(Arc::new(values)), kinds: Kinds::All(STRING) }
     }
 
     /// A column of few different texts, and for each row which of them it has.
     pub(crate) fn listed(name: &str, texts: Texts, places: Vec<u32>) -> Self {
-        Self { name: name.into(), values: Values::Listed(Arc::new(texts), places.into()), kind: None }
+        Self { name: name.into(), values: Values::Listed(Arc::new(texts), places.into()), kinds: Kinds::All(STRING) }
     }
 
     /// A column of integers.
     pub(crate) fn ints(name: &str, values: Vec<i64>) -> Self {
-        Self { name: name.into(), values: Values::Numbers(Arc::new(Numbers::new(values, false))), kind: None }
+        Self {
+            name: name.into(),
+            values: Values::Numbers(Arc::new(Numbers::new(values, false))),
+            kinds: Kinds::All(STRING),
+        }
     }
 
     /// A column of times.
     pub(crate) fn times(name: &str, values: Vec<i64>) -> Self {
-        Self { name: name.into(), values: Values::Numbers(Arc::new(Numbers::new(values, true))), kind: None }
+        Self {
+            name: name.into(),
+            values: Values::Numbers(Arc::new(Numbers::new(values, true))),
+            kinds: Kinds::All(STRING),
+        }
     }
 
     /// What it is made of.
@@ -173,11 +193,16 @@ impl Column {
         }
     }
 
-    /// The same, with the kind that `value_type` and `block_stats` call it by.
+    /// The same, all values of which were sent as one kind, which is not null.
     #[must_use]
-    pub fn of_kind(mut self, kind: &'static str) -> Self {
-        self.kind = Some(kind);
-        self
+    pub(crate) fn of_kind(self, kind: &'static str) -> Self {
+        Self { kinds: Kinds::All(kind), ..self }
+    }
+
+    /// The same, with the kind that the value of each row was sent as; nothing where a row has none.
+    #[must_use]
+    pub(crate) fn of_kinds(self, kinds: Vec<&'static str>) -> Self {
+        Self { kinds: Kinds::Each(kinds.into()), ..self }
     }
 
     /// Its name.
@@ -203,9 +228,14 @@ impl Column {
         }
     }
 
-    /// What it is stored as.
-    pub fn kind(&self) -> &'static str {
-        self.kind.unwrap_or(if self.constant_value().is_some() { "const" } else { "inmemory" })
+    /// As what the value of a row was sent; nothing where the row has none.
+    pub(crate) fn kind(&self, row: usize) -> Option<&'static str> {
+        let kind = match &self.kinds {
+            Kinds::All(kind) => kind,
+            Kinds::Each(kinds) => kinds.get(row)?,
+        };
+        let has_value = matches!(self.values, Values::Numbers(_)) || *kind == NULL || !self.value(row).is_empty();
+        has_value.then_some(kind)
     }
 
     pub(crate) fn renamed(&self, name: &str) -> Self {
@@ -223,6 +253,11 @@ impl Column {
     }
 
     fn select(&self, rows: &mut dyn Iterator<Item = usize>) -> Self {
+        if let Kinds::Each(kinds) = &self.kinds {
+            let rows: Vec<usize> = rows.collect();
+            let kinds = rows.iter().map(|row| kinds.get(*row).copied().unwrap_or_default()).collect();
+            return Self { kinds: Kinds::All(STRING), ..self.clone() }.select(&mut rows.into_iter()).of_kinds(kinds);
+        }
         let values = match &self.values {
             Values::Const(value) => Values::Const(value.clone()),
             Values::Each(texts) => Values::Each(Arc::new(rows.map(|row| texts.get(row)).collect())),
@@ -335,7 +370,16 @@ pub struct BlockBuilder {
     rows: usize,
     bytes: usize,
     names: FxHashMap<Arc<str>, usize>,
-    columns: Vec<(Arc<str>, Texts)>,
+    columns: Vec<Built>,
+}
+
+/// A column that is built.
+#[derive(Debug, Default)]
+struct Built {
+    name: Arc<str>,
+    texts: Texts,
+    /// As what values were sent; nothing while all are texts.
+    kinds: Vec<&'static str>,
 }
 
 impl BlockBuilder {
@@ -346,14 +390,14 @@ impl BlockBuilder {
         }
         let (slot, name) = (self.columns.len(), Arc::<str>::from(name));
         self.names.insert(name.clone(), slot);
-        self.columns.push((name, Texts::default()));
+        self.columns.push(Built { name, ..Built::default() });
         slot
     }
 
     /// Sets a value of the row that is being built; the last one counts.
     pub(crate) fn set_slot(&mut self, slot: usize, value: &str) {
         let rows = self.rows;
-        let Some((_, texts)) = self.columns.get_mut(slot) else { return };
+        let Some(Built { texts, .. }) = self.columns.get_mut(slot) else { return };
         texts.pad(rows);
         if texts.len() > rows {
             texts.ends.truncate(rows);
@@ -367,6 +411,20 @@ impl BlockBuilder {
     pub fn set(&mut self, name: &str, value: &str) {
         let slot = self.slot(name);
         self.set_slot(slot, value);
+    }
+
+    /// Sets the value of a row of a block, with what it was sent as.
+    pub(crate) fn set_from(&mut self, column: &Column, row: usize) {
+        let Some(kind) = column.kind(row) else { return };
+        let slot = self.slot(column.name());
+        self.set_slot(slot, column.value(row));
+        let rows = self.rows;
+        if let Some(Built { kinds, .. }) = self.columns.get_mut(slot)
+            && (kind != STRING || !kinds.is_empty())
+        {
+            kinds.resize(rows, STRING);
+            kinds.push(kind);
+        }
     }
 
     /// Ends the row.
@@ -395,9 +453,12 @@ impl BlockBuilder {
     pub fn take(&mut self) -> Block {
         let built = std::mem::take(self);
         let rows = built.rows;
-        let column = |(name, mut texts): (Arc<str>, Texts)| {
+        let column = |Built { name, mut texts, mut kinds }: Built| {
             texts.pad(rows);
-            Column { name, values: Values::Each(Arc::new(texts)), kind: None }
+            let is_text = kinds.is_empty();
+            kinds.resize(rows, STRING);
+            let kinds = if is_text { Kinds::All(STRING) } else { Kinds::Each(kinds.into()) };
+            Column { name, values: Values::Each(Arc::new(texts)), kinds }
         };
         Block { rows, columns: built.columns.into_iter().map(column).collect() }
     }
@@ -422,6 +483,25 @@ mod tests {
         assert_eq!(block.row(1).collect::<Vec<_>>(), [("b", "y")]);
         assert_eq!(block.column("none").value(2), "");
         assert_eq!((builder.rows(), builder.take().columns().len()), (0, 0));
+    }
+
+    #[test]
+    fn values_keep_what_they_were_sent_as() {
+        let texts = ["1", "", "x", "", "true"].into_iter().collect();
+        let sent = Column::new("a", texts).of_kinds(vec!["number", NULL, STRING, "", "bool"]);
+        let wanted = [Some("number"), Some(NULL), Some(STRING), None, Some("bool")];
+        assert_eq!((0..5).map(|row| sent.kind(row)).collect::<Vec<_>>(), wanted);
+        let mut builder = BlockBuilder::default();
+        for row in (0..5).rev() {
+            builder.set_from(&sent, row);
+            builder.end_row();
+        }
+        let built = builder.take();
+        let found: Vec<_> = (0..5).rev().map(|row| built.column("a").kind(row)).collect();
+        assert_eq!(found, wanted);
+        let part = built.range(1, 4);
+        assert_eq!((0..3).map(|row| part.column("a").kind(row)).collect::<Vec<_>>(), [None, Some(STRING), Some(NULL)]);
+        assert_eq!((Column::ints("n", vec![7]).kind(0), Column::constant("c", "").kind(0)), (Some(STRING), None));
     }
 
     #[test]

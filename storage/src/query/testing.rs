@@ -6,6 +6,7 @@ use super::block::Block;
 use super::needed::Needed;
 use super::run::{Clock, Context, Flow, Request, Sink, Source, run};
 use super::{Memory, Rows, Stop, parse};
+use crate::engine::{Form, Loose};
 use crate::error::Result;
 
 /// 2024-06-10T12:00:00Z.
@@ -76,11 +77,16 @@ pub(crate) fn sorted(lines: Vec<String>) -> Vec<String> {
     lines
 }
 
-/// Checks a pipe over rows, in any order.
+/// Checks a pipe over rows, in any order, and in each form that rows are kept in.
 pub(crate) fn check(pipe: &str, input: &str, output: &str) {
-    let got = lines(&format!("* | {pipe}"), &rows(input));
+    let query = format!("* | {pipe}");
     let want = output.lines().map(|line| line.trim().to_string()).filter(|line| !line.is_empty()).collect();
-    assert_eq!(sorted(got), sorted(want), "{pipe}");
+    let want = sorted(want);
+    assert_eq!(sorted(lines(&query, &rows(input))), want, "{pipe}");
+    for (form, source) in in_all_forms(input) {
+        let got = answer(&query, source.as_ref(), 1 << 30).unwrap_or_else(|error| panic!("{query}: {error}"));
+        assert_eq!(sorted(got), want, "{pipe}, {form}");
+    }
 }
 
 /// Checks a pipe over rows, in order.
@@ -88,12 +94,88 @@ pub(crate) fn check_order(pipe: &str, input: &str, field: &str, output: &[&str])
     check_query_order(&format!("* | {pipe}"), input, field, output);
 }
 
-/// Checks a query over rows, in order.
+/// Checks a query over rows, in order, and in each form that rows are kept in.
 pub(crate) fn check_query_order(query: &str, input: &str, field: &str, output: &[&str]) {
-    let got = lines(query, &rows(input));
     let value = |line: &String| {
         let row: serde_json::Value = serde_json::from_str(line).unwrap();
         row.get(field).and_then(|value| value.as_str()).unwrap_or_default().to_string()
     };
-    assert_eq!(got.iter().map(value).collect::<Vec<_>>(), output, "{query}");
+    let check = |got: Vec<String>, form: &str| {
+        assert_eq!(got.iter().map(value).collect::<Vec<_>>(), output, "{query}, {form}");
+    };
+    check(lines(query, &rows(input)), "whatever is asked for");
+    for (form, source) in in_all_forms(input) {
+        check(answer(query, source.as_ref(), 1 << 30).unwrap_or_else(|error| panic!("{query}: {error}")), form);
+    }
+}
+
+/// The rows of some lines, in each form that rows are kept in.
+pub(crate) fn in_all_forms(lines: &str) -> Vec<(&'static str, Box<dyn Source>)> {
+    let loose = |form: Form| -> Box<dyn Source> {
+        let mut loose = Loose::new(form);
+        for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            assert!(loose.push_json(line).unwrap(), "{line}");
+        }
+        Box::new(loose.ended().unwrap())
+    };
+    vec![
+        ("in memory", Box::new(rows(lines))),
+        ("hot", loose(Form::Hot)),
+        ("whole", loose(Form::Plain)),
+        ("sealed", loose(Form::Sealed)),
+    ]
+}
+
+/// Checks which rows pass filters, in each form that rows are kept in: each has a letter of its own as its field `row`. The
+/// other rows have to pass the opposite, and a filter that is a pipe has to say the same.
+pub(crate) fn check_filters(lines: &str, cases: &[(&str, &str)]) {
+    for (form, source) in in_all_forms(lines) {
+        let found = |query: String| {
+            let of = |row: serde_json::Value| row["row"].as_str().unwrap_or_default().to_string();
+            let answer = answer(&query, source.as_ref(), 16 << 20).unwrap_or_else(|error| panic!("{query}: {error}"));
+            let mut rows: Vec<String> = answer.iter().map(|row| of(serde_json::from_str(row).unwrap())).collect();
+            rows.sort();
+            rows.concat()
+        };
+        let all = found("* | fields row".into());
+        for (filter, wanted) in cases {
+            assert_eq!(found(format!("{filter} | fields row")), *wanted, "{filter}, {form}");
+            let others: String = all.chars().filter(|row| !wanted.contains(*row)).collect();
+            assert_eq!(found(format!("!({filter}) | fields row")), others, "not {filter}, {form}");
+            assert_eq!(
+                found(format!("* | format \"\" as made | filter {filter} | fields row")),
+                *wanted,
+                "{filter}, a pipe, {form}"
+            );
+        }
+    }
+}
+
+/// Checks where and why queries are wrong: the byte, and a part of the reason.
+pub(crate) fn check_faults(cases: &[(&str, usize, &str)]) {
+    for (query, at, part) in cases {
+        let fault = parse(query).expect_err(query);
+        assert!(fault.at() == *at && fault.reason().contains(part), "{query}: {fault}");
+    }
+}
+
+/// Checks what a pipe that looks at each row by itself leaves as a field of it, in each form that rows are kept in.
+pub(crate) fn check_field(pipe: &str, field: &str, cases: &[(&str, &str)]) {
+    let row = |(at, (row, _)): (usize, &(&str, &str))| {
+        let fields = row.trim().trim_start_matches('{').trim_end_matches('}');
+        let comma = if fields.is_empty() { "" } else { "," };
+        format!("{{\"row\":\"{at}\"{comma}{fields}}}")
+    };
+    let input: Vec<String> = cases.iter().enumerate().map(row).collect();
+    let query = format!("* | {pipe} | fields row, {field}");
+    for (form, source) in in_all_forms(&input.join("\n")) {
+        let found = answer(&query, source.as_ref(), 16 << 20).unwrap_or_else(|error| panic!("{query}: {error}"));
+        assert_eq!(found.len(), cases.len(), "{query}, {form}");
+        for line in found {
+            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let text = |name: &str| line[name].as_str().unwrap_or_default();
+            let (row, wanted) = cases[text("row").parse::<usize>().unwrap()];
+            assert_eq!(text(field), wanted, "{pipe} of {row}, {form}");
+        }
+    }
 }

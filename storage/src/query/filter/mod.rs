@@ -115,7 +115,7 @@ pub enum Test {
     Length(LengthRange),
     /// The text is an IPv4 address in a range.
     Ipv4(Ipv4Range),
-    /// The field is stored as this kind of column.
+    /// The value was sent as this kind.
     ValueType(String),
 }
 

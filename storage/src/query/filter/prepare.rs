@@ -435,9 +435,8 @@ impl Part {
                 keep.retain(|row| pair.relation.holds(column.value(row), other.value(row)));
             }
             Self::Kind(name, kind) => {
-                if block.find(name).is_none_or(|column| column.kind() != kind) {
-                    keep.clear();
-                }
+                let column = block.column(name);
+                keep.retain(|row| column.kind(row) == Some(kind));
             }
         }
     }

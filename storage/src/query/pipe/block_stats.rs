@@ -1,13 +1,11 @@
-//! `block_stats`: what the columns of each block are and take.
-//!
-//! What a value takes on disk is the engine's to know; here a column tells its kind and its length as text.
+//! `block_stats`: what the columns of each block are.
 //!
 //! Invariants
-//! * A column that has one value in all rows counts its text once.
+//! * Nothing is told that is not known here: what a column takes on a disk, and where, is in no answer.
 use super::Step;
 use super::update::PerBlock;
 use crate::error::Result;
-use crate::query::block::{Block, BlockBuilder};
+use crate::query::block::{Block, BlockBuilder, Column};
 use crate::query::needed::Needed;
 use crate::query::run::{Context, Stage};
 use std::fmt;
@@ -31,23 +29,23 @@ impl Step for BlockStats {
         Ok(Box::new(PerBlock(|block: Block| {
             let mut out = BlockBuilder::default();
             for column in block.columns() {
-                let bytes = match column.constant_value() {
-                    Some(value) => value.len(),
-                    None => (0..block.rows()).map(|row| column.value(row).len()).sum(),
-                };
+                let bytes: usize = (0..block.rows()).map(|row| column.value(row).len()).sum();
                 out.set("field", column.name());
                 out.set("rows", &block.rows().to_string());
-                out.set("type", column.kind());
+                out.set("type", kind(column, block.rows()));
                 out.set("values_bytes", &bytes.to_string());
-                for nothing in ["bloom_bytes", "dict_bytes", "dict_items"] {
-                    out.set(nothing, "0");
-                }
-                out.set("part_path", "inmemory");
                 out.end_row();
             }
             Ok(out.take())
         })))
     }
+}
+
+/// As what the values were sent; nothing where there is none.
+fn kind(column: &Column, rows: usize) -> &'static str {
+    let mut kinds = (0..rows).filter_map(|row| column.kind(row));
+    let first = kinds.next().unwrap_or_default();
+    if kinds.all(|kind| kind == first) { first } else { "mixed" }
 }
 
 #[cfg(test)]
@@ -57,10 +55,17 @@ mod tests {
     #[test]
     fn columns_tell_what_they_are() {
         check(
-            "fields a | block_stats | fields field, rows, type",
-            r#"{"a":"1"}
+            "fields a, b | block_stats",
+            r#"{"a":"1","b":""}
 {"a":"22"}"#,
-            r#"{"field":"a","rows":"2","type":"inmemory"}"#,
+            r#"{"field":"a","rows":"2","type":"string","values_bytes":"3"}
+{"field":"b","rows":"2","values_bytes":"0"}"#,
+        );
+        check(
+            "format 'é' as a | fields a | block_stats",
+            r#"{"x":"1"}
+{"x":"2"}"#,
+            r#"{"field":"a","rows":"2","type":"string","values_bytes":"4"}"#,
         );
     }
 }

@@ -5,7 +5,7 @@
 //! * Columns stand in the order of their fields.
 use super::faces::made;
 use crate::error::Result;
-use crate::query::block::{Block, Column, Texts};
+use crate::query::block::{Block, Column, NULL, STRING, Texts};
 use crate::query::needed::Needed;
 use crate::record::ValueKind;
 use crate::scan::columns::{Lane, Values, View};
@@ -53,7 +53,10 @@ pub(super) fn counted(view: &View<'_>, wanted: &Needed, made_fields: &[&str]) ->
     };
     let with_one: usize = counts.iter().map(|(_, count)| count).sum();
     counts.push((String::new(), view.len().saturating_sub(with_one)));
-    let kind = kind(&lanes);
+    if only.kind() == ValueKind::Null {
+        return Ok(None);
+    }
+    let kind = kind(*only);
     let block =
         |(text, count): (String, usize)| Block::with_columns(count, vec![Column::constant(name, &text).of_kind(kind)]);
     Ok(Some(counts.into_iter().filter(|(_, count)| *count > 0).map(block).collect()))
@@ -64,17 +67,37 @@ pub(super) fn text_column(view: &View<'_>, name: &str) -> Result<Column> {
     column(view, name, &view.lanes_of(name))
 }
 
-/// How the values of lanes were sent; whole numbers and others have lanes of their own, and are both numbers.
-fn kind(lanes: &[Lane<'_>]) -> &'static str {
-    let mut kinds = lanes.iter().map(|lane| lane.kind());
-    match kinds.next().filter(|first| kinds.all(|kind| kind == *first)) {
-        Some(ValueKind::String) => "string",
-        Some(ValueKind::Number) => "number",
-        Some(ValueKind::Bool) => "bool",
-        Some(ValueKind::Null) => "null",
-        Some(ValueKind::Json) => "json",
-        None => "mixed",
+/// As what the values of a lane were sent; whole numbers and others have lanes of their own, and are both numbers.
+fn kind(lane: Lane<'_>) -> &'static str {
+    match lane.kind() {
+        ValueKind::String => STRING,
+        ValueKind::Number => "number",
+        ValueKind::Bool => "bool",
+        ValueKind::Null => NULL,
+        ValueKind::Json => "json",
     }
+}
+
+/// A column with what its values were sent as: of each row where the lanes differ, or a row may have null or nothing.
+fn with_kinds(view: &View<'_>, lanes: &[Lane<'_>], column: Column) -> Result<Column> {
+    let Some(first) = lanes.first().map(|lane| kind(*lane)) else { return Ok(column) };
+    if first != NULL && lanes.iter().all(|lane| kind(*lane) == first) {
+        return Ok(column.of_kind(first));
+    }
+    let mut kinds = vec![""; view.len()];
+    for lane in lanes {
+        match view.rows_with(*lane)? {
+            None => kinds.fill(kind(*lane)),
+            Some(rows) => {
+                for row in rows {
+                    if let Some(slot) = kinds.get_mut(row as usize) {
+                        *slot = kind(*lane);
+                    }
+                }
+            }
+        }
+    }
+    Ok(column.of_kinds(kinds))
 }
 
 fn column(view: &View<'_>, name: &str, lanes: &[Lane<'_>]) -> Result<Column> {
@@ -85,7 +108,7 @@ fn column(view: &View<'_>, name: &str, lanes: &[Lane<'_>]) -> Result<Column> {
         },
         _ => texts(view, name, lanes)?,
     };
-    Ok(column.of_kind(kind(lanes)))
+    with_kinds(view, lanes, column)
 }
 
 /// A lane in the form that it is stored in; nothing where that is none that a column has.

@@ -36,7 +36,7 @@ pub(super) fn made(view: &View<'_>, wanted: &Needed) -> Result<Vec<Column>> {
         let levels = text_column(view, "level")?;
         let mut texts = Texts::default();
         (0..view.len()).for_each(|row| texts.push(severity(levels.value(row))));
-        columns.push(Column::new(SEVERITY, texts).of_kind("string"));
+        columns.push(Column::new(SEVERITY, texts));
     }
     Ok(columns)
 }
@@ -44,7 +44,7 @@ pub(super) fn made(view: &View<'_>, wanted: &Needed) -> Result<Vec<Column>> {
 /// A column made of each row's stream.
 fn of_streams(view: &View<'_>, name: &str, make: &dyn Fn(&str) -> String) -> Result<Column> {
     if let Some(only) = view.only_stream() {
-        return Ok(Column::constant(name, &make(view.tags(only))).of_kind("string"));
+        return Ok(Column::constant(name, &make(view.tags(only))));
     }
     let (mut places, mut texts) = (FxHashMap::default(), Texts::default());
     let place = |stream: &u32| {
@@ -54,7 +54,7 @@ fn of_streams(view: &View<'_>, name: &str, make: &dyn Fn(&str) -> String) -> Res
         })
     };
     let rows = view.streams()?.iter().map(place).collect();
-    Ok(Column::listed(name, texts, rows).of_kind("string"))
+    Ok(Column::listed(name, texts, rows))
 }
 
 /// The number of a stream: as many digits as clients of the language expect.

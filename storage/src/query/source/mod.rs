@@ -118,7 +118,7 @@ impl<'s> Stored<'s> {
         let mut out = BlockBuilder::default();
         for (block, row) in places {
             if let Some(block) = blocks.get(block) {
-                block.row(row).for_each(|(name, value)| out.set(name, value));
+                block.columns().iter().for_each(|column| out.set_from(column, row));
             }
             out.end_row();
             if out.is_full() && sink.take(out.take())? == Flow::Enough {
