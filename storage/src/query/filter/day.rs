@@ -133,3 +133,95 @@ impl fmt::Display for WeekRange {
         write!(f, "_time:week_range{}", self.shown)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::query::testing::{check_faults, check_filters};
+
+    /// From a Sunday on.
+    const ROWS: &str = r#"
+        {"row":"a","_time":"2024-06-09T00:00:00Z"}
+        {"row":"b","_time":"2024-06-10T07:59:59.999999999Z"}
+        {"row":"c","_time":"2024-06-10T08:00:00Z"}
+        {"row":"d","_time":"2024-06-11T17:59:59.999999999Z"}
+        {"row":"e","_time":"2024-06-12T18:00:00Z"}
+        {"row":"f","_time":"2024-06-14T23:59:59.999999999Z"}
+        {"row":"g","_time":"2024-06-15T00:30:00Z"}
+        {"row":"h","_time":"1969-12-31T09:00:00Z"}
+        {"row":"i","_time":""}
+        {"row":"j"}
+        {"row":"k","_time":"08:30"}
+    "#;
+
+    #[test]
+    fn parts_of_days_have_their_ends_or_not() {
+        check_filters(
+            ROWS,
+            &[
+                ("_time:day_range[08:00, 18:00)", "cdh"),
+                ("_time:day_range[08:00, 18:00]", "cdeh"),
+                ("_time:day_range(08:00, 18:00]", "deh"),
+                ("_time:day_range(08:00, 18:00)", "dh"),
+                ("_time:DAY_RANGE[08:00,18:00)", "cdh"),
+                ("_time:day_range[\"08:00\", \"18:00\")", "cdh"),
+                ("_time:day_range[00:00, 24:00]", "abcdefgh"),
+                ("_time:day_range[18:00, 08:00]", ""),
+                ("!_time:day_range[08:00, 18:00)", "abefgijk"),
+                ("_time:1w _time:day_range[00:00, 09:00)", "abc"),
+                ("_time:week_range[Mon, Fri] _time:day_range[08:00, 18:00)", "cdh"),
+            ],
+        );
+    }
+
+    #[test]
+    fn days_of_weeks_begin_with_sunday() {
+        check_filters(
+            ROWS,
+            &[
+                ("_time:week_range[Mon, Fri]", "bcdefh"),
+                ("_time:week_range(Sun, Sat)", "bcdefh"),
+                ("_time:week_range[monday, FRIDAY]", "bcdefh"),
+                ("_time:week_range[Mon, Fri)", "bcdeh"),
+                ("_time:week_range[Sunday, Sunday]", "a"),
+                ("_time:week_range[sat, sat]", "g"),
+                ("_time:week_range[Tue, Wed]", "deh"),
+                ("_time:week_range[Thu, Thursday]", ""),
+                ("_time:week_range[Sun, Sat]", "abcdefgh"),
+                ("_time:week_range[Sat, Sun]", ""),
+                ("!_time:week_range[Mon, Fri]", "agijk"),
+            ],
+        );
+    }
+
+    /// An offset is taken off the time before it is looked at, as servers of the language do it and not as its text says:
+    /// `offset 2h` is for a place two hours west.
+    #[test]
+    fn offsets_are_taken_off() {
+        check_filters(
+            ROWS,
+            &[
+                ("_time:day_range[06:00, 07:00) offset 2h", "c"),
+                ("_time:day_range[10:00, 10:00] offset -2h", "c"),
+                ("_time:day_range[22:00, 24:00] offset 2h", "ag"),
+                ("_time:day_range[06:00, 16:00) offset 2h", "cdh"),
+                ("_time:week_range[Sat, Sat] offset 1h", "a"),
+                ("_time:week_range[Sat, Sat] offset -1h", "fg"),
+                ("_time:week_range[Fri, Fri] offset 1.5h", "fg"),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_no_part_of_a_day_is_refused() {
+        check_faults(&[
+            ("_time:day_range", 15, "ends"),
+            ("_time:day_range 08:00", 16, "'['"),
+            ("_time:day_range[8:00, 18:00]", 16, "08:30"),
+            ("_time:day_range[08:00, 25:00]", 23, "08:30"),
+            ("_time:day_range[08:00 18:00]", 22, "','"),
+            ("_time:day_range[08:00, 18:00", 28, "ends"),
+            ("_time:week_range[Mon, x]", 22, "Mon"),
+            ("_time:week_range[Mon, Fri] offset x", 34, "no duration"),
+        ]);
+    }
+}

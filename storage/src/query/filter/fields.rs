@@ -77,6 +77,8 @@ pub(super) fn parse(parser: &mut Parser<'_>, scope: Scope<'_>) -> Parsed<Filter>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::testing::check_faults;
+    use crate::query::testing::check_filters;
 
     #[test]
     fn numbers_compare_as_numbers_and_texts_as_texts() {
@@ -85,5 +87,40 @@ mod tests {
         );
         assert!(Relation::LessOrEqual.holds("1KiB", "1024") && Relation::LessOrEqual.holds("", "a"));
         assert!(Relation::Equal.holds("1", "1") && !Relation::Equal.holds("1", "1.0"));
+    }
+
+    #[test]
+    fn fields_of_a_row_are_compared() {
+        check_filters(
+            r#"
+            {"row":"a","user_id":"7","customer_id":"7","_msg":"7"}
+            {"row":"b","user_id":"7","customer_id":"07"}
+            {"row":"c","user_id":"9","customer_id":"10"}
+            {"row":"d","user_id":"10","customer_id":"9"}
+            {"row":"e","user_id":"Bob","customer_id":"bob","a:b":"Bob"}
+            {"row":"f","user_id":"","customer_id":"x"}
+            {"row":"g","customer_id":"1h"}
+            {"row":"h"}
+            {"row":"i","user_id":"ä","customer_id":"ä"}
+            {"row":"j","user_id":"59m","customer_id":"1h"}
+            "#,
+            &[
+                ("user_id:eq_field(customer_id)", "ahi"),
+                ("user_id:EQ_FIELD(customer_id)", "ahi"),
+                ("NOT user_id:eq_field(customer_id)", "bcdefgj"),
+                ("user_id:eq_field(\"a:b\")", "efgh"),
+                ("\"a:b\":eq_field(user_id)", "efgh"),
+                ("user_id:eq_field(none)", "fgh"),
+                ("user_id:eq_field(_msg)", "afgh"),
+                ("eq_field(user_id)", "afgh"),
+                ("user_id:lt_field(customer_id)", "cefgj"),
+                ("user_id:le_field(customer_id)", "abcefghij"),
+                ("customer_id:lt_field(user_id)", "d"),
+                ("user_id:!le_field(customer_id)", "d"),
+                ("none:le_field(user_id)", "abcdefghij"),
+                ("le_field", ""),
+            ],
+        );
+        check_faults(&[("a:eq_field()", 10, "one argument"), ("a:lt_field(b, c)", 10, "one argument")]);
     }
 }

@@ -45,3 +45,54 @@ pub(super) fn parse(parser: &mut Parser<'_>, scope: Scope<'_>) -> Parsed<Filter>
         .ok_or_else(|| Fault::new(at.0, "an IPv4 address, a network such as 10.0.0.0/8 or two addresses are wanted"))?;
     Ok(scope.test(Test::Ipv4(Ipv4Range { min, max })))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::query::testing::{check_faults, check_filters};
+
+    const ROWS: &str = r#"
+        {"row":"a","user.ip":"127.0.0.1","_msg":"127.255.255.255"}
+        {"row":"b","user.ip":"127.255.255.255","_msg":"request from 127.0.0.1: done"}
+        {"row":"c","user.ip":"128.0.0.0"}
+        {"row":"d","user.ip":"126.255.255.255"}
+        {"row":"e","user.ip":"1.2.3.4","user:ip":"10.0.0.1"}
+        {"row":"f","user.ip":""}
+        {"row":"g","user.ip":"1.2.3.4.5"}
+        {"row":"h","user.ip":"0.0.0.0"}
+        {"row":"i","user.ip":"255.255.255.255"}
+        {"row":"j","user.ip":"١.2.3.4"}
+        {"row":"k","user.ip":" 1.2.3.4"}
+    "#;
+
+    #[test]
+    fn whole_texts_are_addresses_in_a_range() {
+        check_filters(
+            ROWS,
+            &[
+                ("user.ip:ipv4_range(127.0.0.0, 127.255.255.255)", "ab"),
+                ("user.ip:ipv4_range(\"127.0.0.0/8\")", "ab"),
+                ("user.ip:ipv4_range(127.0.0.0/8)", "ab"),
+                ("user.ip:ipv4_range(127.9.9.9/8)", "ab"),
+                ("user.ip:IPV4_RANGE(127.0.0.0/8)", "ab"),
+                ("user.ip:ipv4_range(\"1.2.3.4\")", "e"),
+                ("user.ip:ipv4_range(1.2.3.4/32)", "e"),
+                ("user.ip:ipv4_range(0.0.0.0/0)", "abcdehi"),
+                ("user.ip:ipv4_range(128.0.0.0, 127.0.0.0)", ""),
+                ("\"user:ip\":ipv4_range(10.0.0.0/24)", "e"),
+                ("ipv4_range(127.0.0.0/8)", "a"),
+                ("none:ipv4_range(0.0.0.0/0)", ""),
+                ("user.ip:(ipv4_range(1.2.3.4) OR ipv4_range(128.0.0.0/16))", "ce"),
+                ("user.ip:!ipv4_range(0.0.0.0/1)", "cfgijk"),
+                ("ipv4_range", ""),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for query in ["ipv4_range(1.2.3)", "ipv4_range(1.2.3.4/33)", "ipv4_range(1.2.3.4, x)", "ipv4_range()"] {
+            check_faults(&[(query, 10, "10.0.0.0/8")]);
+        }
+        check_faults(&[("a:ipv4_range(1.2.3.4, 1.2.3.5, 1.2.3.6)", 12, "two addresses")]);
+    }
+}

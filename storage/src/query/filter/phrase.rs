@@ -102,6 +102,7 @@ fn closes(text: &str, at: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::testing::check_filters;
 
     #[test]
     fn phrases_stand_between_boundaries() {
@@ -122,5 +123,101 @@ mod tests {
     fn case_is_folded_by_character() {
         assert!(Needle::phrase("ПриВЕТ", true).is_in("x привет y") && Needle::prefix("ERR", true).is_in("Errors"));
         assert!(!Needle::phrase("error", true).is_in("ERRORS"));
+    }
+
+    const ROWS: &str = r#"
+        {"row":"a","_msg":"an error happened","log.level":"error","ip:remote":"1.2.3.45"}
+        {"row":"b","_msg":"error: cannot open file","log.level":"errors","log:level":"err7"}
+        {"row":"c","_msg":"ERROR: ssh: login fail for user \"foobar\"","log.level":"ERROR"}
+        {"row":"d","_msg":"multiple errors occurred","სფერო":"ერთი τιμή"}
+        {"row":"e","_msg":"ssh: login failed","log.level":""}
+        {"row":"f","_msg":"ssh login fail","n":"12"}
+        {"row":"g","_msg":"{\"foo\":\"bar\"}","n":"120"}
+        {"row":"h","_msg":"An ErRoR occurred, FooError","n":"-12.5"}
+        {"row":"i","_msg":"unexpected failure","x":"ÄRGER"}
+        {"row":"j","_msg":"unexpectedly failed","x":"ärgern"}
+        {"row":"k"}
+    "#;
+
+    #[test]
+    fn words_and_phrases_are_whole() {
+        check_filters(
+            ROWS,
+            &[
+                ("error", "ab"),
+                ("_msg:error", "ab"),
+                ("ERROR", "c"),
+                ("\"ssh: login fail\"", "c"),
+                ("'\"foo\":\"bar\"'", "g"),
+                ("\"\\\"foo\\\":\\\"bar\\\"\"", "g"),
+                ("log.level:error", "a"),
+                ("\"ip:remote\":\"1.2.3.45\"", "a"),
+                ("\"ip:remote\":1.2.3.45", "a"),
+                ("\"ip:remote\":2.3", "a"),
+                ("\"ip:remote\":2.3.4", ""),
+                ("სფერო:τιμή", "d"),
+                ("სფერო:τιμ", ""),
+                ("n:12", "fh"),
+                ("log.level:(error or ERROR)", "ac"),
+                ("log.level:-error", "bcdefghijk"),
+                ("\"\"", "k"),
+                ("log.level:\"\"", "defghijk"),
+                ("none:error", ""),
+                ("NOT error OR file", "bcdefghijk"),
+                ("NOT (error OR file)", "cdefghijk"),
+                ("ssh AND login AND fail", "cf"),
+                ("error file or failed", "bej"),
+                ("error (file or happened)", "ab"),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_last_word_of_a_prefix_goes_on() {
+        check_filters(
+            ROWS,
+            &[
+                ("err*", "abd"),
+                ("\"ssh: login fail\"*", "ce"),
+                ("\"unexpected fail\"*", "i"),
+                ("unexpected* AND fail*", "ij"),
+                ("unexpected AND fail*", "i"),
+                ("'\"foo\":\"ba'*", "g"),
+                ("log.level:err*", "ab"),
+                ("\"log:level\":err*", "b"),
+                ("log.level:*", "abc"),
+                ("_msg:*", "abcdefghij"),
+                ("n:12*", "fgh"),
+                ("n:1*", "fgh"),
+                ("none:*", ""),
+                ("*", "abcdefghijk"),
+                ("log.level:(err* or ERR*)", "abc"),
+                ("log.level:!*", "defghijk"),
+            ],
+        );
+    }
+
+    #[test]
+    fn letters_of_either_case_pass() {
+        check_filters(
+            ROWS,
+            &[
+                ("i(error)", "abch"),
+                ("I(ERROR)", "abch"),
+                ("i(error*)", "abcdh"),
+                ("i(\"SSH: LOGIN FAIL\")", "c"),
+                ("i(\"SSH: LOGIN FAIL\"*)", "ce"),
+                ("log.level:i(error)", "ac"),
+                ("\"log:level\":i(\"ERR7\")", "b"),
+                ("x:i(ärger)", "i"),
+                ("x:i(ÄRGER*)", "ij"),
+                ("x:i(arger*)", ""),
+                ("log.level:i(\"\")", "defghijk"),
+                ("log.level:i(*)", "abc"),
+                ("log.level:!i(error)", "bdefghijk"),
+                ("none:i(x)", ""),
+                ("i", ""),
+            ],
+        );
     }
 }

@@ -90,3 +90,96 @@ pub(super) fn parse_comparison(parser: &mut Parser<'_>, scope: Scope<'_>) -> Par
     };
     Ok(scope.test(Test::Number(NumberRange { min, max, shown })))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::query::testing::{check_faults, check_filters};
+
+    const ROWS: &str = r#"
+        {"row":"a","n":"1","took":"4.2","size":"10KiB","user:n":"5","_msg":"7"}
+        {"row":"b","n":"10","took":"4.3","size":"10241","_msg":"the request took 4.2 seconds"}
+        {"row":"c","n":"-3","took":"1h33m55s","size":"1MB"}
+        {"row":"d","n":"5.5","took":"1.5d","size":"1_000"}
+        {"row":"e","n":"","took":"John"}
+        {"row":"f","n":"abc","took":"250ms"}
+        {"row":"g","n":"0x0a","took":"2024-06-10T12:00:00Z"}
+        {"row":"h","n":"1e1","took":"10.0.0.7"}
+        {"row":"i","n":"9007199254740993"}
+        {"row":"j","n":"٣"}
+    "#;
+
+    #[test]
+    fn round_brackets_leave_bounds_out() {
+        check_filters(
+            ROWS,
+            &[
+                ("n:range(1, 10)", "d"),
+                ("n:range[1, 10)", "ad"),
+                ("n:range(1, 10]", "bdgh"),
+                ("n:range[1, 10]", "abdgh"),
+                ("n:RANGE[1, 10]", "abdgh"),
+                ("n:range[-inf, 0]", "c"),
+                ("n:range(-Inf, +Inf)", "abcdghi"),
+                ("n:range[10, 1]", ""),
+                ("n:range[0b1010, 0xa]", "bgh"),
+                ("n:range[9_007_199_254_740_992, 9007199254740993]", "i"),
+                ("took:range(4.2, Inf)", "bcdfgh"),
+                ("took:range[4.2, 4.3]", "ab"),
+                ("took:range[1h33m55s, 1.5d]", "cd"),
+                ("took:range[2024-06-10T12:00:00Z, 2024-06-10T12:00:00Z]", "g"),
+                ("took:range[10.0.0.0, 10.0.0.255]", "h"),
+                ("size:range(1K, 10KiB]", "a"),
+                ("size:range[1K, 1M]", "abcd"),
+                ("\"user:n\":range(4, 6)", "a"),
+                ("range(1, 10)", "a"),
+                ("none:range(-inf, inf)", ""),
+                ("n:!range[1, 10]", "cefij"),
+                ("n:(range[1, 1] or range(5, 6))", "ad"),
+                ("range", ""),
+            ],
+        );
+    }
+
+    #[test]
+    fn signs_compare_numbers_or_else_texts() {
+        check_filters(
+            ROWS,
+            &[
+                ("took:>4.2", "bcdfgh"),
+                ("took:>=4.2", "abcdfgh"),
+                ("took:<4.3", "a"),
+                ("took:<=4.3", "ab"),
+                ("took:> 4.2", "bcdfgh"),
+                ("size:>10KiB", "bc"),
+                ("size:>\"10KiB\"", "bc"),
+                ("n:>=0 n:<6", "ad"),
+                ("n:(>=0 <6)", "ad"),
+                ("n:-(>=0 <6)", "bcefghij"),
+                ("n:<-2.5", "c"),
+                ("n:>=9007199254740992", "i"),
+                // Numbers are floats, which have no other one above that.
+                ("n:>9007199254740992", ""),
+                ("n:<\"John\"", "abcdeghi"),
+                ("took:<\"John\"", "abcdfghij"),
+                ("took:<=\"John\"", "abcdefghij"),
+                ("took:>=John", "e"),
+                ("took:>John", ""),
+                ("none:<1", ""),
+                ("none:<a", "abcdefghij"),
+                (">6", "a"),
+                ("_msg:>6", "a"),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        check_faults(&[
+            ("a:range(x, 2)", 8, "no number"),
+            ("a:range(1 2)", 10, "','"),
+            ("a:range(1, 2", 12, "ends"),
+            ("a:range(1, )", 11, "upper bound"),
+            ("a:>", 3, "ends"),
+        ]);
+    }
+}

@@ -36,6 +36,7 @@ pub(crate) fn needles(phrases: &[String]) -> Vec<Needle> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::testing::check_filters;
 
     #[test]
     fn order_counts() {
@@ -46,5 +47,40 @@ mod tests {
         assert!(has(&["error", "open file"], "some error: cannot open file /foo"));
         assert!(!has(&["error", "open file"], "cannot open file: error"));
         assert!(has(&[], "") && has(&["", "a"], "a") && !has(&["a", "a"], "a"));
+    }
+
+    #[test]
+    fn phrases_follow_each_other() {
+        check_filters(
+            r#"
+            {"row":"a","_msg":"some error: cannot open file /foo/bar","event.original":"error 1, open file 2"}
+            {"row":"b","_msg":"cannot open file: error","event:original":"error open file"}
+            {"row":"c","_msg":"Error open file","event.original":""}
+            {"row":"d","_msg":"error error"}
+            {"row":"e","_msg":"日本 42 ΤΙΜΉ"}
+            {"row":"f"}
+            "#,
+            &[
+                ("seq(\"error\", \"open file\")", "a"),
+                ("seq(error, 'open file')", "a"),
+                ("SEQ(open, error)", "b"),
+                ("error AND \"open file\"", "ab"),
+                ("event.original:seq(error, \"open file\")", "a"),
+                ("\"event:original\":seq(error, \"open file\")", "b"),
+                ("seq(error, error)", "d"),
+                ("seq(error, error, error)", ""),
+                ("seq(open, file)", "abc"),
+                ("seq(ope, file)", ""),
+                ("seq(日本, 42, ΤΙΜΉ)", "e"),
+                ("seq(42, 日本)", ""),
+                ("seq(error)", "abd"),
+                ("seq(error, \"\")", "abd"),
+                ("seq(\"\")", "abcdef"),
+                ("seq()", "abcdef"),
+                ("event.original:!seq(error, open)", "bcdef"),
+                ("none:seq(a)", ""),
+                ("seq", ""),
+            ],
+        );
     }
 }

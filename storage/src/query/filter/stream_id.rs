@@ -58,3 +58,49 @@ impl fmt::Display for StreamIds {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::query::testing::{check_faults, check_filters};
+
+    const ROWS: &str = r#"
+        {"row":"a","_stream_id":"0000007b000001c850d9950ea6196b1a4812081265faa1c7","_msg":"error"}
+        {"row":"b","_stream_id":"1230007b456701c850d9950ea6196b1a4812081265fff2a9"}
+        {"row":"c","_stream_id":""}
+        {"row":"d","_msg":"error"}
+    "#;
+
+    #[test]
+    fn streams_are_named_by_their_numbers() {
+        let (first, other) =
+            ("0000007b000001c850d9950ea6196b1a4812081265faa1c7", "1230007b456701c850d9950ea6196b1a4812081265fff2a9");
+        for (filter, wanted) in [
+            (format!("_stream_id:{first}"), "a"),
+            (format!("_stream_id:\"{first}\""), "a"),
+            (format!("_stream_id:in({first})"), "a"),
+            (format!("_stream_id:in({first}, {other})"), "ab"),
+            (format!("_stream_id:in({first}, {other},)"), "ab"),
+            (format!("!_stream_id:in({first})"), "bcd"),
+            ("_stream_id:in()".into(), ""),
+            ("_stream_id:in(error | fields _stream_id)".into(), "acd"),
+            ("_stream_id:in(error row:a | uniq by (_stream_id))".into(), "a"),
+            ("_stream_id:in(row:b | fields _stream_id)".into(), "b"),
+            ("_stream_id:in(nowhere | fields _stream_id)".into(), ""),
+            ("_stream_id:in(*)".into(), "abcd"),
+            ("_stream_id:000000000000000b".into(), ""),
+        ] {
+            check_filters(ROWS, &[(filter.as_str(), wanted)]);
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        check_faults(&[
+            ("_stream_id:x", 11, "hexadecimal"),
+            ("_stream_id:0123", 11, "hexadecimal"),
+            ("_stream_id:in(x)", 13, "commas"),
+            ("_stream_id:in(a | fields x, y)", 13, "single field"),
+            ("_stream_id:", 11, "ends"),
+        ]);
+    }
+}

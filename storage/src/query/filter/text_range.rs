@@ -100,6 +100,8 @@ pub(super) fn parse_length(parser: &mut Parser<'_>, scope: Scope<'_>) -> Parsed<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::testing::check_faults;
+    use crate::query::testing::check_filters;
 
     #[test]
     fn bounds_are_in_or_out() {
@@ -112,5 +114,65 @@ mod tests {
     fn lengths_are_in_characters() {
         let range = LengthRange { min: 2, max: 3, shown: String::new() };
         assert!(range.has("éé") && range.has("日本語") && !range.has("a") && !range.has("abcd"));
+    }
+
+    const ROWS: &str = r#"
+        {"row":"a","user.name":"Alice","_msg":"foobar","foo":"éééééééééé"}
+        {"row":"b","user.name":"Bob","_msg":"foo bar"}
+        {"row":"c","user.name":"C","_msg":"foo","user:name":"Ann"}
+        {"row":"d","user.name":"alice","_msg":"foo bar baz abc"}
+        {"row":"e","user.name":"","_msg":"日本語日本"}
+        {"row":"f","user.name":"Érik","foo":"12345"}
+        {"row":"g","user.name":"A"}
+    "#;
+
+    #[test]
+    fn texts_are_from_one_up_to_another() {
+        check_filters(
+            ROWS,
+            &[
+                ("user.name:string_range(A, C)", "abg"),
+                ("user.name:STRING_RANGE(A, C)", "abg"),
+                ("user.name:string_range(Alice, Bob)", "a"),
+                ("user.name:string_range(C, E)", "c"),
+                ("user.name:string_range(C, A)", ""),
+                ("user.name:string_range(\"\", B)", "aeg"),
+                ("user.name:string_range(É, Ö)", "f"),
+                ("\"user:name\":string_range(A, B)", "c"),
+                ("user.name:!string_range(A, C)", "cdef"),
+                ("user.name:(string_range(A, B) or string_range(a, b))", "adg"),
+                ("none:string_range(a, b)", ""),
+                ("none:string_range(\"\", b)", "abcdefg"),
+                ("string_range(foo, \"foo c\")", "bcd"),
+                ("string_range", ""),
+            ],
+        );
+        check_faults(&[("string_range(a)", 12, "two arguments"), ("string_range(a, b, c)", 12, "two arguments")]);
+    }
+
+    #[test]
+    fn texts_are_as_long() {
+        check_filters(
+            ROWS,
+            &[
+                ("len_range(5, 10)", "abe"),
+                ("len_range(5, inf)", "abde"),
+                ("len_range(0x5, 0b1010)", "abe"),
+                ("LEN_RANGE(5, 1_0)", "abe"),
+                ("foo:len_range(10, 20)", "a"),
+                ("foo:len_range(5, 5)", "f"),
+                ("foo:len_range(0, 0)", "bcdeg"),
+                ("foo:len_range(10, 5)", ""),
+                ("none:len_range(0, 10)", "abcdefg"),
+                ("none:len_range(1, 10)", ""),
+                ("foo:!len_range(0, 0)", "af"),
+                ("len_range", ""),
+            ],
+        );
+        check_faults(&[
+            ("len_range(a, 5)", 9, "no length"),
+            ("len_range(-1, 5)", 9, "no length"),
+            ("len_range(5)", 9, "two"),
+        ]);
     }
 }

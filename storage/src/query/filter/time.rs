@@ -232,3 +232,6 @@ impl fmt::Display for TimeFilter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

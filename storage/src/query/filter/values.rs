@@ -78,3 +78,104 @@ impl fmt::Display for Values {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::query::testing::{check_faults, check_filters};
+
+    const ROWS: &str = r#"
+        {"row":"a","log.level":"error","_msg":"foo and bar baz","user_id":"7","path":"/admin/x"}
+        {"row":"b","log.level":"fatal","_msg":"foo","user_id":"7"}
+        {"row":"c","log.level":"ERROR","_msg":"bar baz","user_id":"8"}
+        {"row":"d","log.level":"","_msg":"barbaz 7 x","log:level":"error"}
+        {"row":"e","log.level":"errors","_msg":"Привет, мир"}
+        {"row":"f","user_id":"70"}
+        {"row":"g","log.level":"*","_msg":"*"}
+    "#;
+
+    #[test]
+    fn whole_values_are_listed() {
+        check_filters(
+            ROWS,
+            &[
+                ("log.level:in(\"error\", \"fatal\")", "ab"),
+                ("log.level:(=\"error\" OR =\"fatal\")", "ab"),
+                ("log.level:in(error, fatal,)", "ab"),
+                ("log.level:IN(error)", "a"),
+                ("\"log:level\":in(error)", "d"),
+                ("log.level:in(\"\")", "df"),
+                ("log.level:in(\"\", error)", "adf"),
+                ("log.level:in()", ""),
+                ("log.level:in(*)", "abcdefg"),
+                ("log.level:in(*, error)", "ag"),
+                ("log.level:in(\"*\")", "abcdefg"),
+                ("in(\"Привет, мир\")", "e"),
+                ("in(foo)", "b"),
+                ("log.level:!in(error, fatal)", "cdefg"),
+                ("log.level:(in(error) or in(fatal))", "ab"),
+                ("none:in(x)", ""),
+                ("none:in(\"\")", "abcdefg"),
+                ("user_id:in(1,2,3,4,5,6,7,9,10)", "ab"),
+                ("in", ""),
+            ],
+        );
+    }
+
+    #[test]
+    fn words_and_phrases_are_listed() {
+        check_filters(
+            ROWS,
+            &[
+                ("contains_all(foo, \"bar baz\")", "a"),
+                ("foo AND \"bar baz\"", "a"),
+                ("contains_any(foo, \"bar baz\")", "abc"),
+                ("foo OR \"bar baz\"", "abc"),
+                ("contains_all(foo)", "ab"),
+                ("contains_all(foo, \"\")", "ab"),
+                ("contains_all()", "abcdefg"),
+                ("contains_any()", ""),
+                ("contains_any(x, \"\")", "abcdefg"),
+                ("contains_all(*)", "abcdefg"),
+                ("contains_any(*)", "abcdefg"),
+                ("contains_any(мир)", "e"),
+                ("contains_any(FOO)", ""),
+                ("log.level:contains_any(error, ERROR)", "ac"),
+                ("log.level:!contains_any(error, ERROR)", "bdefg"),
+                ("\"log:level\":contains_all(error)", "d"),
+                ("path:contains_all(x, admin)", "a"),
+                ("none:contains_any(x)", ""),
+            ],
+        );
+    }
+
+    #[test]
+    fn values_come_from_other_queries() {
+        check_filters(
+            ROWS,
+            &[
+                ("user_id:in(path:admin | fields user_id)", "ab"),
+                ("user_id:in(path:admin | uniq by (user_id))", "ab"),
+                ("user_id:!in(path:admin | fields user_id)", "cdefg"),
+                ("user_id:in(log.level:nowhere | fields user_id)", ""),
+                ("user_id:in(row:d | fields user_id)", "deg"),
+                ("_msg:contains_any(path:admin | fields user_id)", "d"),
+                ("_msg:contains_all(path:admin | fields user_id)", "d"),
+                ("_msg:contains_all(nowhere | fields user_id)", "abcdefg"),
+                ("_msg:contains_any(nowhere | fields user_id)", ""),
+                ("user_id:in(options(concurrency=1) path:admin | keep user_id)", "ab"),
+                ("user_id:in(user_id:in(path:admin | fields user_id) log.level:fatal | fields user_id)", "ab"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_query_for_values_gives_one_field() {
+        check_faults(&[
+            ("a:in(x | fields b, c)", 4, "single field"),
+            ("a:in(x | fields b*)", 4, "single field"),
+            ("a:in(x | limit 1)", 4, "single field"),
+            ("a:in(x y)", 4, "commas"),
+            ("a:in(x", 6, "ends"),
+        ]);
+    }
+}

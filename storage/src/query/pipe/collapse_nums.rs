@@ -116,6 +116,7 @@ fn replace_with_tail(text: &str, old: &str, new: &str, tails: &[&str]) -> String
 mod tests {
     use super::*;
     use crate::query::testing::check;
+    use crate::query::testing::check_field;
 
     #[test]
     fn numbers_become_placeholders() {
@@ -148,6 +149,29 @@ mod tests {
 {"a":"r 12"}"#,
             r#"{"a":"r <N>","b":"x"}
 {"a":"r 12"}"#,
+        );
+    }
+
+    #[test]
+    fn a_field_that_is_empty_or_missing_stays_so() {
+        check_field(
+            "collapse_nums",
+            "_msg",
+            &[
+                (r#"{"_msg":"took 12ms, 0x1F2e of 9"}"#, "took <N>ms, 0x<N> of <N>"),
+                (r#"{"_msg":"número 7"}"#, "número <N>"),
+                (r#"{"_msg":""}"#, ""),
+                ("{}", ""),
+            ],
+        );
+        check_field(
+            "collapse_nums if (user:=admin) at a prettify",
+            "a",
+            &[
+                (r#"{"a":"10.0.0.7 at 12:00:01","user":"admin"}"#, "<IP4> at <TIME>"),
+                (r#"{"a":"10.0.0.7","user":"Admin"}"#, "10.0.0.7"),
+                (r#"{"a":"10.0.0.7"}"#, "10.0.0.7"),
+            ],
         );
     }
 }

@@ -57,6 +57,7 @@ fn decolorized(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::query::testing::check;
+    use crate::query::testing::check_field;
 
     #[test]
     fn sequences_are_left_out() {
@@ -67,5 +68,16 @@ mod tests {
     #[test]
     fn the_message_is_meant() {
         check("decolorize", r#"{"_msg":"\u001b[1mx\u001b[0m"}"#, r#"{"_msg":"x"}"#);
+    }
+
+    #[test]
+    fn only_the_named_field_changes() {
+        let rows = [
+            (r#"{"a":"\u001b[31mred\u001b[0m é","b":"\u001b[1mx"}"#, "red é"),
+            (r#"{"a":"plain"}"#, "plain"),
+            ("{}", ""),
+        ];
+        check_field("decolorize a", "a", &rows);
+        check_field("decolorize a", "b", &[(rows[0].0, "\u{1b}[1mx")]);
     }
 }

@@ -79,6 +79,7 @@ impl Step for ExtractRegexp {
 #[cfg(test)]
 mod tests {
     use crate::query::testing::check;
+    use crate::query::testing::check_field;
 
     #[test]
     fn groups_are_fields() {
@@ -88,5 +89,22 @@ mod tests {
 {"_msg":"x"}"#,
             r#"{"ip":"1.2.3.4"}"#,
         );
+    }
+
+    #[test]
+    fn old_values_stay_where_that_is_said() {
+        let ip = r#"(?P<ip>([0-9]+[.]){3}[0-9]+)"#;
+        let rows =
+            [r#"{"_msg":"ip=1.2.3.4","ip":"old"}"#, r#"{"_msg":"none","ip":"old"}"#, r#"{"_msg":"ip=9.9.9.9"}"#, "{}"];
+        for (pipe, wanted) in [
+            (format!("extract_regexp '{ip}'"), ["1.2.3.4", "", "9.9.9.9", ""]),
+            (format!("extract_regexp '{ip}' keep_original_fields"), ["old", "old", "9.9.9.9", ""]),
+            (format!("extract_regexp '{ip}' skip_empty_results"), ["1.2.3.4", "old", "9.9.9.9", ""]),
+            (format!("extract_regexp if (ip:\"\") '{ip}'"), ["old", "old", "9.9.9.9", ""]),
+            (format!("extract_regexp '{ip}' from none skip_empty_results"), ["old", "old", "", ""]),
+        ] {
+            let cases: Vec<(&str, &str)> = rows.into_iter().zip(wanted).collect();
+            check_field(&pipe, "ip", &cases);
+        }
     }
 }

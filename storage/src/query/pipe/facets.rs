@@ -160,4 +160,26 @@ mod tests {
             r#"{"field_name":"k","field_value":"c","hits":"2"}"#,
         );
     }
+
+    #[test]
+    fn the_bounds_are_those_that_are_asked_for() {
+        let rows = r#"{"a":"1","b":"x","k":"same"}
+{"a":"1","b":"y","k":"same","c":""}
+{"a":"2","b":"z","k":"same","c":"é"}
+{"a":"3","b":"z","k":"same","l":"123456"}"#;
+        let fields = |names: &[(&str, &str, u32)]| {
+            let line = |(name, value, hits): &(&str, &str, u32)| {
+                format!("{{\"field_name\":\"{name}\",\"field_value\":\"{value}\",\"hits\":\"{hits}\"}}")
+            };
+            names.iter().map(line).collect::<Vec<_>>().join("\n")
+        };
+        let (a, z) = (("a", "1", 2), ("b", "z", 2));
+        check("facets 1", rows, &fields(&[a, z, ("c", "é", 1), ("l", "123456", 1)]));
+        check("facets 1 max_value_len 5", rows, &fields(&[a, z, ("c", "é", 1)]));
+        check("facets 1 max_value_len 1", rows, &fields(&[a, z]));
+        check("facets 1 max_values_per_field 2", rows, &fields(&[("c", "é", 1), ("l", "123456", 1)]));
+        check("facets 1 max_value_len 5 keep_const_fields", rows, &fields(&[a, z, ("c", "é", 1), ("k", "same", 4)]));
+        check("filter a:=2 | facets", rows, "");
+        check("filter a:=9 | facets keep_const_fields", rows, "");
+    }
 }

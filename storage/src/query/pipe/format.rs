@@ -99,6 +99,7 @@ impl Step for Format {
 #[cfg(test)]
 mod tests {
     use crate::query::testing::check;
+    use crate::query::testing::check_field;
 
     #[test]
     fn fields_are_put_in() {
@@ -115,6 +116,40 @@ mod tests {
             r#"{"a":"1","b":"new"}
 {"a":"1","b":"old"}
 {"a":"2"}"#,
+        );
+    }
+
+    #[test]
+    fn values_are_written_in_ways() {
+        for (way, row, wanted) in [
+            ("<a>", r#"{"a":"x"}"#, "x"),
+            ("<a>-<none>.", r#"{"a":"é"}"#, "é-."),
+            ("request from <ip>:<port>", r#"{"ip":"1.2.3.4","port":"80"}"#, "request from 1.2.3.4:80"),
+            ("<uc:a> <lc:a>", r#"{"a":"aÉß"}"#, "AÉß aéß"),
+            ("<q:a>", r#"{"a":"x\n\"y\""}"#, r#""x\n\"y\"""#),
+            ("<q:none>", "{}", "\"\""),
+            ("<duration_seconds:a>", r#"{"a":"1m2.5s"}"#, "62.5"),
+            ("<duration:a>", r#"{"a":"62500000000"}"#, "1m2.5s"),
+            ("<duration:a>", r#"{"a":"x"}"#, "x"),
+            ("<time:a>", r#"{"a":"1717328141"}"#, "2024-06-02T11:35:41Z"),
+            ("<time:a>", r#"{"a":"1717328141123"}"#, "2024-06-02T11:35:41.123Z"),
+            ("<ipv4:a>", r#"{"a":"16909060"}"#, "1.2.3.4"),
+            ("<urlencode:a>", r#"{"a":"a b/é?"}"#, "a+b%2F%C3%A9%3F"),
+            ("<urldecode:a>", r#"{"a":"a+b%2F%C3%A9%3F"}"#, "a b/é?"),
+            ("<hexencode:a>", r#"{"a":"é1"}"#, "C3A931"),
+            ("<hexdecode:a>", r#"{"a":"C3A931"}"#, "é1"),
+            ("<base64encode:a>", r#"{"a":"pass word"}"#, "cGFzcyB3b3Jk"),
+            ("<base64decode:a>", r#"{"a":"cGFzcyB3b3Jk"}"#, "pass word"),
+            ("<hexnumencode:a>", r#"{"a":"255"}"#, "00000000000000FF"),
+            ("<hexnumdecode:a>", r#"{"a":"ff"}"#, "255"),
+        ] {
+            check_field(&format!("format '{way}' as x"), "x", &[(row, wanted)]);
+        }
+        check_field("format 'n<a>'", "_msg", &[(r#"{"_msg":"m","a":"1"}"#, "n1"), (r#"{"_msg":"m"}"#, "n")]);
+        check_field(
+            "format '<a><b>' as x skip_empty_results",
+            "x",
+            &[(r#"{"x":"old"}"#, "old"), (r#"{"x":"old","b":"1"}"#, "1"), ("{}", "")],
         );
     }
 }

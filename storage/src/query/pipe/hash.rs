@@ -55,9 +55,16 @@ impl Step for Hash {
 #[cfg(test)]
 mod tests {
     use crate::query::testing::check;
+    use crate::query::testing::check_field;
 
     #[test]
     fn a_hash_fits_a_float() {
         check("hash(a) as h", r#"{"a":"abc"}"#, r#"{"a":"abc","h":"7930733036767641"}"#);
+    }
+
+    #[test]
+    fn the_same_text_has_the_same_hash() {
+        let same = "7930733036767641";
+        check_field("hash(a) as h", "h", &[(r#"{"a":"abc","b":"x"}"#, same), (r#"{"b":"y","a":"abc"}"#, same)]);
     }
 }

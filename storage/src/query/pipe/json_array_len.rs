@@ -55,6 +55,7 @@ impl Step for JsonArrayLen {
 #[cfg(test)]
 mod tests {
     use crate::query::testing::check;
+    use crate::query::testing::check_field;
 
     #[test]
     fn items_are_counted() {
@@ -64,6 +65,28 @@ mod tests {
 {"a":"x"}"#,
             r#"{"a":"[1,[2],\"x\"]","n":"3"}
 {"a":"x","n":"0"}"#,
+        );
+    }
+
+    #[test]
+    fn only_arrays_have_items() {
+        check_field(
+            "json_array_len(a) as n",
+            "n",
+            &[
+                (r#"{"a":"[]"}"#, "0"),
+                (r#"{"a":"[[1,2],{\"x\":[3]},null,\"é\"]"}"#, "4"),
+                (r#"{"a":" [1, 2] "}"#, "0"),
+                (r#"{"a":"[1,"}"#, "0"),
+                (r#"{"a":"{\"a\":[1]}"}"#, "0"),
+                (r#"{"a":""}"#, "0"),
+                ("{}", "0"),
+            ],
+        );
+        check_field(
+            "unpack_words _msg as w | json_array_len (w) as n",
+            "n",
+            &[(r#"{"_msg":"a b, c"}"#, "3"), ("{}", "0")],
         );
     }
 }

@@ -54,6 +54,7 @@ impl Step for Len {
 #[cfg(test)]
 mod tests {
     use crate::query::testing::check;
+    use crate::query::testing::check_field;
 
     #[test]
     fn bytes_are_counted() {
@@ -64,5 +65,20 @@ mod tests {
             r#"{"a":"é","n":"2"}
 {"b":"x","n":"0"}"#,
         );
+    }
+
+    #[test]
+    fn a_missing_field_has_no_bytes() {
+        let rows = [
+            (r#"{"a":"12345678901","_msg":"x"}"#, "11"),
+            (r#"{"a":"日本"}"#, "6"),
+            (r#"{"a":""}"#, "0"),
+            ("{}", "0"),
+            (r#"{"n":"7","a":"7"}"#, "1"),
+        ];
+        check_field("len(a) as n", "n", &rows);
+        check_field("len(a) n", "n", &rows);
+        check_field("len a as n", "n", &rows);
+        check_field("len(a)", "_msg", &rows);
     }
 }

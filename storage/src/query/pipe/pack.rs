@@ -91,6 +91,7 @@ fn logfmt<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> String {
 #[cfg(test)]
 mod tests {
     use crate::query::testing::check;
+    use crate::query::testing::check_field;
 
     #[test]
     fn a_row_is_one_text() {
@@ -100,5 +101,27 @@ mod tests {
             r#"{"a":"1","bc":"q\"q","z":"0","x":"{\"a\":\"1\",\"bc\":\"q\\\"q\"}"}"#,
         );
         check("pack_logfmt as x | fields x", r#"{"a":"1","b":"x y"}"#, r#"{"x":"a=1 b=\"x y\""}"#);
+    }
+
+    #[test]
+    fn fields_stand_in_their_order() {
+        let row = r#"{"foo.b":"1","foo.a":"","x":"é \"q\"","bar.c":"2","foo":"3","_msg":"m"}"#;
+        check_field(
+            "pack_json fields (foo.*, bar.*) as p",
+            "p",
+            &[(row, r#"{"foo.b":"1","bar.c":"2"}"#), ("{}", "{}")],
+        );
+        check_field("pack_json fields (bar.*, foo.*) as p", "p", &[(row, r#"{"foo.b":"1","bar.c":"2"}"#)]);
+        check_field("pack_json fields (foo, none) p", "p", &[(row, r#"{"foo":"3"}"#)]);
+        check_field("pack_json fields (x*, x) p", "p", &[(row, r#"{"x":"é \"q\""}"#)]);
+        check_field("pack_json fields (_msg)", "_msg", &[(row, r#"{"_msg":"m"}"#), ("{}", "{}")]);
+        check_field(
+            "pack_logfmt fields (foo*, x) as p",
+            "p",
+            &[(row, r#"foo.b=1 x="é \"q\"" foo=3"#), (r#"{"x":"a=b"}"#, "x=a=b"), ("{}", "")],
+        );
+        let all = r#"{"row":"0","foo.b":"1","x":"é \"q\"","bar.c":"2","foo":"3","_msg":"m"}"#;
+        check_field("pack_json as p", "p", &[(row, all)]);
+        check_field("pack_json fields (*) as p", "p", &[(row, all)]);
     }
 }

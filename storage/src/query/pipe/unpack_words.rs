@@ -76,6 +76,7 @@ impl Step for UnpackWords {
 #[cfg(test)]
 mod tests {
     use crate::query::testing::check;
+    use crate::query::testing::check_field;
 
     #[test]
     fn words_are_an_array() {
@@ -84,5 +85,22 @@ mod tests {
             r#"{"a":"foo: (bar,тест) foo"}"#,
             r#"{"w":"[\"foo\",\"bar\",\"тест\"]"}"#,
         );
+    }
+
+    #[test]
+    fn words_come_as_often_as_they_stand_there() {
+        check_field(
+            "unpack_words from _msg as w",
+            "w",
+            &[
+                (r#"{"_msg":"a b a"}"#, r#"["a","b","a"]"#),
+                (r#"{"_msg":"foo_1: bar-2.5"}"#, r#"["foo_1","bar","2","5"]"#),
+                (r#"{"_msg":"Ünï ünï"}"#, r#"["Ünï","ünï"]"#),
+                (r#"{"_msg":"..."}"#, "[]"),
+                ("{}", "[]"),
+            ],
+        );
+        check_field("unpack_words from a as w drop_duplicates", "w", &[(r#"{"a":"a b a"}"#, r#"["a","b"]"#)]);
+        check_field("unpack_words", "_msg", &[(r#"{"_msg":"x y"}"#, r#"["x","y"]"#)]);
     }
 }

@@ -62,4 +62,26 @@ mod tests {
             r#"{"x":"2","y":"2","z":"1","w":"3"}"#,
         );
     }
+
+    #[test]
+    fn conditions_and_groups_are_counted_apart() {
+        let rows = r#"{"a":"1","g":"x"}
+{"a":"","g":"x"}
+{"a":"2","g":"é"}
+{"g":""}"#;
+        check(
+            "count() n, count(a) a, count_empty(a) e, count() if (g:=x) x",
+            rows,
+            r#"{"n":"4","a":"2","e":"2","x":"2"}"#,
+        );
+        check(
+            "stats by (g) count() n, count(a) a",
+            rows,
+            r#"{"g":"x","n":"2","a":"1"}
+{"g":"é","n":"1","a":"1"}
+{"n":"1","a":"0"}"#,
+        );
+        check("filter g:none | count() n", rows, r#"{"n":"0"}"#);
+        check("count()", rows, r#"{"count(*)":"4"}"#);
+    }
 }

@@ -85,4 +85,15 @@ mod tests {
             r#"{"y":"2024-06-10T12:00:00.5Z"}"#,
         );
     }
+
+    #[test]
+    fn an_empty_value_is_the_least() {
+        let rows = r#"{"a":"b","n":"-3"}
+{"a":"","n":"12"}
+{"a":"B","n":"9"}
+{"n":"1KiB"}"#;
+        check("min(a) x, max(a) y, min(n) p, max(n) q", rows, r#"{"y":"b","p":"-3","q":"1KiB"}"#);
+        check("min(none) x, max(none) y | format '<x>|<y>' as z | fields z", rows, r#"{"z":"|"}"#);
+        check("min(a) if (a:*) x, max(n) if (a:*) y", rows, r#"{"x":"B","y":"9"}"#);
+    }
 }

@@ -52,4 +52,22 @@ mod tests {
             r#"{"s":"1001.5","v":"334.5","n":"NaN","l":"7"}"#,
         );
     }
+
+    #[test]
+    fn numbers_come_in_many_forms() {
+        let rows = r#"{"a":"1","b":"é","g":"x"}
+{"a":"-2.5","b":"","g":"x"}
+{"a":"1K","g":"y"}
+{"a":"","b":"日本","g":"y"}
+{"a":"abc","g":"Y"}"#;
+        check("sum(a) s, avg(a) v, sum_len(b) l", rows, r#"{"s":"998.5","v":"332.8333333333333","l":"8"}"#);
+        check(
+            "stats by (g) sum(a) s, sum_len(b) l | sort by (g)",
+            rows,
+            r#"{"g":"Y","s":"NaN","l":"0"}
+{"g":"x","s":"-1.5","l":"2"}
+{"g":"y","s":"1000","l":"6"}"#,
+        );
+        check("sum(a) if (g:=x) s, sum(a) if (g:none) n", rows, r#"{"s":"-1.5","n":"NaN"}"#);
+    }
 }
