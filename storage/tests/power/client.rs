@@ -43,10 +43,11 @@ pub(crate) struct Client {
     oracle: Oracle,
     sent: Vec<Sent>,
     next_key: u64,
-    /// Answered before they were durable.
-    soft: Vec<Sent>,
-    /// Which key was given which number, for every answer there ever was.
+    /// Answered before they were durable, each with the number of its first row.
+    soft: Vec<(u64, Sent)>,
+    /// Which key was given which number, for every answer there ever was, and the other way about.
     numbers: BTreeMap<(u32, u64), u64>,
+    numbered: BTreeMap<u64, (u32, u64)>,
     /// Rows that expired, or whose deletion was asked for: the appends that they came with are known without them.
     leaving: BTreeSet<u64>,
 }
@@ -64,7 +65,7 @@ impl Client {
     /// Of these rows those whose append got no answer, as after a failed sync: they can be in the log, and come with the next
     /// start, though nothing that is done before then can see them.
     pub(crate) fn unanswered(&self, keys: &[u64]) -> Vec<u64> {
-        let is_answered = |key: u64| self.soft.iter().any(|sent| sent.keys.contains(&key));
+        let is_answered = |key: u64| self.soft.iter().any(|(_, sent)| sent.keys.contains(&key));
         keys.iter().copied().filter(|key| self.oracle.is_open(*key) && !is_answered(*key)).collect()
     }
 
@@ -103,7 +104,7 @@ impl Client {
 
     /// How many appends were answered before they were durable: what a durable answer from here on covers.
     pub(crate) fn soft(&self) -> Vec<Sent> {
-        self.soft.clone()
+        self.soft.iter().map(|(_, sent)| sent.clone()).collect()
     }
 
     /// An append was answered. `durable` says for good, and then so are those in `covers`.
@@ -121,7 +122,7 @@ impl Client {
             self.staying(sent).into_iter().for_each(|key| self.oracle.acked(key));
             self.harden(covers);
         } else {
-            self.soft.push(sent.clone());
+            self.soft.push((appended.first_seq, sent.clone()));
         }
         Ok(())
     }
@@ -134,12 +135,18 @@ impl Client {
             .collect::<Vec<_>>()
             .into_iter()
             .for_each(|key| self.oracle.acked(key));
-        self.soft.retain(|soft| !covers.iter().any(|covered| covered.number == soft.number));
+        self.soft.retain(|(_, soft)| !covers.iter().any(|covered| covered.number == soft.number));
     }
 
     fn number(&mut self, epoch: u32, seq: u64, key: u64) -> Result<(), String> {
         match self.numbers.insert((epoch, seq), key) {
-            Some(other) if other != key => Err(format!("number {epoch}/{seq} of {other} was given to {key} too")),
+            Some(other) if other != key => {
+                return Err(format!("number {epoch}/{seq} of {other} was given to {key} too"));
+            }
+            _ => {}
+        }
+        match self.numbered.insert(key, (epoch, seq)) {
+            Some(before) if before != (epoch, seq) => Err(format!("{key} was {before:?} and is {epoch}/{seq}")),
             _ => Ok(()),
         }
     }
@@ -153,7 +160,7 @@ impl Client {
 
     /// Holds what a start found against all of this; its outcome is final.
     pub(crate) fn check(&mut self, engine: &Engine, rng: &mut Rng) -> Result<(), String> {
-        self.soft.clear();
+        self.check_soft(engine)?;
         let all = everything(engine)?;
         let mut stored: BTreeMap<u64, u64> = BTreeMap::new();
         let mut found = Vec::new();
@@ -181,6 +188,19 @@ impl Client {
             check_question(engine, &all, self.next_key, rng)?;
         }
         Ok(())
+    }
+
+    /// Of what was answered before it was durable a start finds what was written first: where one is lost, so is every later one.
+    fn check_soft(&mut self, engine: &Engine) -> Result<(), String> {
+        // Appends without rows have no number of their own.
+        let mut soft: Vec<_> = self.soft.drain(..).filter(|(_, sent)| !sent.keys.is_empty()).collect();
+        soft.sort_by_key(|(first_seq, _)| *first_seq);
+        let is_stored = |sent: &Sent| engine.effect(&sent.mark()).is_some();
+        let found = soft.iter().take_while(|(_, sent)| is_stored(sent)).count();
+        match soft.iter().skip(found).find(|(_, sent)| is_stored(sent)) {
+            None => Ok(()),
+            Some(later) => Err(format!("{:?} is lost, and {later:?} after it is stored", soft[found])),
+        }
     }
 
     /// The checkpoint is the one that the last stored append set.

@@ -2,8 +2,10 @@
 //!
 //! A life's steps come from its seed. Where appends run beside each other the threads decide their order, so that the
 //! same seed can meet another disk; everything else is the same again.
+mod burst;
+
 use super::client::{self, CHECKPOINT, Client, Sent};
-use super::steps::{Doing, Hits, step};
+use super::steps::{Doing, Hits, SEVERAL_UNSYNCED, step};
 use crate::chance::Rng;
 use crate::rows;
 use logyard_storage::Effect;
@@ -42,9 +44,7 @@ pub(crate) struct Outcome {
     pub(crate) runs: u64,
     pub(crate) cuts: u64,
     pub(crate) chains: u64,
-    /// Cuts at which at least two batches were acknowledged from memory and not synced.
-    pub(crate) cuts_with_several: u64,
-    /// The most of such batches at one cut.
+    /// The most batches that were acknowledged from memory and not synced at one cut.
     pub(crate) unsynced_max: u64,
     pub(crate) hits: Hits,
 }
@@ -96,7 +96,7 @@ struct Life {
     /// After a failed write or sync: nothing may be acknowledged until the next start.
     poisoned: bool,
     /// Of each batch with rows that was acknowledged from memory since the last cut: how many syncs of any file there had
-    /// been.
+    /// been before it was sent.
     from_memory: Vec<u64>,
     outcome: Outcome,
 }
@@ -219,8 +219,12 @@ impl Life {
     /// Power will fail in one of the next calls, or in one of a kind that is rare, or while something rare is done.
     fn plan_cut(&mut self) {
         let rng = &mut self.rng;
-        match rng.below(4) {
+        match rng.below(5) {
             0 => return self.env.cut_at_io(1 + rng.below(150)),
+            2 => {
+                self.aim = Some(Aim(Doing::Append, None));
+                return;
+            }
             1 => {
                 let (first, second) = (*rng.pick(&AIMS), *rng.pick(&AIMS));
                 // Where nothing else expires, retention has little to do.
@@ -293,7 +297,9 @@ impl Life {
         // A sync that power failed in is counted among the calls.
         let syncs = self.env.io_stats().of(IoKind::Sync) - u64::from(cut == Some(IoKind::Sync));
         let unsynced = self.from_memory.drain(..).filter(|before| *before == syncs).count() as u64;
-        self.outcome.cuts_with_several += u64::from(unsynced >= 2);
+        if unsynced >= burst::SEVERAL {
+            self.outcome.hits.add(SEVERAL_UNSYNCED);
+        }
         self.outcome.unsynced_max = self.outcome.unsynced_max.max(unsynced);
     }
 
@@ -388,7 +394,8 @@ impl Life {
             return self.pursue(doing, engine);
         }
         match self.rng.below(100) {
-            0..=55 => self.append(&engine),
+            0..=53 => self.append(&engine),
+            54..=55 => self.burst(&engine),
             56..=59 => self.append_beside_each_other(&engine),
             60..=67 => self.seal(&engine),
             68..=72 => self.compact(&engine),
@@ -420,7 +427,8 @@ impl Life {
             Doing::Retain => self.retain(&engine),
             Doing::Delete => self.delete(&engine),
             Doing::Configure => self.configure_another(&engine),
-            Doing::Open | Doing::Append | Doing::Close => {
+            Doing::Append => self.burst(&engine),
+            Doing::Open | Doing::Close => {
                 drop(engine);
                 self.reopen(true)
             }
@@ -442,12 +450,18 @@ impl Life {
     }
 
     fn append_rows(&mut self, engine: &Engine, rows: u64) -> Result<(), String> {
-        self.doing = Doing::Append;
         let ack = if self.rng.one_in(3) { Ack::Memory } else { Ack::Wal };
+        self.append_with(engine, rows, ack)
+    }
+
+    fn append_with(&mut self, engine: &Engine, rows: u64, ack: Ack) -> Result<(), String> {
+        self.doing = Doing::Append;
         let moves = self.rng.one_in(3);
+        // Before, since the log's thread may sync as soon as it has answered.
+        let syncs = self.env.io_stats().of(IoKind::Sync);
         let error = append(engine, &self.client, rows, ack, moves)?;
         if error.is_none() && ack == Ack::Memory && rows > 0 {
-            self.from_memory.push(self.env.io_stats().of(IoKind::Sync));
+            self.from_memory.push(syncs);
         }
         self.judge(error)
     }

@@ -16,8 +16,11 @@ pub(crate) enum Doing {
     Close,
 }
 
+/// A cut that took or could have taken several batches which had been acknowledged from memory; counted beside its step.
+pub(crate) const SEVERAL_UNSYNCED: &str = "several batches unsynced";
+
 /// Every step that a cut is counted under.
-pub(crate) const STEPS: [&str; 30] = [
+pub(crate) const STEPS: [&str; 31] = [
     "directories",
     "catalog: made",
     "catalog: opened or repaired",
@@ -48,6 +51,7 @@ pub(crate) const STEPS: [&str; 30] = [
     "retention: rewritten",
     "retention: files removed",
     "segments: swept at a start",
+    SEVERAL_UNSYNCED,
 ];
 
 /// How often each step was hit.
