@@ -1,5 +1,7 @@
 //! Tests of the engine as a whole: power cuts, failing I/O, rot, and a plain model, all on a simulated machine.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
+mod absurd;
+mod allocations;
 mod budget;
 mod chance;
 mod check;

@@ -5,6 +5,12 @@
 //!
 //! Invariants
 //! * Nothing here panics, whatever the bytes: the result is what could be read, or an error.
+mod indexes;
+mod pieces;
+
+pub use indexes::{IndexParts, index_parts, open_indexes};
+pub use pieces::{open_effects, open_with_shapes, sample_effects};
+
 use super::block::BlockMeta;
 use super::block_reader::Block;
 use super::cache::ReadCache;
@@ -57,10 +63,14 @@ pub fn open_segment(bytes: &[u8]) -> Result<Values> {
 }
 
 fn segment_of(bytes: &[u8]) -> Result<Segment> {
+    segment_with(bytes, &cache())
+}
+
+fn segment_with(bytes: &[u8], cache: &Arc<ReadCache>) -> Result<Segment> {
     let env = SimEnv::new(1);
     let path = Path::new(FILE);
     env.write_raw(path, bytes).map_err(|e| Error::io("write", path, e))?;
-    Segment::open(&env, path, &cache())
+    Segment::open(&env, path, cache)
 }
 
 fn read_blocks(segment: &Segment) -> Result<Values> {
@@ -124,6 +134,11 @@ pub struct BlockParts {
 
 /// Puts a block together and reads every value of it.
 pub fn open_block(parts: &BlockParts) -> Result<Values> {
+    open_block_changed(parts, |_| {})
+}
+
+/// The same of a block whose head, the page directory at its end included, is changed before its checksum is put over it.
+pub fn open_block_changed(parts: &BlockParts, change: impl FnOnce(&mut Vec<u8>)) -> Result<Values> {
     let shapes = ShapeTable::decode(&parts.shapes)?;
     let mut pages = PageWriter::default();
     for (space, bytes) in SPACES.into_iter().zip(&parts.spaces) {
@@ -131,6 +146,7 @@ pub fn open_block(parts: &BlockParts) -> Result<Values> {
     }
     let mut head = parts.head.clone();
     let pages = pages.finish(&mut head);
+    change(&mut head);
     let mut file = footer::head().to_vec();
     let meta = BlockMeta {
         offset: file.len() as u64,
@@ -246,11 +262,16 @@ fn read_block(block: &Block, shapes: &ShapeTable, source: &dyn Source) -> Result
 
 /// The file of a segment with columns of every kind, for targets to change a little.
 pub fn sample_segment() -> Result<Vec<u8>> {
+    sample_segment_of(400)
+}
+
+/// The same of so many rows.
+pub fn sample_segment_of(count: u64) -> Result<Vec<u8>> {
     let env = SimEnv::new(7);
     let options = Options { background: false, wal_file_bytes: 1 << 20, ..Options::new("/data") };
     let engine = Engine::open(Arc::new(env.clone()), options)?;
     let mut rows = BatchBuilder::new();
-    for i in 0..400 {
+    for i in 0..count {
         put_row(&mut rows, i);
     }
     engine.append(Append::new(rows.finish()?, Ack::Wal))?;
@@ -289,11 +310,12 @@ fn put_row(rows: &mut BatchBuilder, i: u64) {
 
 /// The one block of [`sample_segment`], taken apart.
 pub fn sample_block() -> Result<BlockParts> {
-    let file = sample_segment()?;
-    let env = SimEnv::new(1);
-    let path = Path::new(FILE);
-    env.write_raw(path, &file).map_err(|e| Error::io("write", path, e))?;
-    let segment = Segment::open(&env, path, &cache())?;
+    block_parts(&sample_segment()?)
+}
+
+/// The first block of a segment's file, taken apart.
+pub fn block_parts(file: &[u8]) -> Result<BlockParts> {
+    let segment = segment_of(file)?;
     let none = || Error::invalid("the sample has no block");
     let meta = segment.footer.blocks.first().ok_or_else(none)?;
     let mut head = head::load(meta, segment.source())?;
