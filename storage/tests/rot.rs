@@ -281,17 +281,19 @@ fn judge_caught(env: &SimEnv, store: &Store, path: &Path, seed: u64) -> Result<(
     judged.unwrap_or_else(|_| Err("it panics".into()))
 }
 
-/// A page of the catalog.
-const PAGE: usize = 4 << 10;
+/// So many zeros in a row are one place, as most of the catalog's pages and of a log's last file are.
+const ALIKE: usize = 256;
 
-/// Bytes of a catalog to flip a bit in: every `stride`-th, but one of each page that has nothing in it, as most have not.
-fn places_of_catalog(bytes: &[u8], stride: usize) -> Vec<usize> {
-    let of_page = |(number, page): (usize, &[u8])| {
-        let is_empty = page.iter().all(|byte| *byte == 0);
-        let places = number * PAGE..number * PAGE + page.len();
-        places.step_by(if is_empty { PAGE } else { stride })
+/// Bytes to flip a bit in: every `stride`-th, but one of each run that has nothing in it.
+fn places_of(bytes: &[u8], stride: usize) -> Vec<usize> {
+    let of_run = |(number, run): (usize, &[u8])| {
+        let (start, end) = (number * ALIKE, number * ALIKE + run.len());
+        let is_empty = run.iter().all(|byte| *byte == 0);
+        let first = if is_empty { start + number % run.len() } else { start };
+        (first..end).step_by(if is_empty { ALIKE } else { 1 })
     };
-    bytes.chunks(PAGE).enumerate().flat_map(of_page).collect()
+    let places: Vec<usize> = bytes.chunks(ALIKE).enumerate().flat_map(of_run).collect();
+    places.into_iter().step_by(stride).collect()
 }
 
 /// At every how many bytes a bit is flipped.
@@ -309,11 +311,12 @@ fn flips(disk: &SimSnapshot, strides: &Strides) -> Vec<(PathBuf, usize, u8)> {
     let mut flips = Vec::new();
     for (path, len) in files(disk) {
         let bytes = read_file(&SimEnv::from_snapshot(disk, 0), &path, len).unwrap();
-        let places = match path.extension().and_then(|suffix| suffix.to_str()) {
-            Some("redb") => places_of_catalog(&bytes, strides.catalog),
-            Some("conf") => (0..bytes.len()).step_by(strides.copies).collect(),
-            _ => (0..bytes.len()).step_by(strides.data).collect::<Vec<_>>(),
+        let stride = match path.extension().and_then(|suffix| suffix.to_str()) {
+            Some("redb") => strides.catalog,
+            Some("conf") => strides.copies,
+            _ => strides.data,
         };
+        let places = places_of(&bytes, stride);
         println!("{}: {len} bytes, {} flips", path.display(), places.len());
         flips.extend(places.into_iter().enumerate().map(|(number, byte)| (path.clone(), byte, (number % 8) as u8)));
     }
@@ -344,7 +347,7 @@ fn flip(strides: &Strides) {
 
 #[test]
 fn a_flipped_bit_is_found_or_harmless() {
-    flip(&Strides { data: 397, catalog: 4_999, copies: 29 });
+    flip(&Strides { data: 397, catalog: 1_499, copies: 29 });
 }
 
 /// `LOGYARD_STRIDE` says at every how many bytes.
