@@ -199,15 +199,6 @@ impl Catalog {
         self.put_core(&mut core, FORMAT_KEY, &format)
     }
 
-    /// How often it was changed, which never falls. Kept elsewhere too, it shows a catalog that went back in time.
-    pub fn commits(&self) -> Result<u64> {
-        self.with(|database| {
-            let txn = database.begin_read().map_err(|e| self.refused("read", e))?;
-            let core = txn.open_table(database::table(CORE)).map_err(|e| self.refused("read", e))?;
-            self.core_in(&core, COMMITS_KEY)
-        })
-    }
-
     /// The value of a key; an error where it is damaged.
     pub fn get<T: DeserializeOwned>(&self, table: Table, key: &[u8]) -> Result<Option<T>> {
         self.with(|database| {
