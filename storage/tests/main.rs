@@ -5,6 +5,7 @@ mod allocations;
 mod budget;
 mod chance;
 mod check;
+mod copies;
 mod faults;
 mod frozen;
 mod live;

@@ -17,7 +17,7 @@ pub(crate) fn records(mut batch: Batch) -> Vec<Record> {
     }
     batch.drop_shapes();
     let counted = Counted::of(&batch);
-    let hot = HotBatch::new((batch, counted), 10, 99, shape_map, slots);
+    let hot = HotBatch::new((batch, counted), (10, 1), 99, shape_map, slots);
     let table = shapes.snapshot();
     let counters = Counters::default();
     let part =

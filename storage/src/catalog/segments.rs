@@ -18,6 +18,8 @@ pub enum SegmentState {
     Live,
     /// It is about to be unlinked: recorded first, so that a crash between cannot bring it back.
     Doomed,
+    /// It could not be read when all that it says was asked for: its rows count once they were compared with the rest.
+    Unread,
 }
 
 /// How many rows of a segment a service has.

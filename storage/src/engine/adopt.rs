@@ -3,10 +3,11 @@
 //!
 //! Invariants
 //! * A row is taken once: not from a segment and from one that took its place, nor from a segment and the log.
-use super::recovery::{open_segment, segment_files, set_aside};
+use super::returned::unread_record;
+use super::segments::{may_be_sound, open_segment, segment_files, set_aside};
 use crate::catalog::{Change, Meta, SegmentRecord};
 use crate::env::Env;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::layout::Layout;
 use crate::segment::{ReadCache, Segment};
 use crate::wal;
@@ -14,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Takes over every whole segment on disk into a new catalog.
+/// Takes over every whole segment on disk into a new catalog. Those that cannot be read are kept for a start that can.
 pub(super) fn adopt_segments(
     env: &Arc<dyn Env>,
     layout: &Layout,
@@ -24,7 +25,7 @@ pub(super) fn adopt_segments(
     change: &mut Change,
     troubles: &mut Vec<String>,
 ) -> Result<()> {
-    let mut footers = Vec::new();
+    let (mut footers, mut unread) = (Vec::new(), Vec::new());
     for path in segment_files(&**env, layout)? {
         if path.extension().is_none_or(|extension| extension != "seg") {
             continue;
@@ -35,16 +36,28 @@ pub(super) fn adopt_segments(
                 troubles.push(format!("{} is set aside: {e}", path.display()));
                 set_aside(&**env, layout, &path, troubles);
             }
-            // Only its footer says which rows of the log and of other segments are in it too.
+            Err(e) if may_be_sound(&e) => unread.push(path),
             Err(e) => return Err(e.context("the catalog is lost, and it is made again from every segment")),
         }
     }
-    let unfinished = drop_unfinished(&mut footers, layout, env);
+    let unread: Vec<SegmentRecord> = unread.iter().filter_map(|path| unread_record(path)).collect();
+    let unread_ids: Vec<u64> = unread.iter().map(|record| record.id).collect();
+    let unfinished = drop_unfinished(&mut footers, &unread_ids, layout, env);
     unfinished.iter().for_each(|path| set_aside(&**env, layout, path, troubles));
-    drop_replaced(&mut footers);
+    let replaced = drop_replaced(&mut footers);
+    for record in unread.into_iter().filter(|record| !replaced.contains(&record.id)) {
+        change.put_segment(&record)?;
+        records.push(record);
+    }
     for (path, segment) in &footers {
-        let bytes = crate::env::read_file(&**env, path, u64::MAX >> 1).map_err(|e| Error::io("read", path, e))?;
-        let record = crate::maintain::record_of(&segment.footer, segment.bytes, crc32fast::hash(&bytes));
+        let crc = match crate::env::read_file(&**env, path, u64::MAX >> 1) {
+            Ok(bytes) => crc32fast::hash(&bytes),
+            Err(e) => {
+                troubles.push(format!("{} cannot be read as a whole: {e}", path.display()));
+                0
+            }
+        };
+        let record = crate::maintain::record_of(&segment.footer, segment.bytes, crc);
         meta.sealed_seq = meta.sealed_seq.max(segment.footer.sealed_seq);
         change.put_segment(&record)?;
         records.push(record);
@@ -53,13 +66,14 @@ pub(super) fn adopt_segments(
 }
 
 /// Leaves out segments that were written and never committed: their rows are in the log still, or in the segments that
-/// they were to take the place of. Gives their files.
+/// they were to take the place of. Gives their files. `unread` are there too, and nobody knows what they say.
 pub(super) fn drop_unfinished(
     footers: &mut Vec<(PathBuf, Segment)>,
+    unread: &[u64],
     layout: &Layout,
     env: &Arc<dyn Env>,
 ) -> Vec<PathBuf> {
-    let merges = unfinished_merges(footers);
+    let merges = unfinished_merges(footers, unread);
     let seal = unfinished_seal(footers).filter(|(_, first_seq)| is_logged(env, layout, *first_seq));
     let mut unfinished = Vec::new();
     footers.retain(|(path, segment)| {
@@ -76,16 +90,18 @@ pub(super) fn drop_unfinished(
     unfinished
 }
 
-/// Leaves out segments that later ones took the place of.
-pub(super) fn drop_replaced(footers: &mut Vec<(PathBuf, Segment)>) {
+/// Leaves out segments that later ones took the place of. Gives the numbers of all that are to be left out so.
+pub(super) fn drop_replaced(footers: &mut Vec<(PathBuf, Segment)>) -> BTreeSet<u64> {
     let replaced: BTreeSet<u64> = footers.iter().flat_map(|(_, s)| s.footer.replaces.iter().copied()).collect();
     footers.retain(|(_, segment)| !replaced.contains(&segment.footer.id));
+    replaced
 }
 
 /// What merges were to replace that did not write all their segments. Once one is committed the old files go: where one
 /// of them is gone it was, and what is missing of the new ones has expired since.
-fn unfinished_merges(footers: &[(PathBuf, Segment)]) -> BTreeSet<Vec<u64>> {
-    let ids: BTreeSet<u64> = footers.iter().map(|(_, segment)| segment.footer.id).collect();
+fn unfinished_merges(footers: &[(PathBuf, Segment)], unread: &[u64]) -> BTreeSet<Vec<u64>> {
+    let ids: BTreeSet<u64> =
+        footers.iter().map(|(_, segment)| segment.footer.id).chain(unread.iter().copied()).collect();
     let mut found: BTreeMap<&[u64], u32> = BTreeMap::new();
     for (_, segment) in footers.iter().filter(|(_, segment)| !segment.footer.replaces.is_empty()) {
         *found.entry(&segment.footer.replaces).or_default() += 1;

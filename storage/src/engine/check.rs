@@ -3,10 +3,12 @@
 //! Invariants
 //! * Without `repair` nothing that is stored changes: only the lock file is made, and the catalog notes that it was opened.
 use super::adopt::{drop_replaced, drop_unfinished};
-use super::recovery::{knows_nothing, open_segment, records_of_frame, segment_files, set_aside, take_lock};
+use super::recovery::{knows_nothing, records_of_frame, take_lock};
+use super::returned::unread_record;
+use super::segments::{may_be_sound, named, open_segment, segment_files, set_aside};
 use super::{Engine, is_live};
 use crate::catalog::config_copy::{self, CopyKind};
-use crate::catalog::{Catalog, Table};
+use crate::catalog::{Catalog, SegmentState, Table};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
@@ -79,6 +81,15 @@ impl CheckReport {
                 Err(e) => self.wrong(format!("{}: {e}", records(record.first_seq, record.last_seq, record.rows))),
             }
         }
+        for record in found.segments.iter().filter(|record| record.state == SegmentState::Unread) {
+            match open_segment(&**env, &layout.segment(&record.day, record.id), &Arc::default()) {
+                Ok(segment) => {
+                    self.wrong(format!("{} can be read again; the next start takes what counts of it", named(record)));
+                    self.check_segment(&segment);
+                }
+                Err(e) => self.wrong(format!("{} cannot be read: {e}", named(record))),
+            }
+        }
         Ok(meta.sealed_seq)
     }
 
@@ -88,15 +99,18 @@ impl CheckReport {
         if !env.exists(&folder).map_err(|e| Error::io("look for", &folder, e))? {
             return Ok(0);
         }
-        let mut footers = Vec::new();
+        let (mut footers, mut unread) = (Vec::new(), Vec::new());
         let is_segment = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "seg");
         for path in segment_files(&**env, layout)?.into_iter().filter(is_segment) {
             match open_segment(&**env, &path, &Arc::default()) {
                 Ok(segment) => footers.push((path, segment)),
-                Err(e) => self.wrong(format!("a segment, and nothing else says which records are in it: {e}")),
+                Err(e) => {
+                    self.wrong(format!("a segment, and nothing else says which records are in it: {e}"));
+                    unread.extend(unread_record(&path).filter(|_| may_be_sound(&e)).map(|record| record.id));
+                }
             }
         }
-        drop_unfinished(&mut footers, layout, env);
+        drop_unfinished(&mut footers, &unread, layout, env);
         drop_replaced(&mut footers);
         footers.iter().for_each(|(_, segment)| self.check_segment(segment));
         let rows: u64 = footers.iter().map(|(_, segment)| segment.footer.rows()).sum();

@@ -408,9 +408,9 @@ impl Group {
         apply_effects(shared, &frame.effects, frame.first_seq);
         let rows = frame.batch.as_ref().map_or(0, Batch::rows);
         let reserved: usize = frame.members.iter().map(|(w, _)| w.reserved).sum();
-        let now = shared.env.monotonic();
+        let (now, epoch) = (shared.env.monotonic(), locked(&shared.meta).epoch);
         let published = match &generation {
-            Some(generation) => generation.publish(frame.batch, &frame.effects, frame.first_seq, arrival, now),
+            Some(generation) => generation.publish(frame.batch, &frame.effects, (frame.first_seq, epoch), arrival, now),
             None => Err(Error::new(ErrorKind::Closed, "no generation takes rows")),
         };
         match published {
@@ -423,7 +423,6 @@ impl Group {
                 if rows > 0 {
                     shared.feed.put(frame.first_seq, rows as u64, || generation.as_ref().and_then(|g| g.last_alone()));
                 }
-                let epoch = locked(&shared.meta).epoch;
                 for (waiting, first) in frame.members {
                     let times = waiting.times.into_iter().map(|time| time.unwrap_or(arrival)).collect();
                     // A caller that has gone needs no answer.

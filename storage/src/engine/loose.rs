@@ -99,7 +99,7 @@ impl Loose {
         }
         let batch = self.builder.finish()?;
         let rows = batch.rows() as u64;
-        self.growing.publish(Some(batch), &[], self.next_seq, 0, Duration::ZERO)?;
+        self.growing.publish(Some(batch), &[], (self.next_seq, 0), 0, Duration::ZERO)?;
         self.next_seq += rows;
         let size = self.growing.size();
         if size.rows >= GENERATION_ROWS || size.bytes >= GENERATION_BYTES {

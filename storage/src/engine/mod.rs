@@ -13,12 +13,15 @@ mod check;
 mod clock;
 mod commit;
 mod config;
+mod epochs;
 mod feed;
 mod keys;
 mod live;
 mod loose;
 mod query;
 mod recovery;
+mod returned;
+mod segments;
 #[cfg(test)]
 mod tests;
 
@@ -34,7 +37,7 @@ pub(crate) use keys::KeyRecords;
 pub use live::{Given, LiveOptions, Polled, Subscription};
 pub use loose::{Form, Loose, LooseRows};
 pub use query::{Answered, QueryControl};
-pub(crate) use recovery::{may_be_sound, set_aside};
+pub(crate) use segments::{may_be_sound, set_aside};
 
 use crate::catalog::{Catalog, Change, EffectRow, Meta, SegmentRecord, SegmentState, Table};
 use crate::env::{DirLock, Env};

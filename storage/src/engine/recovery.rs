@@ -6,26 +6,29 @@
 //! * It ends in serving: what is damaged is set aside and named, never deleted and never a reason to stop. A segment that
 //!   cannot be read stays as it is and is named; it is searched again after a start that can read it.
 //! * It fails only where nothing could be served or kept: the directory, its lock, the catalog or the log cannot be read
-//!   or written, something is of a newer format, or a catalog that is lost meets a segment that cannot be read.
+//!   or written, or something is of a newer format.
 //! * It changes nothing that a second run, after a crash in the middle of the first, would read otherwise.
 use super::adopt::adopt_segments;
 use super::config::{lives, reconcile};
+use super::epochs::{EPOCHS_KEY, Epochs};
 use super::feed::Feed;
-use super::{Activity, CLOCK_KEY, Clock, ClockRow, LiveSegment, Shared, State, is_live, keys};
-use crate::catalog::{Catalog, Change, Damage, EffectRow, Meta, SegmentRecord, Table};
+use super::returned::{is_anybodys_guess, seq_after, settle};
+use super::segments::{Segments, highest_aside, open_segments, set_aside, sweep};
+use super::{Activity, CLOCK_KEY, Clock, ClockRow, LiveSegment, Shared, State, keys};
+use crate::catalog::{Catalog, Change, Damage, EffectRow, Meta, SegmentRecord, SegmentState, Table};
 use crate::env::{DirLock, Env};
 use crate::error::{Error, ErrorKind, Result};
 use crate::hot::Generation;
-use crate::layout::{Layout, TEMPORARY};
+use crate::layout::Layout;
 use crate::maintain::{Census, DiskWatch, Leftovers, Turns, effects_of_footers, recover_deletions};
 use crate::memory::Pool;
 use crate::options::Options;
 use crate::payload;
 use crate::scan::Crew;
-use crate::segment::{ReadCache, Segment};
+use crate::segment::ReadCache;
 use crate::wal::{self, Files, Start, Writer};
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 
@@ -121,18 +124,20 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     for table in repaired {
         change.accept(table);
     }
-    let (segments, unread) = open_segments(&**env, &layout, &cache, &records, &mut change, &mut troubles)?;
+    let mut opened = open_segments(&**env, &layout, &cache, &records, &mut change, &mut troubles)?;
     let mut effects: BTreeMap<Vec<u8>, EffectRow> = found.effects.into_iter().collect();
-    if effects_in_doubt {
-        if let Some(record) = unread.first() {
-            // Once the table is taken as whole, nobody would look for them again.
-            let path = layout.segment(&record.day, record.id);
-            let message = format!("the catalog has lost effects, and {} has some and cannot be read", path.display());
-            return Err(Error::new(ErrorKind::Io, message));
-        }
-        restore_effects(&segments, &mut effects, &mut change, &mut troubles)?;
+    if effects_in_doubt || !opened.returned.is_empty() {
+        restore_effects(&mut opened, &mut effects, &mut change, &mut troubles)?;
     }
-    let mut hot = Replay::new(options, env.monotonic(), effects);
+    if effects_in_doubt {
+        // Once the table is taken as whole, these are asked for theirs when they can be read.
+        for record in &mut opened.unread {
+            record.state = SegmentState::Unread;
+            change.put_segment(record)?;
+        }
+    }
+    let mut epochs = if is_new { Epochs::default() } else { load_epochs(&catalog, &mut troubles) };
+    let mut hot = Replay::new(options, env.monotonic(), effects, (epochs.clone(), meta.epoch));
     let wal_options =
         wal::Options { file_bytes: options.wal_file_bytes, ..wal::Options::new(layout.wal(), layout.quarantine()) };
     let mut replayed = wal::replay(env, &layout.wal(), meta.sealed_seq, &mut |frame| hot.take(&frame))?;
@@ -145,8 +150,19 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     let files = Files::open(Arc::clone(env), wal_options, &replayed)?;
     // Above all that deletions mean, also where nothing else is left that knows of such numbers.
     let meant = deletions.iter().map(|deletion| deletion.end_of(meta.epoch)).max().unwrap_or(0);
-    let next_seq =
-        replayed.next_seq.max(meant).max(meta.sealed_seq).max(if meta.clean_shutdown { 0 } else { meta.seq_reserved });
+    let reserved = if meta.clean_shutdown { 0 } else { meta.seq_reserved };
+    let mut next_seq = replayed.next_seq.max(meant).max(meta.sealed_seq).max(reserved).max(epochs.end());
+    if segments_in_doubt && opened.unread.iter().any(is_anybodys_guess) {
+        next_seq = seq_after(next_seq);
+    }
+    let home = env.identity(&layout.lock());
+    if !is_new && !epochs.is_home(home.as_deref()) {
+        meta.epoch = epochs.begin(meta.epoch, next_seq, env.random());
+    }
+    epochs.settle(home, meta.sealed_seq);
+    change.put(Table::Meta, EPOCHS_KEY, &epochs)?;
+    let (stale, parts) = settle(&mut opened, &hot.generations, &mut change, &mut troubles)?;
+    let Segments { live: segments, unread, .. } = opened;
     meta.clean_shutdown = false;
     change.put_meta(&meta)?;
     let last = last_clock(&catalog, &segments);
@@ -156,11 +172,15 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     catalog.commit(&change)?;
     let named = segments.iter().map(|live| &live.record).chain(&unread);
     let named = named.map(|record| layout.segment(&record.day, record.id)).collect();
+    for path in stale {
+        troubles.push(format!("{} can be read again, and all of its records are elsewhere", path.display()));
+        set_aside(&**env, &layout, &path, &mut troubles);
+    }
     sweep(&**env, &layout, &named, segments_in_doubt, &mut troubles);
     let writer = Writer::create(Arc::clone(&files), Start { next_seq, ..Start::from(&replayed) })?;
-    let next_segment =
-        segments.iter().map(|live| live.record.id).chain(records.iter().map(|r| r.id)).max().unwrap_or(0) + 1;
-    let shared = Arc::new(Shared {
+    let ids = segments.iter().map(|live| live.record.id).chain(records.iter().map(|record| record.id));
+    let next_segment = ids.chain([highest_aside(&**env, &layout)]).max().unwrap_or(0) + 1;
+    let mut shared = Shared {
         env: Arc::clone(env),
         options: options.clone(),
         layout,
@@ -199,8 +219,33 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
         leftovers: Leftovers::default(),
         summaries: Mutex::default(),
         activity: Activity::default(),
-    });
-    Ok(Recovered { shared, writer, next_seq, lock })
+    };
+    take_parts(&mut shared, parts);
+    Ok(Recovered { shared: Arc::new(shared), writer, next_seq, lock })
+}
+
+/// Takes what counts of segments that came back, beside what is searched already.
+fn take_parts(shared: &mut Shared, parts: Vec<(LiveSegment, Vec<u64>)>) {
+    for (live, elsewhere) in parts {
+        match shared.take_rest(&live, elsewhere) {
+            Ok(said) => {
+                shared.unread.retain(|record| record.id != live.record.id);
+                said.into_iter().for_each(|what| shared.trouble(what));
+            }
+            Err(e) => {
+                let path = live.segment.path().display();
+                shared.trouble(format!("{path} is left out of searches until a start that can take its records: {e}"));
+            }
+        }
+    }
+}
+
+/// What is known of epochs; nothing in a directory of a version that drew one only.
+fn load_epochs(catalog: &Catalog, troubles: &mut Vec<String>) -> Epochs {
+    catalog.get(Table::Meta, EPOCHS_KEY).map(Option::unwrap_or_default).unwrap_or_else(|e| {
+        troubles.push(format!("records that are not sealed may have other ids than before: {e}"));
+        Epochs::default()
+    })
 }
 
 /// Removes damaged rows, which were named, and says which tables had any: a table takes no changes before that.
@@ -253,14 +298,22 @@ fn last_clock(catalog: &Catalog, segments: &[LiveSegment]) -> Option<ClockRow> {
     catalog.get(Table::Meta, CLOCK_KEY).unwrap_or_default().or_else(guess)
 }
 
-/// Takes effects that the catalog has lost out of the footers of segments.
+/// Takes effects that the catalog has lost out of the footers of segments. One whose effects cannot be read is left out.
 fn restore_effects(
-    segments: &[LiveSegment],
+    segments: &mut Segments,
     effects: &mut BTreeMap<Vec<u8>, EffectRow>,
     change: &mut Change,
     troubles: &mut Vec<String>,
 ) -> Result<()> {
-    for (key, found) in effects_of_footers(segments, troubles)? {
+    let (found, unread) = effects_of_footers(segments.live.iter().chain(&segments.returned), troubles);
+    for of in [&mut segments.live, &mut segments.returned] {
+        for live in of.extract_if(.., |live| unread.contains(&live.record.id)) {
+            let record = SegmentRecord { state: SegmentState::Unread, ..live.record };
+            change.put_segment(&record)?;
+            segments.unread.push(record);
+        }
+    }
+    for (key, found) in found {
         if effects.get(&key).is_some_and(|known| known.seq >= found.seq) {
             continue;
         }
@@ -282,6 +335,8 @@ fn restore_effects(
 /// What the log gives back.
 struct Replay<'a> {
     options: &'a Options,
+    /// What epochs rows are of: earlier ones, and the last.
+    epochs: (Epochs, u32),
     now: std::time::Duration,
     generations: Vec<Arc<Generation>>,
     effects: BTreeMap<Vec<u8>, EffectRow>,
@@ -290,8 +345,13 @@ struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    fn new(options: &'a Options, now: std::time::Duration, effects: BTreeMap<Vec<u8>, EffectRow>) -> Self {
-        Self { options, now, generations: vec![Arc::default()], effects, bytes: 0, unreadable: Vec::new() }
+    fn new(
+        options: &'a Options,
+        now: std::time::Duration,
+        effects: BTreeMap<Vec<u8>, EffectRow>,
+        epochs: (Epochs, u32),
+    ) -> Self {
+        Self { options, epochs, now, generations: vec![Arc::default()], effects, bytes: 0, unreadable: Vec::new() }
     }
 
     fn take(&mut self, frame: &wal::ReplayedFrame<'_>) -> Result<()> {
@@ -323,111 +383,10 @@ impl<'a> Replay<'a> {
             self.generations.push(Arc::default());
         }
         if let Some(generation) = self.generations.last() {
-            self.bytes += generation.publish(batch, &effects, frame.first_seq, frame.arrival, self.now)?;
+            let (before, last) = &self.epochs;
+            let place = (frame.first_seq, before.of(frame.first_seq, *last));
+            self.bytes += generation.publish(batch, &effects, place, frame.arrival, self.now)?;
         }
         Ok(())
-    }
-}
-
-/// Opens a segment; what fails once and not again is nothing to go by.
-pub(super) fn open_segment(env: &dyn Env, path: &Path, cache: &Arc<ReadCache>) -> Result<Segment> {
-    match Segment::open(env, path, cache) {
-        Err(e) if may_be_sound(&e) => Segment::open(env, path, cache),
-        opened => opened,
-    }
-}
-
-/// Whether an error says nothing of what is stored: permissions or the device may be mended.
-pub(crate) fn may_be_sound(e: &Error) -> bool {
-    !matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::NewerFormat)
-}
-
-/// Opens the segments that the catalog names. One that is damaged or gone is set aside; its rows are named as lost. Those
-/// that cannot be read are given too: the catalog keeps them, and their files stay where they are.
-fn open_segments(
-    env: &dyn Env,
-    layout: &Layout,
-    cache: &Arc<ReadCache>,
-    records: &[SegmentRecord],
-    change: &mut Change,
-    troubles: &mut Vec<String>,
-) -> Result<(Vec<LiveSegment>, Vec<SegmentRecord>)> {
-    let (mut live, mut unread) = (Vec::new(), Vec::new());
-    for record in records {
-        if !is_live(record) {
-            change.remove_segment(record.id);
-            continue;
-        }
-        let path = layout.segment(&record.day, record.id);
-        match open_segment(env, &path, cache) {
-            Ok(segment) if segment.footer.id == record.id => {
-                live.push(LiveSegment { record: record.clone(), segment: Arc::new(segment) });
-            }
-            Ok(_) => {
-                troubles.push(lost(record, &format!("{} is another segment", path.display())));
-                set_aside(env, layout, &path, troubles);
-                change.remove_segment(record.id);
-            }
-            Err(e) if matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
-                troubles.push(lost(record, &e.to_string()));
-                set_aside(env, layout, &path, troubles);
-                change.remove_segment(record.id);
-            }
-            Err(e) if may_be_sound(&e) => {
-                let SegmentRecord { id, first_seq, last_seq, .. } = record;
-                troubles.push(format!(
-                    "segment {id:016x} with records {first_seq} to {last_seq} cannot be read and is left out of searches \
-                     until a start that can read it: {e}"
-                ));
-                unread.push(record.clone());
-            }
-            Err(e) => return Err(e),
-        }
-    }
-    Ok((live, unread))
-}
-
-fn lost(record: &SegmentRecord, why: &str) -> String {
-    format!("segment {:016x} with records {} to {} is set aside: {why}", record.id, record.first_seq, record.last_seq)
-}
-
-/// Moves a damaged file to the quarantine.
-pub(crate) fn set_aside(env: &dyn Env, layout: &Layout, path: &Path, troubles: &mut Vec<String>) {
-    let Some(name) = path.file_name() else { return };
-    let to = layout.quarantine().join(name);
-    let moved = env.rename(path, &to).and_then(|()| env.sync_dir(&layout.quarantine()));
-    match moved {
-        Ok(()) => troubles.push(format!("{} was moved to {}", path.display(), to.display())),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-        Err(e) => troubles.push(format!("{} could not be moved to {}: {e}", path.display(), to.display())),
-    }
-}
-
-/// Every segment file there is.
-pub(super) fn segment_files(env: &dyn Env, layout: &Layout) -> Result<Vec<PathBuf>> {
-    let root = layout.segments();
-    let mut files = Vec::new();
-    for day in env.list(&root).map_err(|e| Error::io("list", &root, e))?.into_iter().filter(|entry| entry.is_dir) {
-        let directory = root.join(&day.name);
-        let entries = env.list(&directory).map_err(|e| Error::io("list", &directory, e))?;
-        files.extend(entries.into_iter().filter(|entry| !entry.is_dir).map(|entry| directory.join(entry.name)));
-    }
-    Ok(files)
-}
-
-/// Removes what a crash left behind: unfinished files, and segments that the catalog never named. Where the catalog was
-/// not whole, a segment that nothing names is set aside instead.
-fn sweep(env: &dyn Env, layout: &Layout, named: &BTreeSet<PathBuf>, in_doubt: bool, troubles: &mut Vec<String>) {
-    let Ok(files) = segment_files(env, layout) else { return };
-    for path in files.into_iter().filter(|path| !named.contains(path)) {
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("seg") if in_doubt => set_aside(env, layout, &path, troubles),
-            Some("seg" | TEMPORARY) => {
-                if let Err(e) = env.remove_file(&path) {
-                    troubles.push(format!("{} could not be removed: {e}", path.display()));
-                }
-            }
-            _ => {}
-        }
     }
 }

@@ -158,6 +158,9 @@ pub trait Env: Send + Sync {
     fn pause(&self, time: Duration) {
         std::thread::sleep(time);
     }
+    /// What tells a file from each copy of it, here or on another machine; nothing where that cannot be told. It may change
+    /// for other reasons too.
+    fn identity(&self, path: &Path) -> Option<String>;
     /// A random number: salts, epochs.
     fn random(&self) -> u64;
 }

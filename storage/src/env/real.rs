@@ -8,7 +8,7 @@ use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -162,6 +162,15 @@ impl Env for RealEnv {
 
     fn monotonic(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    fn identity(&self, path: &Path) -> Option<String> {
+        // Of the running kernel: no other machine has it, nor one that was made from an image of this one's disks.
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let metadata = fs::metadata(path).ok()?;
+        // The number of a file that was removed may be given to the next one.
+        let born = metadata.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        Some(format!("{} {}:{} {}", boot.trim(), metadata.dev(), metadata.ino(), born.as_nanos()))
     }
 
     fn random(&self) -> u64 {

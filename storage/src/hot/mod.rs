@@ -23,6 +23,8 @@ use std::time::Duration;
 pub(crate) struct HotBatch {
     pub(crate) batch: Arc<Batch>,
     pub(crate) first_seq: u64,
+    /// The epoch of these numbers.
+    pub(crate) epoch: u32,
     pub(crate) arrival: i64,
     /// Local shape to the generation's, the whole text first.
     pub(crate) shape_map: Box<[u32]>,
@@ -52,7 +54,7 @@ impl HotBatch {
     /// A batch whose shapes have these numbers, and so many slots each, in a table.
     pub(crate) fn new(
         (batch, counted): (Batch, Counted),
-        first_seq: u64,
+        (first_seq, epoch): (u64, u32),
         arrival: i64,
         shape_map: Vec<u32>,
         slots: Vec<u8>,
@@ -64,7 +66,7 @@ impl HotBatch {
             time_max = time_max.max(time);
         }
         let (batch, shape_map, slots) = (Arc::new(batch), shape_map.into(), slots.into());
-        Self { batch, first_seq, arrival, shape_map, slots, counted, time_min, time_max }
+        Self { batch, first_seq, epoch, arrival, shape_map, slots, counted, time_min, time_max }
     }
 
     /// Bytes that it keeps in memory.
@@ -119,7 +121,7 @@ impl Generation {
         &self,
         batch: Option<Batch>,
         effects: &[Effect],
-        first_seq: u64,
+        (first_seq, epoch): (u64, u32),
         arrival: i64,
         now: Duration,
     ) -> Result<usize> {
@@ -141,7 +143,7 @@ impl Generation {
                 slots.push(inner.shapes.slots_of(number));
             }
             batch.drop_shapes();
-            let hot = HotBatch::new((batch, counted), first_seq, arrival, shape_map, slots);
+            let hot = HotBatch::new((batch, counted), (first_seq, epoch), arrival, shape_map, slots);
             inner.bytes += hot.bytes();
             inner.rows += rows;
             inner.batches.push(Arc::new(hot));
@@ -185,12 +187,6 @@ impl Generation {
             end_seq: inner.end_seq,
             effects: inner.effects.len(),
         }
-    }
-
-    /// The number of its first row, if it has any.
-    pub(crate) fn first_seq(&self) -> Option<u64> {
-        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.batches.first().map(|batch| batch.first_seq)
     }
 
     /// The effects that came with its batches, with the sequence number of each.

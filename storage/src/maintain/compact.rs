@@ -115,6 +115,8 @@ pub(super) struct Leaving {
     hidden: Hidden,
     /// Event time before which rows of a service leave.
     cuts: BTreeMap<String, i64>,
+    /// Numbers of rows that leave, ascending.
+    seqs: Vec<u64>,
 }
 
 impl Leaving {
@@ -125,13 +127,19 @@ impl Leaving {
 
     /// What is expired at a time, or deleted, or cut.
     pub(super) fn at(shared: &Shared, now: i64, cuts: BTreeMap<String, i64>) -> Self {
-        Self { hidden: Hidden { now, ..shared.hidden() }, cuts }
+        Self { hidden: Hidden { now, ..shared.hidden() }, cuts, seqs: Vec::new() }
+    }
+
+    /// Nothing but rows with these numbers, which ascend.
+    pub(super) fn of(shared: &Shared, seqs: Vec<u64>) -> Self {
+        Self { seqs, ..Self::at(shared, i64::MIN, BTreeMap::new()) }
     }
 
     /// Whether rows of a block may leave, by its entry alone.
     pub(super) fn may_take(&self, part: &Part<'_>, meta: &BlockMeta) -> bool {
         self.hidden.may_take(part, meta.first_seq, (meta.time_min, meta.time_max))
             || self.cuts.values().any(|before| meta.time_min < *before)
+            || !self.seqs.is_empty()
     }
 
     /// The rows of a part that stay.
@@ -142,6 +150,11 @@ impl Leaving {
         if !self.cuts.is_empty() {
             take_out_cut(part, &times, &self.cuts, &mut set)?;
         }
+        if !self.seqs.is_empty() {
+            let seqs = part.seqs()?;
+            let leaves = |seq: &u64| self.seqs.binary_search(seq).is_ok();
+            seqs.iter().enumerate().filter(|(_, seq)| leaves(seq)).for_each(|(row, _)| set.remove(row));
+        }
         Ok(set)
     }
 
@@ -149,8 +162,8 @@ impl Leaving {
     pub(super) fn count(&self, turn: &Turn<'_>, live: &LiveSegment) -> Result<Tally> {
         let mut tally = Tally::default();
         let alive_from = self.hidden.lives.alive_from(self.hidden.now);
-        let aged =
-            Self { hidden: Hidden { deletions: Arc::default(), ..self.hidden.clone() }, cuts: self.cuts.clone() };
+        let hidden = Hidden { deletions: Arc::default(), ..self.hidden.clone() };
+        let aged = Self { hidden, cuts: self.cuts.clone(), seqs: Vec::new() };
         let segment = &live.segment;
         for (index, meta) in segment.footer.blocks.iter().enumerate() {
             if meta.time_min >= alive_from && self.cuts.is_empty() {

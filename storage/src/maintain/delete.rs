@@ -12,16 +12,17 @@ use super::compact::Leaving;
 use super::turn::Turn;
 use super::with_paid_block;
 use crate::catalog::config_copy::{self, CopyKind, CopyValue, from_hex, to_hex};
-use crate::catalog::{Change, SegmentRecord, Table};
+use crate::catalog::{Change, SegmentRecord, SegmentState, Table};
 use crate::codec;
 use crate::engine::{LiveSegment, Search, Shared, locked};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
+use crate::hot::HotBatch;
 use crate::layout::Layout;
 use crate::limits::KIB;
 use crate::planted;
 use crate::scan::filter::{Filter, Test};
-use crate::scan::{Deletion, Tally};
+use crate::scan::{ANY_EPOCH, Deletion, Tally};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
@@ -258,15 +259,23 @@ impl Shared {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let hot = state.generations.iter().map(|generation| generation.size().end_seq).max().unwrap_or(0);
         let mut ends = vec![(epoch, hot.max(sealed_seq))];
-        for block in state.segments.iter().flat_map(|live| &live.segment.footer.blocks) {
-            match ends.iter_mut().find(|(of, _)| *of == block.epoch) {
-                Some((_, end)) => *end = (*end).max(block.last_seq + 1),
-                None => ends.push((block.epoch, block.last_seq + 1)),
+        let views: Vec<_> = state.generations.iter().map(|generation| generation.view()).collect();
+        let batches = views.iter().flat_map(|view| &view.batches);
+        let batches = batches.map(|hot| (hot.epoch, hot.first_seq + hot.batch.rows() as u64));
+        let blocks = state.segments.iter().flat_map(|live| &live.segment.footer.blocks);
+        for (epoch, end) in batches.chain(blocks.map(|block| (block.epoch, block.last_seq + 1))) {
+            match ends.iter_mut().find(|(of, _)| *of == epoch) {
+                Some((_, known)) => *known = (*known).max(end),
+                None => ends.push((epoch, end)),
             }
         }
         // Rows that cannot be read now are meant as well, and no epoch but this one gets new ones.
         let unread = self.unread.iter().map(|record| record.last_seq + 1).max().unwrap_or(0);
         ends.iter_mut().filter(|(of, _)| *of != epoch).for_each(|(_, end)| *end = (*end).max(unread));
+        if self.unread.iter().any(|record| record.state == SegmentState::Unread) {
+            // Nobody knows of which epochs its rows are, and all numbers that come are above theirs.
+            ends.push((ANY_EPOCH, hot.max(sealed_seq)));
+        }
         ends
     }
 
@@ -335,8 +344,8 @@ impl Shared {
 
     /// Whether rows that it may mean are not sealed yet.
     fn is_hot(&self, deletion: &Deletion) -> bool {
-        let end = deletion.end_of(locked(&self.meta).epoch);
-        self.generations().iter().any(|generation| generation.first_seq().is_some_and(|first| first < end))
+        let is_meant = |hot: &Arc<HotBatch>| hot.first_seq < deletion.end_of(hot.epoch);
+        self.generations().iter().any(|generation| generation.view().batches.iter().any(is_meant))
     }
 
     /// Whether rows that it may mean are in segments that cannot be read: they would show again with these.

@@ -123,10 +123,13 @@ impl Shared {
     }
 }
 
-/// What footers say of effects: the last value of each key that has one. An error is that some cannot be read at the
-/// moment; of those that are damaged nothing is left.
-pub(crate) fn effects_of_footers(segments: &[LiveSegment], troubles: &mut Vec<String>) -> Result<SealedEffects> {
-    let mut found = SealedEffects::new();
+/// What footers say of effects: the last value of each key that has one; and the segments whose effects cannot be read at
+/// the moment. Of those that are damaged nothing is left.
+pub(crate) fn effects_of_footers<'a>(
+    segments: impl Iterator<Item = &'a LiveSegment>,
+    troubles: &mut Vec<String>,
+) -> (SealedEffects, Vec<u64>) {
+    let (mut found, mut unread) = (SealedEffects::new(), Vec::new());
     for live in segments {
         let read = match live.segment.effects() {
             // What fails once and not again is nothing to go by.
@@ -135,9 +138,12 @@ pub(crate) fn effects_of_footers(segments: &[LiveSegment], troubles: &mut Vec<St
         };
         match read {
             Ok(effects) => effects.into_iter().for_each(|(key, effect)| unite(&mut found, key, effect)),
-            Err(e) if may_be_sound(&e) => return Err(e.context("the catalog has lost effects, and footers have them")),
+            Err(e) if may_be_sound(&e) => {
+                troubles.push(format!("the catalog has lost effects, and some may be in what cannot be read: {e}"));
+                unread.push(live.record.id);
+            }
             Err(e) => troubles.push(format!("effects may be lost: {e}")),
         }
     }
-    Ok(found)
+    (found, unread)
 }

@@ -115,11 +115,10 @@ impl Shared {
         let began = self.env.monotonic();
         let size = generation.size();
         let view = generation.view();
-        let epoch = locked(&self.meta).epoch;
         let lineage = seal::Lineage { sealed_seq: size.end_seq, replaces: Vec::new() };
-        let kept = self.without_deleted(&view, epoch)?;
+        let kept = self.without_deleted(&view)?;
         let effects = self.effects_of(generation);
-        let rows = seal::Generated { view: &view, epoch, kept: &kept, effects: &effects };
+        let rows = seal::Generated { view: &view, kept: &kept, effects: &effects };
         let sealed = self.drafting(|place| {
             let class_of = |service: &str| self.class_of(service);
             let mut next_id = || self.next_segment.fetch_add(1, Ordering::SeqCst);
@@ -141,13 +140,13 @@ impl Shared {
     }
 
     /// Of each batch the rows that nobody deleted; nothing where all of them stay, and no batch where nothing is deleted.
-    fn without_deleted(&self, view: &GenerationView, epoch: u32) -> Result<Vec<Option<RowSet>>> {
+    fn without_deleted(&self, view: &GenerationView) -> Result<Vec<Option<RowSet>>> {
         let (deletions, counters) = (self.deletions(), Counters::default());
         if deletions.is_empty() {
             return Ok(Vec::new());
         }
         let stays = |hot: &Arc<crate::hot::HotBatch>| {
-            let part = Part::Hot(HotPart::of(hot, view, epoch, &counters));
+            let part = Part::Hot(HotPart::of(hot, view, &counters));
             let times = part.times()?;
             let mut gone = RowSet::none(part.rows());
             for deletion in deletions.iter() {
@@ -201,7 +200,7 @@ impl Shared {
 }
 
 /// Looks at a block of a segment.
-fn with_block<T>(segment: &Segment, index: usize, then: impl FnOnce(&Part<'_>) -> Result<T>) -> Result<T> {
+pub(crate) fn with_block<T>(segment: &Segment, index: usize, then: impl FnOnce(&Part<'_>) -> Result<T>) -> Result<T> {
     read_block(segment, index, then).map(|(found, _)| found)
 }
 
@@ -233,7 +232,7 @@ pub(crate) fn seal_rows(
     view: &GenerationView,
     first_id: u64,
 ) -> Result<Vec<Arc<Segment>>> {
-    let rows = seal::Generated { view, epoch: 0, kept: &[], effects: &SealedEffects::new() };
+    let rows = seal::Generated { view, kept: &[], effects: &SealedEffects::new() };
     let lineage = seal::Lineage { sealed_seq: 0, replaces: Vec::new() };
     let place = Place { env, layout, cache, created: 0, begun: RefCell::default() };
     let mut next_id = first_id;

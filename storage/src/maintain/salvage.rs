@@ -11,7 +11,7 @@ use super::compact::Leaving;
 use super::rewrite::Blocks;
 use super::turn::Turn;
 use crate::engine::{LiveSegment, Shared, set_aside};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use std::collections::BTreeMap;
 
 impl Shared {
@@ -27,6 +27,23 @@ impl Shared {
                 self.salvage_segment(&turn, &live, &mut said)?;
             }
         }
+        Ok(said)
+    }
+
+    /// Takes the rows of a segment that came back, but for those with these numbers, which ascend: they are elsewhere. Its
+    /// file is kept in quarantine.
+    pub(crate) fn take_rest(&self, live: &LiveSegment, elsewhere: Vec<u64>) -> Result<Vec<String>> {
+        let turn = self.turn();
+        let leaving = Leaving::of(self, elsewhere);
+        let group = std::slice::from_ref(live);
+        match self.supersede(&turn, group, &leaving, Blocks::All) {
+            // What is damaged in it is known by now.
+            Err(e) if e.kind() == ErrorKind::Corrupt => self.supersede(&turn, group, &leaving, Blocks::Sound)?,
+            taken => taken?,
+        }
+        let mut said = Vec::new();
+        set_aside(&*self.env, &self.layout, live.segment.path(), &mut said);
+        self.forget(live);
         Ok(said)
     }
 

@@ -8,7 +8,7 @@ use crate::catalog::{SegmentRecord, SegmentServices, SegmentState, ServiceCount}
 use crate::engine::LiveSegment;
 use crate::env::Env;
 use crate::error::{Error, Result};
-use crate::hot::GenerationView;
+use crate::hot::{GenerationView, HotBatch};
 use crate::layout::Layout;
 use crate::limits::{BLOCK_ROWS_MAX, SEGMENT_SHAPE_BYTES_MAX, SEGMENT_SHAPES_MAX};
 use crate::retention::{DAY_NANOS, RetentionClass, day_of};
@@ -83,7 +83,6 @@ pub(crate) struct Material<'a> {
 /// Rows of a generation that are to become segments.
 pub(crate) struct Generated<'a> {
     pub(crate) view: &'a GenerationView,
-    pub(crate) epoch: u32,
     /// Of a batch with a set here only those rows are written.
     pub(crate) kept: &'a [Option<RowSet>],
     pub(crate) effects: &'a SealedEffects,
@@ -101,14 +100,13 @@ impl Generated<'_> {
         let batches = || self.view.batches.iter();
         let used = count_shapes(batches().map(|hot| (&*hot.batch, &*hot.shape_map)), self.view.shapes.len());
         let (selection, shapes) = select_shapes(&self.view.shapes, &used)?;
-        let sources: Vec<(&Batch, Seqs, Arrivals, &[u32])> = batches()
-            .map(|hot| (&*hot.batch, Seqs::From(hot.first_seq), Arrivals::One(hot.arrival), &*hot.shape_map))
-            .collect();
+        let sources: Vec<(&HotBatch, Seqs, Arrivals)> =
+            batches().map(|hot| (&**hot, Seqs::From(hot.first_seq), Arrivals::One(hot.arrival))).collect();
         let mut tables = Tables::default();
         let inputs: Vec<Input<'_>> = sources
             .iter()
-            .map(|(batch, seqs, arrivals, map)| {
-                Input::new(batch, self.epoch, seqs, arrivals, map, &selection, &mut tables)
+            .map(|(hot, seqs, arrivals)| {
+                Input::new(&hot.batch, hot.epoch, seqs, arrivals, &hot.shape_map, &selection, &mut tables)
             })
             .collect();
         let (kept, tables, shapes, effects) = (self.kept, &tables, &shapes, self.effects);

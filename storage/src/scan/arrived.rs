@@ -72,7 +72,10 @@ impl Snapshot {
     /// The epoch of the rows of a part.
     pub(crate) fn epoch_of(&self, place: Place) -> u32 {
         match place {
-            Place::Hot(..) => self.epoch,
+            Place::Hot(g, b) => {
+                let batch = self.generations.get(g).and_then(|generation| generation.batches.get(b));
+                batch.map_or(self.epoch, |batch| batch.epoch)
+            }
             Place::Sealed(s, b) => {
                 let block = self.segments.get(s).and_then(|segment| segment.footer.blocks.get(b));
                 block.map_or(self.epoch, |block| block.epoch)

@@ -15,6 +15,9 @@ use crate::segment::{Arrivals, Counters, Segment};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Stands for every epoch that a deletion does not name; no epoch has so many bits.
+pub(crate) const ANY_EPOCH: u32 = u32::MAX;
+
 /// Rows that somebody asked to delete, before that is carried out everywhere.
 #[derive(Clone, Debug)]
 pub(crate) struct Deletion {
@@ -146,7 +149,8 @@ fn earliest(arrivals: &Arrivals) -> i64 {
 impl Deletion {
     /// The number from which on rows of an epoch are not meant.
     pub(crate) fn end_of(&self, epoch: u32) -> u64 {
-        self.ends.iter().find(|(of, _)| *of == epoch).map_or(0, |(_, end)| *end)
+        let of = |wanted: u32| self.ends.iter().find(|(of, _)| *of == wanted);
+        of(epoch).or_else(|| of(ANY_EPOCH)).map_or(0, |(_, end)| *end)
     }
 
     /// Whether it may mean rows of an epoch that are no older than a number and no further apart than these times.

@@ -10,10 +10,10 @@ use crate::record::RecordId;
 use crate::segment::BlockMeta;
 use rustc_hash::FxHashSet;
 
-/// Whether a batch of an epoch may have the row of an id.
-pub(super) fn batch_may_have(batch: &HotBatch, epoch: u32, id: RecordId) -> bool {
+/// Whether a batch may have the row of an id.
+pub(super) fn batch_may_have(batch: &HotBatch, id: RecordId) -> bool {
     let own = batch.first_seq..batch.first_seq + batch.batch.rows() as u64;
-    epoch == id.epoch() && own.contains(&id.seq())
+    batch.epoch == id.epoch() && own.contains(&id.seq())
 }
 
 /// Whether a block may.
@@ -27,7 +27,7 @@ pub(super) fn block_may_have(block: &BlockMeta, id: RecordId) -> bool {
 /// The rows of a part that have one of these ids.
 pub(super) fn rows_of(part: &Part<'_>, ids: &[RecordId]) -> Result<RowSet> {
     let may_have = |id: &&RecordId| match part {
-        Part::Hot(hot) => batch_may_have(hot.batch, hot.epoch, **id),
+        Part::Hot(hot) => batch_may_have(hot.batch, **id),
         Part::Sealed(sealed) => {
             let block = sealed.segment.footer.blocks.get(sealed.index);
             block.is_some_and(|block| block_may_have(block, **id))

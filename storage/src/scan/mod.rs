@@ -31,7 +31,7 @@ mod word;
 use answer::Verdicts;
 pub(crate) use crew::Crew;
 use evaluate::evaluate;
-pub(crate) use hidden::{Deletion, Hidden, LostBlocks, Tally};
+pub(crate) use hidden::{ANY_EPOCH, Deletion, Hidden, LostBlocks, Tally};
 pub use order::{Order, Position};
 pub(crate) use part::HotPart;
 pub(crate) use part::Part;
@@ -109,6 +109,7 @@ impl Search {
 pub(crate) struct Snapshot {
     pub(crate) generations: Vec<GenerationView>,
     pub(crate) segments: Vec<Arc<Segment>>,
+    /// The epoch of rows that come now.
     pub(crate) epoch: u32,
     /// What is there and not shown.
     pub(crate) hidden: Hidden,
@@ -154,7 +155,7 @@ impl Snapshot {
         let mut spots = Vec::new();
         for (g, generation) in self.generations.iter().enumerate() {
             for (b, batch) in generation.batches.iter().enumerate() {
-                let may_have = |id: &RecordId| batch_may_have(batch, self.epoch, *id);
+                let may_have = |id: &RecordId| batch_may_have(batch, *id);
                 if search.wants_times(batch.time_min, batch.time_max) && ids.is_none_or(|ids| ids.iter().any(may_have))
                 {
                     let best = search.order.best(batch.time_min, batch.time_max);
@@ -212,7 +213,7 @@ impl Snapshot {
         }
         for batch in self.generations.iter().flat_map(|generation| &generation.batches) {
             outline.of_batches += 1;
-            let may_have = |id: &RecordId| batch_may_have(batch, self.epoch, *id);
+            let may_have = |id: &RecordId| batch_may_have(batch, *id);
             let is_wanted =
                 search.wants_times(batch.time_min, batch.time_max) && ids.is_none_or(|ids| ids.iter().any(may_have));
             outline.batches += u64::from(is_wanted);
@@ -231,7 +232,7 @@ impl Snapshot {
             Place::Hot(g, b) => {
                 let Some(generation) = self.generations.get(g) else { return Ok(None) };
                 let Some(batch) = generation.batches.get(b) else { return Ok(None) };
-                then(&Part::Hot(HotPart::of(batch, generation, self.epoch, counters))).map(Some)
+                then(&Part::Hot(HotPart::of(batch, generation, counters))).map(Some)
             }
             Place::Sealed(s, b) => {
                 let Some(segment) = self.segments.get(s) else { return Ok(None) };

@@ -36,8 +36,8 @@ pub(crate) struct HotPart<'a> {
 
 impl<'a> HotPart<'a> {
     /// A batch of a generation.
-    pub(crate) fn of(batch: &'a HotBatch, of: &'a GenerationView, epoch: u32, counters: &'a Counters) -> Self {
-        Self { batch, shapes: &of.shapes, known: &of.known, epoch, counters }
+    pub(crate) fn of(batch: &'a HotBatch, of: &'a GenerationView, counters: &'a Counters) -> Self {
+        Self { batch, shapes: &of.shapes, known: &of.known, epoch: batch.epoch, counters }
     }
 }
 

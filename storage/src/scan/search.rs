@@ -212,7 +212,7 @@ impl Snapshot {
         let mut places = Vec::new();
         for (g, generation) in self.generations.iter().enumerate() {
             for (b, batch) in generation.batches.iter().enumerate() {
-                if batch_may_have(batch, self.epoch, id) {
+                if batch_may_have(batch, id) {
                     places.push(Place::Hot(g, b));
                 }
             }

@@ -82,6 +82,9 @@ impl Env for Failing {
     fn monotonic(&self) -> Duration {
         self.real.monotonic()
     }
+    fn identity(&self, path: &Path) -> Option<String> {
+        self.real.identity(path)
+    }
     fn random(&self) -> u64 {
         self.real.random()
     }

@@ -90,6 +90,8 @@ pub(super) struct Machine {
     /// Goes up whenever every process dies.
     pub(super) life: u64,
     pub(super) powered: bool,
+    /// What tells it from other machines.
+    pub(super) name: String,
     pub(super) trace: Option<VecDeque<String>>,
     /// The call that the last planned cut hit.
     pub(super) cut_at: Option<(IoKind, PathBuf, u64)>,
@@ -114,6 +116,7 @@ impl Machine {
             stats: IoStats::default(),
             life: 0,
             powered: true,
+            name: String::new(),
             trace: None,
             cut_at: None,
             wall_nanos: STARTED_NANOS,

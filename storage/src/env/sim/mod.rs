@@ -116,6 +116,11 @@ impl SimEnv {
         self.machine.locked().cut_at.take()
     }
 
+    /// The disk is in another machine from here on, as a copy of it would be.
+    pub fn move_to(&self, machine: &str) {
+        self.machine.locked().name = machine.to_owned();
+    }
+
     /// Power is back.
     pub fn power_on(&self) {
         self.machine.locked().powered = true;
@@ -285,6 +290,11 @@ impl Env for SimEnv {
         if let Some(act) = act {
             act();
         }
+    }
+
+    fn identity(&self, path: &Path) -> Option<String> {
+        let machine = self.machine.locked();
+        machine.disk.find(path).map(|ino| format!("{} {ino}", machine.name))
     }
 
     fn random(&self) -> u64 {

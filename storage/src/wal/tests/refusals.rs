@@ -98,6 +98,9 @@ impl Env for RefusingEnv {
     fn monotonic(&self) -> Duration {
         self.real.monotonic()
     }
+    fn identity(&self, path: &Path) -> Option<String> {
+        self.real.identity(path)
+    }
     fn random(&self) -> u64 {
         self.real.random()
     }
