@@ -37,6 +37,8 @@ mod commands;
 mod crash;
 // Clients that mean harm, and what they are given up for.
 mod defence;
+// Directories that are damaged, in part unreadable, or copied.
+mod degraded;
 // Records that are deleted by a filter.
 mod deletion;
 // What is put on machines.
