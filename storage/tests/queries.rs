@@ -2,6 +2,8 @@
 //! itself.
 //!
 //! `LOGYARD_QUERIES` says how many in the long run, `LOGYARD_SEED` from which seed on.
+mod reference;
+
 use crate::chance::{Rng, from_env};
 use logyard_storage::batch::BatchBuilder;
 use logyard_storage::engine::{Ack, Answered, Append, Control, Engine, Form, Loose, Options, QueryControl};
