@@ -90,7 +90,7 @@ impl Credentials {
         let (gone, _) =
             raw(server, "DELETE", &format!("/api/v1/keys/{revoked}"), &[("Authorization", &bearer(KEY))], "");
         assert_eq!(gone, 200);
-        let expired = make(server, &json!({"name": "expired", "scopes": all, "expires_at": now_millis() + 200})).1;
+        let expired = make(server, &json!({"name": "expired", "scopes": all, "expires_at": now_millis() + 1_000})).1;
         while status(server, "GET", "/api/v1/keys", &[&bearer(&expired)]) != 403 {
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -1,10 +1,12 @@
 //! Bodies as they are sent: compressed in every way that is read, cut off, too large once they are decompressed.
-use crate::harness::{Answer, KEY, Server};
+use crate::harness::{Answer, KEY, Server, until};
 use flate2::{Compress, Compression, FlushCompress};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const ONE: &str = "/api/v1/logs/ingest";
@@ -305,15 +307,20 @@ fn what_is_refused_says_what_is_stored_by_then() {
     assert_eq!((answer.status, &answer.json()["ingested"]), (403, &json!(0)), "{}", answer.text);
 }
 
-/// Lines without an end, as they are asked for.
+/// Lines without an end, as they are asked for; the second half once some of the first were seen.
 struct Endless {
     line: Vec<u8>,
     at: usize,
     left: usize,
+    half: usize,
+    is_seen: Arc<AtomicBool>,
 }
 
 impl Read for Endless {
     fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        if self.left <= self.half {
+            until("some of it is seen", || self.is_seen.load(Ordering::SeqCst));
+        }
         let rest = &self.line[self.at..];
         let count = rest.len().min(out.len()).min(self.left);
         out[..count].copy_from_slice(&rest[..count]);
@@ -343,16 +350,18 @@ fn stream(bytes: usize) {
     );
     let left = bytes / line.len() * line.len();
     let count = left / line.len();
-    let mut seen = 0;
+    let is_seen = Arc::new(AtomicBool::new(false));
+    let body = Endless { line: line.into_bytes(), at: 0, left, half: left / 2, is_seen: Arc::clone(&is_seen) };
     std::thread::scope(|scope| {
-        let sending = scope.spawn(|| server.stream(LINES, Endless { line: line.into_bytes(), at: 0, left }));
+        let sending = scope.spawn(|| server.stream(LINES, body));
         while !sending.is_finished() {
             let rows = server.get("/api/v1/admin/storage").json()["rows"].as_u64().unwrap() as usize;
-            seen += usize::from(rows > 0 && rows < count);
+            assert!(rows <= count);
+            is_seen.fetch_or(rows > 0 && rows < count, Ordering::SeqCst);
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
         assert_eq!(sending.join().unwrap().json()["ingested"], count);
     });
-    assert!(seen > 0, "nothing was seen while it ran");
+    assert!(is_seen.load(Ordering::SeqCst), "nothing was seen while it ran");
     assert!(peak(&server) < 450_000_000, "{} bytes", peak(&server));
 }

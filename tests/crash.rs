@@ -1,46 +1,49 @@
 //! What a server that is killed under load has acknowledged is there afterwards, once.
-use crate::harness::{KEY, Server, encoded};
+use crate::harness::{KEY, Server, encoded, until};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 const ROUNDS: usize = 3;
-/// Two of each way in.
-const THREADS: usize = 6;
+/// Two of each way in under keys, and two of those of which all is stored or nothing without any.
+const THREADS: usize = 10;
+const KEYED: usize = 6;
 
-/// A body that was sent under a key of its own.
+/// A body that was sent, under a key of its own where it has one.
 struct Sent {
     path: &'static str,
-    key: String,
+    key: Option<String>,
     body: String,
     messages: Vec<String>,
 }
 
 impl Sent {
     fn new(round: usize, thread: usize, number: usize) -> Self {
-        let (path, count) = match thread % 3 {
+        let way = if thread < KEYED { thread % 3 } else { thread % 2 };
+        let (path, count) = match way {
             0 => ("/api/v1/logs/ingest", 1),
             1 => ("/api/v1/logs/ingest/batch", 20),
             _ => ("/insert/jsonline?_msg_field=message", 100),
         };
-        let key = format!("{round}-{thread}-{number}");
-        let messages: Vec<String> = (0..count).map(|at| format!("log {at} of {key}")).collect();
+        let name = format!("{round}-{thread}-{number}");
+        let messages: Vec<String> = (0..count).map(|at| format!("log {at} of {name}")).collect();
         let log = |message: &String| json!({"service_name": "crash", "level": "INFO", "message": message});
         let logs: Vec<Value> = messages.iter().map(log).collect();
-        let body = match thread % 3 {
+        let body = match way {
             0 => logs[0].to_string(),
             1 => json!({ "logs": logs }).to_string(),
             _ => logs.iter().map(|log| format!("{log}\n")).collect(),
         };
-        Self { path, key, body, messages }
+        Self { path, key: (thread < KEYED).then_some(name), body, messages }
     }
 
     /// Whether it was acknowledged as durable; nothing where there was no answer.
     fn send(&self, server: &Server) -> Option<()> {
-        let answer = server.try_post(self.path, self.body.as_bytes(), &[("Idempotency-Key", &self.key)]).ok()?;
+        let key: Vec<_> = self.key.iter().map(|key| ("Idempotency-Key", key.as_str())).collect();
+        let answer = server.try_post(self.path, self.body.as_bytes(), &key).ok()?;
         assert_eq!((answer.status, answer.header("x-logyard-ack")), (200, Some("wal")), "{}", answer.text);
         Some(())
     }
@@ -64,9 +67,18 @@ fn what_was_acknowledged_outlives_a_kill_once() {
         for message in wanted.keys() {
             assert!(found.contains_key(message), "round {round}: {message} is lost");
         }
-        // What had no answer is sent again under its key, whatever of it is there.
         for sent in in_doubt {
-            sent.send(&server).unwrap();
+            // What had no answer is sent again under its key, whatever of it is there. What has none is there as a whole or not at all,
+            // and stays so.
+            if sent.key.is_some() {
+                sent.send(&server).unwrap();
+            } else {
+                let there = sent.messages.iter().filter(|message| found.contains_key(*message)).count();
+                assert!(there == 0 || there == sent.messages.len(), "round {round}: {there} of {:?}", sent.messages);
+                if there == 0 {
+                    continue;
+                }
+            }
             wanted.extend(sent.messages.into_iter().map(|message| (message, 1)));
         }
         assert!(messages(&server) == wanted, "round {round}: what was sent again is not there once");
@@ -87,9 +99,10 @@ fn messages(server: &Server) -> BTreeMap<String, u64> {
 fn ingest_until_killed(server: &mut Server, round: usize) -> (Vec<String>, Vec<Sent>) {
     let (acknowledged, in_doubt) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     let is_killed = AtomicBool::new(false);
+    let answered: [AtomicUsize; THREADS] = Default::default();
     std::thread::scope(|scope| {
         let server = &*server;
-        for thread in 0..THREADS {
+        for (thread, answered) in answered.iter().enumerate() {
             let (acknowledged, in_doubt, is_killed) = (&acknowledged, &in_doubt, &is_killed);
             scope.spawn(move || {
                 for number in 0.. {
@@ -99,10 +112,12 @@ fn ingest_until_killed(server: &mut Server, round: usize) -> (Vec<String>, Vec<S
                         return in_doubt.lock().unwrap().push(sent);
                     }
                     acknowledged.lock().unwrap().extend(sent.messages);
+                    answered.fetch_add(1, Ordering::SeqCst);
                 }
             });
         }
-        std::thread::sleep(Duration::from_millis(400));
+        until("each has been answered", || answered.iter().all(|answered| answered.load(Ordering::SeqCst) >= 3));
+        std::thread::sleep(Duration::from_millis(200));
         is_killed.store(true, Ordering::SeqCst);
         server.signal("KILL");
     });

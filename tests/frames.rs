@@ -37,6 +37,15 @@ pub(crate) fn get(stream: u32, path: &str, key: &str) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, stream, &block)
 }
 
+/// `POST` to a path with a key on a stream, whose body is to come.
+pub(crate) fn post(stream: u32, path: &str, key: &str) -> Vec<u8> {
+    let text = |text: &str| [&[text.len() as u8][..], text.as_bytes()].concat();
+    let authorization = [&[0x0f, 8][..], &text(&format!("Bearer {key}"))].concat();
+    // POST is the third of that table.
+    let block = [&[0x83, 0x87, 0x04][..], &text(path), &[0x01, 1, b'x'], &authorization].concat();
+    frame(HEADERS, END_HEADERS, stream, &block)
+}
+
 /// `GET /health` on a stream with so many header lines, which are short.
 pub(crate) fn health_with(stream: u32, lines: usize) -> Vec<u8> {
     let begin = [&[0x82, 0x87, 0x04, 7][..], b"/health", &[0x01, 1], b"x"].concat();

@@ -144,15 +144,20 @@ fn stand(hostile: &[Hostile]) {
             })
             .collect();
         let beside = scope.spawn(|| {
-            let mut answered = 0;
+            let (mut answered, mut late) = (0, 0);
             while !is_over.load(Ordering::Relaxed) {
                 let ended = ask(server, &ordinary);
+                // On a machine that is busy enough it takes longer than it may, and is told so.
+                if ended.status == 503 && ended.text.contains("1000 ms") {
+                    late += 1;
+                    continue;
+                }
                 assert!(ended.status == 200 && !ended.broke_off, "an ordinary query: {}", ended.text);
                 assert!(ended.text.contains(&format!("\"n\":\"{}\"", ROWS / 3)), "{}", ended.text);
                 answered += 1;
                 std::thread::sleep(Duration::from_millis(20));
             }
-            answered
+            (answered, late)
         });
         let ended: Vec<_> = clients.into_iter().map(|client| client.join()).collect();
         is_over.store(true, Ordering::Relaxed);
@@ -178,9 +183,12 @@ fn stand(hostile: &[Hostile]) {
         println!("{took:>10.1?} {}{} {kind}", ended.status, if ended.broke_off { ", broke off" } else { "" });
     }
     let high_water = high_water_kib(server);
-    println!("{} queries: {outcomes:?} (status, broke off); {beside} beside; VmHWM {high_water:?} KiB", told.len());
+    println!(
+        "{} queries: {outcomes:?} (status, broke off); {beside:?} beside (answered, late); VmHWM {high_water:?} KiB",
+        told.len()
+    );
     assert_eq!(told.len(), hostile.len());
-    assert!(beside > 0);
+    assert!(beside.0 > 0);
     // Where the system tells.
     assert!(high_water.is_none_or(|kib| kib < HIGH_WATER_KIB), "{high_water:?} KiB");
     let stays = ask(server, &form("* | count() n"));
@@ -241,10 +249,16 @@ fn a_query_waits_for_its_turn_and_ends_when_its_client_goes() {
 
 #[test]
 fn a_client_that_does_not_read_holds_its_turn_no_longer_than_a_query_may_take() {
-    let settings =
-        [("LOGYARD_QUERY_MAX_CONCURRENT", "1"), ("LOGYARD_QUERY_MAX_WAIT", "1s"), ("LOGYARD_QUERY_MAX_DURATION", "2s")];
+    let settings = [
+        ("LOGYARD_QUERY_MAX_CONCURRENT", "1"),
+        ("LOGYARD_QUERY_MAX_WAIT", "50ms"),
+        ("LOGYARD_QUERY_MAX_DURATION", "3s"),
+    ];
     let started = filled(&settings, 4_000);
     let everything = send(&started.server, &form(&format!("*{}", " | union (*)".repeat(200))));
+    crate::harness::until("it has its turn", || {
+        started.server.get("/metrics").text.contains("\nlogyard_queries_running 1\n")
+    });
     until(&started.server, "*", 429);
     let answer = until(&started.server, "* | count() n", 200);
     assert_eq!(answer.json(), json!({"n": "4000"}));
@@ -253,21 +267,18 @@ fn a_client_that_does_not_read_holds_its_turn_no_longer_than_a_query_may_take() 
 
 #[test]
 fn a_query_says_which_bound_it_hit_and_how_to_raise_it() {
-    let settings = [("LOGYARD_QUERY_MAX_MEMORY", "1MiB"), ("LOGYARD_QUERY_MAX_DURATION", "1s")];
-    let started = filled(&settings, 4_000);
-    for (query, status, name) in [
-        ("* | sort by (_msg) | count()", 422, "LOGYARD_QUERY_MAX_MEMORY"),
-        (&*format!("{}a", "a or ".repeat(50_000)), 422, "LOGYARD_QUERY_MAX_MEMORY"),
-        (
-            "* | join by (k) (* | limit 1000 | fields k) | join by (k) (* | limit 1000 | fields k) | count()",
-            503,
-            "LOGYARD_QUERY_MAX_DURATION",
-        ),
+    const MEMORY: (&str, &str) = ("LOGYARD_QUERY_MAX_MEMORY", "1MiB");
+    const TIME: (&str, &str) = ("LOGYARD_QUERY_MAX_DURATION", "1s");
+    for (bound, query, status) in [
+        (MEMORY, "* | sort by (_msg) | count()", 422),
+        (MEMORY, &*format!("{}a", "a or ".repeat(50_000)), 422),
+        (TIME, "* | join by (k) (* | limit 2000 | fields k) | join by (k) (* | limit 2000 | fields k) | count()", 503),
     ] {
+        let started = filled(&[bound], 4_000);
         let answer = started.server.post("/select/logsql/query", form(query));
         assert_eq!(answer.status, status, "{}", answer.text);
         let error = answer.json()["error"].as_str().unwrap().to_owned();
-        assert!(error.contains(name), "{error}");
+        assert!(error.contains(bound.0), "{error}");
         assert_eq!(answer.header("retry-after").is_some(), status == 503);
     }
 }

@@ -150,9 +150,14 @@ impl Pieces {
     }
 }
 
+/// Whether that is beneath it; as many errors lie around it as layers that a body came through.
+fn is_too_slow(error: &(dyn Error + 'static)) -> bool {
+    error.is::<TooSlow>() || error.source().is_some_and(is_too_slow)
+}
+
 /// Why a body did not come whole.
 fn broke_off(error: &axum::Error) -> ApiError {
-    if error.source().is_some_and(|cause| cause.is::<TooSlow>()) {
+    if is_too_slow(error) {
         return ApiError::new(StatusCode::REQUEST_TIMEOUT, TooSlow.to_string());
     }
     ApiError::bad(format!("the body broke off: {error}"))

@@ -3,12 +3,13 @@
 //!
 //! Invariants
 //! * Nothing of it is kept, and it is bounded in bytes and in time; behind a bound the answer says that the connection ends.
+//! * Whoever is read on in holds nothing that others wait for, such as a place among the requests that are answered at once.
 //! * Who asks before it sends, or announces more than is read on, is told at once.
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, Version, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use logyard_storage::limits::MIB;
@@ -19,6 +20,8 @@ use tokio::sync::oneshot;
 
 const BYTES_MAX: usize = 64 * MIB;
 const TIME_MAX: Duration = Duration::from_secs(10);
+/// What an answer may keep in memory meanwhile; those that refuse are far smaller.
+const ANSWER_BYTES_MAX: u64 = 64 << 10;
 
 /// The layer around all that answers.
 pub(super) async fn read_on(request: Request, next: Next) -> Response {
@@ -33,6 +36,9 @@ pub(super) async fn read_on(request: Request, next: Next) -> Response {
     // What still has the body reads it by itself.
     let Ok(Left { body, is_asked_for }) = left.try_recv() else { return response };
     let is_worth_it = !is_large && (is_asked_for || !asks_first);
+    if is_worth_it && !body.is_end_stream() {
+        response = let_go(response).await;
+    }
     let is_at_its_end = body.is_end_stream() || is_worth_it && reaches_its_end(body).await;
     if !is_at_its_end && is_http1 {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -43,6 +49,21 @@ pub(super) async fn read_on(request: Request, next: Next) -> Response {
 fn is_large(headers: &HeaderMap) -> bool {
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     declared.is_some_and(|len| len > BYTES_MAX as u64)
+}
+
+/// The answer without what its body holds, where the body is all there.
+async fn let_go(response: Response) -> Response {
+    if response.body().size_hint().exact().is_none_or(|bytes| bytes > ANSWER_BYTES_MAX) {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    match body.collect().await {
+        Ok(whole) => Response::from_parts(parts, Body::from(whole.to_bytes())),
+        Err(e) => {
+            super::complain(format_args!("an answer failed: {e}"));
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
 }
 
 /// Whether its end is within the bounds.

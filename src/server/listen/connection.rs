@@ -70,6 +70,8 @@ impl Host {
         let mut connection = pin!(watcher.watch(connection));
         loop {
             tokio::select! {
+                // What came is looked at before the time: where this machine held us up, both are there at once.
+                biased;
                 // What goes wrong is the client's leaving.
                 _closed = &mut connection => return,
                 () = tokio::time::sleep_until(life.look_again(Instant::now())) => {}

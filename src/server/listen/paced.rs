@@ -3,6 +3,7 @@
 //! Invariants
 //! * Only waiting for the client counts, not what is done with what came.
 //! * A body never waits longer than the bound until [`PROGRESS`] more of it came, be it byte by byte.
+//! * Nobody is given up for time that this machine took from us: what came by the end of the bound is looked at first.
 use axum::body::{Bytes, HttpBody};
 use hyper::body::{Frame, Incoming, SizeHint};
 use std::error::Error;
@@ -10,7 +11,8 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep};
 
 /// So many bytes have to come within the bound.
 const PROGRESS: usize = 1 << 10;
@@ -34,7 +36,17 @@ pub(super) struct Paced<B = Incoming> {
     /// What may still be waited until the next progress.
     left: Duration,
     came: usize,
-    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+    waiting: Option<(Instant, Wait)>,
+}
+
+type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Waits that long, and then until what lies at the connection has been looked at once more.
+fn wait(time: Duration) -> Wait {
+    Box::pin(async move {
+        sleep(time).await;
+        yield_now().await;
+    })
 }
 
 impl<B> Paced<B> {
@@ -68,8 +80,8 @@ where
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         let left = self.left;
-        let (_, timer) = self.waiting.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(left))));
-        ready!(timer.as_mut().poll(cx));
+        let (_, waited) = self.waiting.get_or_insert_with(|| (Instant::now(), wait(left)));
+        ready!(waited.as_mut().poll(cx));
         Poll::Ready(Some(Err(TooSlow.into())))
     }
 
@@ -79,5 +91,43 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use http_body_util::BodyExt;
+
+    const BOUND: Duration = Duration::from_millis(20);
+
+    /// A body of which a byte comes when it is asked so often after the bound.
+    struct Late {
+        since: Instant,
+        asked: usize,
+        comes_at: usize,
+    }
+
+    impl HttpBody for Late {
+        type Data = Bytes;
+        type Error = axum::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+            self.asked += usize::from(self.since.elapsed() >= BOUND);
+            if self.asked == self.comes_at { Poll::Ready(Some(Ok(Frame::data("x".into())))) } else { Poll::Pending }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_come_is_looked_at_before_the_sender_is_given_up() {
+        for (comes_at, is_taken) in [(1, true), (2, true), (usize::MAX, false)] {
+            let late = Late { since: Instant::now(), asked: 0, comes_at };
+            let frame = Body::new(Paced::new(late, BOUND)).frame().await.unwrap();
+            assert_eq!(frame.is_ok(), is_taken, "{comes_at}");
+        }
     }
 }
