@@ -5,7 +5,7 @@
 //! * A request is under way until the body of its answer is dropped: its guard goes with that.
 //! * What a client of HTTP/2 may send, or leave untaken, is bounded for each stream and for the connection.
 use super::life::{Life, Watched};
-use super::paced::Paced;
+use super::paced::{LAST_LOOK, Paced};
 use super::taken::Taken;
 use crate::config::ServerBounds;
 use crate::server::access::Peer;
@@ -70,11 +70,19 @@ impl Host {
         let mut connection = pin!(watcher.watch(connection));
         loop {
             tokio::select! {
-                // What came is looked at before the time: where this machine held us up, both are there at once.
                 biased;
                 // What goes wrong is the client's leaving.
                 _closed = &mut connection => return,
                 () = tokio::time::sleep_until(life.look_again(Instant::now())) => {}
+            }
+            if !life.is_over(Instant::now()) {
+                continue;
+            }
+            // Where this machine held us up, what came in time is still to be looked at.
+            tokio::select! {
+                biased;
+                _closed = &mut connection => return,
+                () = tokio::time::sleep(LAST_LOOK) => {}
             }
             if life.is_over(Instant::now()) {
                 return;

@@ -2,7 +2,7 @@
 //!
 //! Invariants
 //! * Only waiting for the client counts, not what is done with what came.
-//! * A body never waits longer than the bound until [`PROGRESS`] more of it came, be it byte by byte.
+//! * A body never waits longer than the bound and [`LAST_LOOK`] until [`PROGRESS`] more of it came, be it byte by byte.
 //! * Nobody is given up for time that this machine took from us: what came by the end of the bound is looked at first.
 use axum::body::{Bytes, HttpBody};
 use hyper::body::{Frame, Incoming, SizeHint};
@@ -11,11 +11,13 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::task::yield_now;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// So many bytes have to come within the bound.
 const PROGRESS: usize = 1 << 10;
+
+/// How long is waited at the end, for what has come and did not get as far as here.
+pub(super) const LAST_LOOK: Duration = Duration::from_millis(250);
 
 /// The client sends too slowly.
 #[derive(Debug)]
@@ -36,23 +38,15 @@ pub(super) struct Paced<B = Incoming> {
     /// What may still be waited until the next progress.
     left: Duration,
     came: usize,
-    waiting: Option<(Instant, Wait)>,
-}
-
-type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Waits that long, and then until what lies at the connection has been looked at once more.
-fn wait(time: Duration) -> Wait {
-    Box::pin(async move {
-        sleep(time).await;
-        yield_now().await;
-    })
+    /// Whether that is for the last look.
+    is_last: bool,
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl<B> Paced<B> {
     /// A body that is waited for so long at most.
     pub(super) fn new(body: B, most: Duration) -> Self {
-        Self { body, most, left: most, came: 0, waiting: None }
+        Self { body, most, left: most, came: 0, is_last: false, waiting: None }
     }
 
     fn arrived(&mut self, bytes: usize) {
@@ -61,7 +55,7 @@ impl<B> Paced<B> {
         }
         self.came += bytes;
         if self.came >= PROGRESS {
-            (self.came, self.left) = (0, self.most);
+            (self.came, self.left, self.is_last) = (0, self.most, false);
         }
     }
 }
@@ -79,9 +73,16 @@ where
             self.arrived(bytes.unwrap_or(0));
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        let left = self.left;
-        let (_, waited) = self.waiting.get_or_insert_with(|| (Instant::now(), wait(left)));
-        ready!(waited.as_mut().poll(cx));
+        loop {
+            let left = self.left;
+            let (_, timer) = self.waiting.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(left))));
+            ready!(timer.as_mut().poll(cx));
+            (self.waiting, self.left) = (None, Duration::ZERO);
+            if self.is_last {
+                break;
+            }
+            (self.is_last, self.left) = (true, LAST_LOOK);
+        }
         Poll::Ready(Some(Err(TooSlow.into())))
     }
 
@@ -126,8 +127,10 @@ mod tests {
     async fn what_has_come_is_looked_at_before_the_sender_is_given_up() {
         for (comes_at, is_taken) in [(1, true), (2, true), (usize::MAX, false)] {
             let late = Late { since: Instant::now(), asked: 0, comes_at };
-            let frame = Body::new(Paced::new(late, BOUND)).frame().await.unwrap();
-            assert_eq!(frame.is_ok(), is_taken, "{comes_at}");
+            let mut body = Body::new(Paced::new(late, BOUND));
+            assert_eq!(body.frame().await.unwrap().is_ok(), is_taken, "{comes_at}");
+            // What is read on in after that, is given up again.
+            assert!(body.frame().await.unwrap().is_err());
         }
     }
 }

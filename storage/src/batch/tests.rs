@@ -216,3 +216,19 @@ fn a_batch_with_more_values_than_rows_can_have_is_refused() {
         assert_eq!(refused.kind(), crate::error::ErrorKind::Corrupt, "{lanes}");
     }
 }
+
+#[test]
+fn names_of_rows_that_were_not_committed_fill_no_batch() {
+    let mut rows = BatchBuilder::new();
+    for round in 0..3 {
+        rows.begin_row();
+        for name in 0..100_000 {
+            rows.string(&format!("{round}-{name}"), "v");
+        }
+        assert!(!rows.is_full());
+        rows.begin_row();
+        rows.string("_msg", "text");
+        rows.commit_row();
+        assert_eq!(rows.finish().unwrap().rows(), 1);
+    }
+}

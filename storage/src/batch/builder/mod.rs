@@ -165,17 +165,26 @@ impl BatchBuilder {
         self.bytes + self.shape_keys.len()
     }
 
-    /// Whether another row may be begun.
+    /// Whether no other row may be begun; one may be where there is none.
     pub fn is_full(&self) -> bool {
-        self.rows >= BATCH_ROWS_MAX
+        let is_full = self.rows >= BATCH_ROWS_MAX
             || self.bytes() >= 4 * MIB
             || self.shape_count > u16::MAX - 1024
             || self.batch_fields.len() >= BATCH_FIELDS
-            || self.nodes.len() >= 4 * NODES_MAX
+            || self.has_many_names();
+        self.rows > 0 && is_full
+    }
+
+    fn has_many_names(&self) -> bool {
+        self.nodes.len() >= 4 * NODES_MAX
     }
 
     /// Begins a row; one that was not committed is forgotten.
     pub fn begin_row(&mut self) {
+        // Names of rows that were begun and not committed, which nothing else would forget.
+        if self.rows == 0 && self.has_many_names() {
+            self.reset();
+        }
         self.arena.clear();
         self.pending.clear();
         self.objects.clear();
