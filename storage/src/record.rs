@@ -162,6 +162,9 @@ pub fn push_json_string(out: &mut String, text: &str) {
     out.push('"');
 }
 
+/// Epochs are below this: as many as an id has room for.
+pub(crate) const EPOCH_END: u32 = 1 << 24;
+
 /// A record's id: UUID v7's shape with the time in milliseconds, 24 bits of epoch and 50 bits of sequence number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordId(u128);
@@ -170,7 +173,7 @@ impl RecordId {
     /// The id of the record with this event time, epoch and sequence number.
     pub fn new(time: i64, epoch: u32, seq: u64) -> Self {
         let millis = (time.div_euclid(1_000_000)).clamp(0, (1 << 48) - 1) as u128;
-        let epoch = u128::from(epoch & 0xFF_FFFF);
+        let epoch = u128::from(epoch & (EPOCH_END - 1));
         let seq = u128::from(seq & ((1 << 50) - 1));
         // 48 bits time | 7 | 12 bits epoch | 0b10 | 12 bits epoch | 50 bits sequence
         Self((millis << 80) | (7 << 76) | ((epoch >> 12) << 64) | (0b10 << 62) | ((epoch & 0xFFF) << 50) | seq)

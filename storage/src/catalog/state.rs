@@ -8,18 +8,16 @@ use super::tables::{Change, Row, Scan, Table};
 use super::{Catalog, META_KEY};
 use crate::error::{Error, Result};
 use crate::layout::FORMAT_VERSION;
+use crate::record::EPOCH_END;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-
-/// Bits of an epoch that record ids have room for.
-const EPOCH_MASK: u64 = 0xFF_FFFF;
 
 /// What there is one of in a data directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
     /// The format that it was last written in.
     pub format: u32,
-    /// Random 24 bits, new at every first start and rebuild.
+    /// Random 24 bits, new for each catalog and each place that the directory is found in.
     pub epoch: u32,
     /// No sequence number from here on was ever given out.
     pub seq_reserved: u64,
@@ -32,7 +30,7 @@ pub struct Meta {
 impl Meta {
     /// That of a new directory.
     pub fn new(random: u64) -> Self {
-        let epoch = (random & EPOCH_MASK) as u32;
+        let epoch = (random % u64::from(EPOCH_END)) as u32;
         Self { format: FORMAT_VERSION, epoch, seq_reserved: 0, sealed_seq: 0, clean_shutdown: false }
     }
 }

@@ -1,8 +1,9 @@
 //! Epochs: what tells the numbers of this directory from those of a copy of it, which go on from the same one.
 //!
 //! An epoch is drawn with each new catalog, and again where a directory is found elsewhere than it was: a start notes what
-//! tells the lock file from each copy of it, and compares. Rows in segments have their epoch with them. For rows in the log,
-//! which have none, the catalog keeps the epochs before this one, as long as the log may have rows of them.
+//! tells the lock file from each copy of it, and compares. Rows in segments have their epoch with them, and so have frames of the
+//! log. For frames of their first version, which do not, the catalog keeps the epochs before this one, as long as the log may
+//! have rows of them.
 //!
 //! Invariants
 //! * Numbers rise through all epochs of a directory, so a row's epoch follows from its number, and its id never changes.

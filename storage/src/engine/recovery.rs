@@ -177,7 +177,7 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
         set_aside(&**env, &layout, &path, &mut troubles);
     }
     sweep(&**env, &layout, &named, segments_in_doubt, &mut troubles);
-    let writer = Writer::create(Arc::clone(&files), Start { next_seq, ..Start::from(&replayed) })?;
+    let writer = Writer::create(Arc::clone(&files), Start { next_seq, epoch: meta.epoch, ..Start::from(&replayed) })?;
     let ids = segments.iter().map(|live| live.record.id).chain(records.iter().map(|record| record.id));
     let next_segment = ids.chain([highest_aside(&**env, &layout)]).max().unwrap_or(0) + 1;
     let mut shared = Shared {
@@ -335,7 +335,7 @@ fn restore_effects(
 /// What the log gives back.
 struct Replay<'a> {
     options: &'a Options,
-    /// What epochs rows are of: earlier ones, and the last.
+    /// What epochs rows are of that do not say it: earlier ones, and the last.
     epochs: (Epochs, u32),
     now: std::time::Duration,
     generations: Vec<Arc<Generation>>,
@@ -384,7 +384,8 @@ impl<'a> Replay<'a> {
         }
         if let Some(generation) = self.generations.last() {
             let (before, last) = &self.epochs;
-            let place = (frame.first_seq, before.of(frame.first_seq, *last));
+            let epoch = frame.epoch.unwrap_or_else(|| before.of(frame.first_seq, *last));
+            let place = (frame.first_seq, epoch);
             self.bytes += generation.publish(batch, &effects, place, frame.arrival, self.now)?;
         }
         Ok(())

@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::WAL_MAGIC;
 use crate::limits::BATCH_BYTES_MAX;
 use crate::planted;
+use crate::record::EPOCH_END;
 
 /// Payload of one frame: a batch and its effects.
 pub const FRAME_PAYLOAD_BYTES_MAX: usize = 2 * BATCH_BYTES_MAX;
@@ -18,8 +19,10 @@ pub(super) const FRAME_HEADER_BYTES: usize = 56;
 pub(super) const ALIGNMENT: usize = 8;
 pub(super) const FRAME_MAGIC: [u8; 2] = [0xF7, 0x4C];
 
-const FILE_VERSION: u32 = 1;
-const FRAME_VERSION: u8 = 1;
+/// Files of the first version have no frame that says its epoch.
+const FILE_VERSION: u32 = 2;
+/// The first version of frames says no epoch, the second does.
+const FRAME_VERSIONS: [u8; 2] = [1, 2];
 const PADDING: [u8; ALIGNMENT] = [0; ALIGNMENT];
 
 /// A batch to append. The payload is all parts, one after the other.
@@ -88,7 +91,7 @@ impl FileHeader {
         if r.u32()? != crc32fast::hash(checked) {
             return Err(Error::corrupt("the file header fails its checksum"));
         }
-        if version != FILE_VERSION {
+        if !(1..=FILE_VERSION).contains(&version) {
             let message = format!("WAL format {version}, this program reads {FILE_VERSION}");
             return Err(Error::new(ErrorKind::NewerFormat, message));
         }
@@ -123,6 +126,8 @@ pub(super) struct FrameHeader {
     pub(super) rows: u32,
     pub(super) arrival: i64,
     pub(super) durable_batch: u64,
+    /// Of its rows; frames of the first version do not say it.
+    pub(super) epoch: Option<u32>,
     payload_crc: u32,
     /// Covers all of the above; what the running crc of a file is made of.
     pub(super) crc: u32,
@@ -137,20 +142,21 @@ impl FrameHeader {
         }
         let (version, kind, len) = (r.u8().ok()?, r.u8().ok()?, r.u32().ok()?);
         let (batch_no, first_seq, rows) = (r.u64().ok()?, r.u64().ok()?, r.u32().ok()?);
-        let reserved = r.u32().ok()?;
+        let epoch = r.u32().ok()?;
         let (arrival, durable_batch) = (r.i64().ok()?, r.u64().ok()?);
         let (payload_crc, crc) = (r.u32().ok()?, r.u32().ok()?);
         let mut hasher = salted(salt);
         hasher.update(bytes.get(..FRAME_HEADER_BYTES - 4)?);
         let sound = hasher.finalize() == crc
-            && version == FRAME_VERSION
-            && reserved == 0
+            && FRAME_VERSIONS.contains(&version)
+            && if version == 1 { epoch == 0 } else { epoch < EPOCH_END }
             && len as usize <= FRAME_PAYLOAD_BYTES_MAX
             && durable_batch <= batch_no
             && batch_no < u64::MAX
             && first_seq.checked_add(u64::from(rows)).is_some_and(|end| end < u64::MAX);
         let kind = Kind::from_byte(kind)?;
-        sound.then_some(Self { kind, len, batch_no, first_seq, rows, arrival, durable_batch, payload_crc, crc })
+        let epoch = (version > 1).then_some(epoch);
+        sound.then_some(Self { kind, len, batch_no, first_seq, rows, arrival, durable_batch, epoch, payload_crc, crc })
     }
 
     /// The first sequence number after the frame.
@@ -183,6 +189,8 @@ pub(super) struct Stamp {
     pub(super) kind: Kind,
     pub(super) batch_no: u64,
     pub(super) durable_batch: u64,
+    /// Of its rows; not said where the frame is of the first version.
+    pub(super) epoch: Option<u32>,
 }
 
 /// Appends a frame and gives its header's crc.
@@ -197,12 +205,14 @@ pub(super) fn put_frame(out: &mut Vec<u8>, salt: u64, stamp: Stamp, frame: &Fram
     let start = out.len();
     out.reserve(frame_bytes(payload_bytes));
     out.extend_from_slice(&FRAME_MAGIC);
-    out.extend_from_slice(&[FRAME_VERSION, stamp.kind as u8]);
+    let [without_epoch, with_epoch] = FRAME_VERSIONS;
+    let version = if stamp.epoch.is_some() { with_epoch } else { without_epoch };
+    out.extend_from_slice(&[version, stamp.kind as u8]);
     out.extend_from_slice(&len.to_le_bytes());
     out.extend_from_slice(&stamp.batch_no.to_le_bytes());
     out.extend_from_slice(&frame.first_seq.to_le_bytes());
     out.extend_from_slice(&frame.rows.to_le_bytes());
-    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&stamp.epoch.unwrap_or(0).to_le_bytes());
     out.extend_from_slice(&frame.arrival.to_le_bytes());
     out.extend_from_slice(&stamp.durable_batch.to_le_bytes());
     out.extend_from_slice(&payload_crc(salt, parts.clone()).to_le_bytes());

@@ -6,7 +6,7 @@
 //! header | magic 4 | version u32 | file id u64 | base_seq u64 | base_batch u64 | salt u64
 //!        | previous file id u64 | previous end_seq u64 | previous running crc u32 | crc u32 |
 //!
-//! frame  | magic u16 | version u8 | kind u8 | len u32 | batch_no u64 | first_seq u64 | count u32 | reserved u32
+//! frame  | magic u16 | version u8 | kind u8 | len u32 | batch_no u64 | first_seq u64 | count u32 | epoch u32
 //!        | arrival i64 | durable_batch u64 | payload_crc u32 | header_crc u32 | payload len | zeros to 8 bytes |
 //! ```
 //!

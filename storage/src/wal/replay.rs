@@ -5,7 +5,7 @@
 //!   directory cannot be read, on a newer format, or when the visitor does.
 //! * It changes nothing on disk.
 use super::files::{FileInfo, WAL_SUFFIX, numbered, wal_path};
-use super::frame::{FILE_HEADER_BYTES, FileHeader, Kind, Previous};
+use super::frame::{FILE_HEADER_BYTES, FileHeader, FrameHeader, Kind, Previous};
 use super::scan::{End, Known, Lost, Scanned, scan, scan_bytes};
 use crate::env::{Env, File, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
@@ -27,6 +27,8 @@ pub struct ReplayedFrame<'a> {
     pub rows: u32,
     /// When it arrived, nanoseconds since 1970.
     pub arrival: i64,
+    /// Of its rows, where the log says it.
+    pub epoch: Option<u32>,
     /// What was appended.
     pub payload: &'a [u8],
 }
@@ -155,7 +157,8 @@ impl Replay<'_> {
             if frame.kind != Kind::Data || frame.keep_until() <= from_seq {
                 return Ok(());
             }
-            visit(ReplayedFrame { first_seq: frame.first_seq, rows: frame.rows, arrival: frame.arrival, payload })
+            let FrameHeader { first_seq, rows, arrival, epoch, .. } = *frame;
+            visit(ReplayedFrame { first_seq, rows, arrival, epoch, payload })
         })?;
         self.take(file, header, scanned);
         Ok(())
@@ -311,7 +314,7 @@ pub(super) fn scan_tail(
     env: &dyn Env,
     info: &FileInfo,
     header: &FileHeader,
-    accept: &mut dyn FnMut(&super::frame::FrameHeader, &[u8]) -> Result<()>,
+    accept: &mut dyn FnMut(&FrameHeader, &[u8]) -> Result<()>,
 ) -> Result<Scanned> {
     let found = Found { id: info.id, path: info.path.clone(), len: info.len, header: None };
     let mut bytes = Vec::new();

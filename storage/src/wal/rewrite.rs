@@ -151,13 +151,14 @@ impl Copy<'_> {
         let replaced = self.pending.take().map(|mark| mark.batch_no).filter(|mark| mark + 1 == batch_no);
         let batch_no = replaced.unwrap_or(batch_no);
         let frame = Frame { first_seq: next_seq, rows: 0, arrival: 0, parts: &[] };
-        self.put_stamped(Stamp { kind: Kind::Mark, batch_no, durable_batch: batch_no }, &frame)?;
+        self.put_stamped(Stamp { kind: Kind::Mark, batch_no, durable_batch: batch_no, epoch: None }, &frame)?;
         self.flush()?;
         Ok(batch_no + 1)
     }
 
     fn put(&mut self, header: &FrameHeader, payload: &[u8]) -> Result<()> {
-        let stamp = Stamp { kind: header.kind, batch_no: header.batch_no, durable_batch: header.durable_batch };
+        let FrameHeader { kind, batch_no, durable_batch, epoch, .. } = *header;
+        let stamp = Stamp { kind, batch_no, durable_batch, epoch };
         let parts = [payload];
         let frame = Frame { first_seq: header.first_seq, rows: header.rows, arrival: header.arrival, parts: &parts };
         self.put_stamped(stamp, &frame)

@@ -32,11 +32,13 @@ pub struct Start {
     pub batch_no: u64,
     /// The file before.
     pub previous: Option<Previous>,
+    /// Of the rows that are appended.
+    pub epoch: u32,
 }
 
 impl From<&Replayed> for Start {
     fn from(replayed: &Replayed) -> Self {
-        Self { next_seq: replayed.next_seq, batch_no: replayed.batch_no, previous: replayed.previous }
+        Self { next_seq: replayed.next_seq, batch_no: replayed.batch_no, previous: replayed.previous, epoch: 0 }
     }
 }
 
@@ -45,6 +47,7 @@ pub struct Writer {
     files: Arc<Files>,
     current: Option<Current>,
     previous: Option<Previous>,
+    epoch: u32,
     next_seq: u64,
     batch_no: u64,
     durable_seq: u64,
@@ -81,6 +84,7 @@ impl Writer {
             files,
             current: None,
             previous: start.previous,
+            epoch: start.epoch,
             next_seq: start.next_seq,
             batch_no: start.batch_no,
             durable_seq: start.next_seq,
@@ -211,7 +215,7 @@ impl Writer {
         // A mark is written when everything before it is durable, so for it this is its own number.
         let durable_batch = self.durable_batch;
         for frame in frames {
-            let stamp = Stamp { kind, batch_no, durable_batch };
+            let stamp = Stamp { kind, batch_no, durable_batch, epoch: Some(self.epoch) };
             crc = chain(crc, put_frame(&mut self.buffer, current.header.salt, stamp, frame)?);
             batch_no += 1;
             next_seq = frame.first_seq + u64::from(frame.rows);

@@ -173,7 +173,8 @@ fn a_missing_a_short_and_an_exchanged_file_are_noticed() {
     for (batch_no, batch) in (header.base_batch..).zip(within) {
         let parts = [&batch.payload[1..]];
         let frame = Frame { first_seq: batch.first_seq, rows: 10, arrival: 0, parts: &parts };
-        put_frame(&mut other, 9, Stamp { kind: Kind::Data, batch_no, durable_batch: batch_no }, &frame).unwrap();
+        put_frame(&mut other, 9, Stamp { kind: Kind::Data, batch_no, durable_batch: batch_no, epoch: Some(5) }, &frame)
+            .unwrap();
     }
     std::fs::write(&path, &other).unwrap();
     assert_eq!(log.replay().0.damaged.len(), 1);
@@ -182,7 +183,7 @@ fn a_missing_a_short_and_an_exchanged_file_are_noticed() {
 #[test]
 fn a_length_of_two_gibibytes_is_only_a_bad_header() {
     let mut bytes = FileHeader { id: 1, base_seq: 0, base_batch: 0, salt: 7, previous: None }.encode();
-    let stamp = Stamp { kind: Kind::Data, batch_no: 0, durable_batch: 0 };
+    let stamp = Stamp { kind: Kind::Data, batch_no: 0, durable_batch: 0, epoch: Some(5) };
     put_frame(&mut bytes, 7, stamp, &Frame { first_seq: 0, rows: 1, arrival: 0, parts: &[b"text"] }).unwrap();
     assert_eq!(scan_bytes(&bytes).unwrap().batches, 1);
     bytes[FILE_HEADER_BYTES + 4..FILE_HEADER_BYTES + 8].copy_from_slice(&(1u32 << 31).to_le_bytes());
@@ -201,12 +202,35 @@ fn a_newer_format_is_refused_and_not_damaged() {
     drop(log.open());
     let path = log.only_file();
     let mut bytes = std::fs::read(&path).unwrap();
-    bytes[4] = 2;
+    bytes[4] = 3;
     let crc = crc32fast::hash(&bytes[..60]);
     bytes[60..64].copy_from_slice(&crc.to_le_bytes());
     std::fs::write(&path, &bytes).unwrap();
     let refused = replay(&log.env, &log.options.dir, 0, &mut |_| Ok(()));
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::NewerFormat);
+}
+
+#[test]
+fn frames_say_their_epoch_and_those_of_the_first_version_do_not() {
+    let frame = Frame { first_seq: 7, rows: 1, arrival: 0, parts: &[b"text"] };
+    for (epoch, version) in [(None, 1), (Some(0), 2), (Some(0xFF_FFFF), 2)] {
+        let stamp = Stamp { kind: Kind::Data, batch_no: 0, durable_batch: 0, epoch };
+        let mut bytes = Vec::new();
+        put_frame(&mut bytes, 9, stamp, &frame).unwrap();
+        assert_eq!((bytes[2], FrameHeader::decode(&bytes, 9).unwrap().epoch), (version, epoch));
+    }
+    // An epoch that ids have no room for, or that the first version says, is no frame of ours.
+    for (epoch, version) in [(1 << 24, 2), (1, 1)] {
+        let stamp = Stamp { kind: Kind::Data, batch_no: 0, durable_batch: 0, epoch: Some(epoch) };
+        let mut bytes = Vec::new();
+        put_frame(&mut bytes, 0, stamp, &frame).unwrap();
+        bytes[2] = version;
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&0u64.to_le_bytes());
+        hasher.update(&bytes[..52]);
+        bytes[52..56].copy_from_slice(&hasher.finalize().to_le_bytes());
+        assert_eq!(FrameHeader::decode(&bytes, 0), None);
+    }
 }
 
 #[test]

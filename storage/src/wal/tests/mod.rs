@@ -3,7 +3,9 @@ mod files;
 mod refusals;
 mod tears;
 
-use super::frame::{FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FileHeader, Kind, Stamp, frame_bytes, put_frame};
+use super::frame::{
+    FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FileHeader, FrameHeader, Kind, Stamp, frame_bytes, put_frame,
+};
 use super::*;
 use crate::env::{Env, RealEnv};
 use crate::error::{ErrorKind, Result};

@@ -195,7 +195,7 @@ fn an_empty_file_that_voids_a_frame_of_the_one_before_stays_until_it_is_followed
     let batch_no = FileHeader::decode(&std::fs::read(&empty).unwrap()).unwrap().base_batch;
     bytes.truncate(log.replay().0.files[0].bytes as usize);
     let refused = Frame { first_seq: 20, rows: 10, arrival: 5, parts: &[b"refused"] };
-    let stamp = Stamp { kind: Kind::Data, batch_no, durable_batch: batch_no };
+    let stamp = Stamp { kind: Kind::Data, batch_no, durable_batch: batch_no, epoch: Some(5) };
     put_frame(&mut bytes, salt, stamp, &refused).unwrap();
     std::fs::write(&written, &bytes).unwrap();
     for _ in 0..3 {

@@ -217,7 +217,7 @@ proptest::proptest! {
     ) {
         let mut bytes = FileHeader { id: 1, base_seq: 0, base_batch: 0, salt, previous: None }.encode();
         for n in 0..5 {
-            let stamp = Stamp { kind: Kind::Data, batch_no: n, durable_batch: n };
+            let stamp = Stamp { kind: Kind::Data, batch_no: n, durable_batch: n, epoch: Some(5) };
             let frame = Frame { first_seq: n, rows: 1, arrival: 0, parts: &[&tail[..tail.len().min(40)]] };
             put_frame(&mut bytes, salt, stamp, &frame).unwrap();
         }
