@@ -30,9 +30,19 @@ impl Held {
         self.memory.take(bytes, self.what)
     }
 
+    /// Begins to hold memory of the same query for the same thing.
+    pub(crate) fn another(&self) -> Self {
+        self.memory.hold(self.what)
+    }
+
     /// Takes over what another one holds.
     pub(crate) fn join(&mut self, mut other: Self) {
         self.bytes += std::mem::take(&mut other.bytes);
+    }
+
+    /// Gives back what is beyond so much.
+    pub(crate) fn keep(&mut self, bytes: usize) {
+        self.give_back(self.bytes.saturating_sub(bytes));
     }
 
     /// Gives some back.

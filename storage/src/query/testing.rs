@@ -2,9 +2,9 @@
 //!
 //! Invariants
 //! * A query is asked with the fields that it needs and with all: both give the same, and all memory comes back.
-use super::block::Block;
+use super::block::{Block, Column};
 use super::needed::Needed;
-use super::run::{Clock, Context, Flow, Request, Sink, Source, run};
+use super::run::{Clock, Context, Flow, Request, Sink, Source, Worker, run};
 use super::{Memory, Rows, Stop, parse};
 use crate::engine::{Form, Loose};
 use crate::error::Result;
@@ -19,6 +19,58 @@ impl Source for Generous<'_> {
     fn rows(&self, request: &Request<'_>, sink: &mut dyn Sink) -> Result<Flow> {
         self.0.rows(&Request { needed: &Needed::all(), ..*request }, sink)
     }
+}
+
+/// Many rows that have large texts in common.
+pub(crate) struct Alike;
+
+impl Source for Alike {
+    fn rows(&self, _: &Request<'_>, sink: &mut dyn Sink) -> Result<Flow> {
+        sink.take(Block::new(65_536, vec![Column::constant("a", &"x".repeat(4_096)), Column::constant("b", "")]))
+    }
+}
+
+/// Rows in pieces, that so many workers see in turns.
+struct Parted<'a>(&'a Rows, usize);
+
+/// Pieces of each block.
+const PIECES: usize = 8;
+
+impl Source for Parted<'_> {
+    fn rows(&self, request: &Request<'_>, sink: &mut dyn Sink) -> Result<Flow> {
+        self.0.rows(request, sink)
+    }
+
+    fn fold<'w>(
+        &self,
+        request: &Request<'_>,
+        fresh: &(dyn Fn() -> Result<Worker<'w>> + Sync),
+    ) -> Result<Vec<Worker<'w>>> {
+        let mut workers: Vec<Worker<'w>> = (0..self.1).map(|_| fresh()).collect::<Result<_>>()?;
+        self.0.rows(request, &mut |block: Block| {
+            let rows = block.rows().div_ceil(PIECES);
+            for piece in 0..PIECES {
+                let part = block.clone().range(piece * rows, block.rows().min((piece + 1) * rows));
+                workers[piece % self.1].take(part)?;
+            }
+            Ok(Flow::More)
+        })?;
+        Ok(workers)
+    }
+}
+
+/// The least memory, in steps, in which so many workers answer a query.
+pub(crate) fn least_memory(query: &str, rows: &Rows, workers: usize) -> usize {
+    const STEP: usize = 16 << 10;
+    let (mut low, mut high) = (0, (8 << 20) / STEP);
+    while high - low > 1 {
+        let middle = usize::midpoint(low, high);
+        match answer(query, &Parted(rows, workers), middle * STEP) {
+            Ok(_) => high = middle,
+            Err(_) => low = middle,
+        }
+    }
+    high * STEP
 }
 
 /// The rows of some lines.

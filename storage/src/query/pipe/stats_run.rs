@@ -3,6 +3,7 @@
 //! Invariants
 //! * Groups are given in the order in which they came.
 //! * Without `by` there is one group, even of no rows.
+//! * What groups hold is counted once, also when those of several threads are put together.
 use super::condition::Condition;
 use super::stats::Stats;
 use super::tuples::Tuples;
@@ -62,8 +63,16 @@ impl Grouper {
     /// Takes what another one has seen.
     pub(super) fn merge(&mut self, other: Self) -> Result<()> {
         self.held.join(other.held);
+        drop(other.places);
         for group in other.groups {
-            let place = self.group(group.values)?;
+            let key = key(&group.values);
+            let Some(place) = self.places.get(key.as_str()).copied() else {
+                // It moves with all that it holds.
+                self.places.insert(key.into(), self.groups.len());
+                self.groups.push(group);
+                continue;
+            };
+            self.held.give_back(group_bytes(&key, &group));
             let Some(own) = self.groups.get_mut(place) else { continue };
             for ((named, own), state) in self.pipe.functions.iter().zip(&mut own.states).zip(group.states) {
                 own.merge(&named.function, state, &mut self.held)?;
@@ -79,18 +88,18 @@ impl Grouper {
             return Ok(*place);
         }
         let states: Vec<State> = self.pipe.functions.iter().map(|named| named.function.state()).collect();
-        let bytes = 3 * key.len() + values.len() * size_of::<String>() + states.iter().map(State::bytes).sum::<usize>();
-        self.held.add(bytes + size_of::<Group>() + 48)?;
-        let place = self.groups.len();
+        let (place, group) = (self.groups.len(), Group { values, states });
+        self.held.add(group_bytes(&key, &group))?;
         self.places.insert(key.into(), place);
-        self.groups.push(Group { values, states });
+        self.groups.push(group);
         Ok(place)
     }
 
     /// The group of each row; nothing where all are of the same, which is then the other answer.
     fn places(&mut self, block: &Block) -> Result<(Option<Vec<u32>>, usize)> {
         let columns = self.pipe.by.iter().zip(&self.buckets);
-        let tuples = Tuples::of(columns.map(|(by, buckets)| (block.column(&by.field), *buckets)));
+        let columns = columns.map(|(by, buckets)| (block.column(&by.field), *buckets));
+        let tuples = Tuples::of(columns, self.held.another())?;
         let Some(rows) = tuples.rows() else { return Ok((None, self.group(tuples.values(0))?)) };
         let mut known: Vec<Option<u32>> = vec![None; tuples.len()];
         let mut places = Vec::with_capacity(rows.len());
@@ -174,6 +183,12 @@ impl Grouper {
     }
 }
 
+/// What a group takes whose states have seen nothing, about.
+fn group_bytes(key: &str, group: &Group) -> usize {
+    let states = group.states.iter().map(State::bytes).sum::<usize>();
+    3 * key.len() + group.values.len() * size_of::<String>() + states + size_of::<Group>() + 48
+}
+
 fn key(values: &[String]) -> String {
     match values {
         [only] => only.clone(),
@@ -205,6 +220,7 @@ impl Stage for Grouper {
 
     fn finish(&mut self, next: &mut dyn Sink) -> Result<()> {
         let mut out = BlockBuilder::default();
+        let mut making = self.held.another();
         for (number, mut group) in std::mem::take(&mut self.groups).into_iter().enumerate() {
             if number.is_multiple_of(64) {
                 self.stop.check()?;
@@ -213,13 +229,63 @@ impl Stage for Grouper {
                 out.set(&by.field, value);
             }
             for (named, state) in self.pipe.functions.iter().zip(&mut group.states) {
-                out.set(&named.result, &state.result(&named.function, self.pipe.seconds()));
+                let result = state.result(&named.function, self.pipe.seconds(), &mut making)?;
+                // It is there once more in the row.
+                making.add(result.len())?;
+                out.set(&named.result, &result);
             }
             out.end_row();
-            if out.is_full() && next.take(out.take())? == Flow::Enough {
-                return Ok(());
+            if out.is_full() {
+                if next.take(out.take())? == Flow::Enough {
+                    return Ok(());
+                }
+                making = self.held.another();
             }
         }
         next.take(out.take()).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::query::testing::{least_memory, lines, rows};
+
+    #[test]
+    fn what_several_threads_hold_is_counted_once() {
+        let line = |i: u64| format!("{{\"a\":\"{i:040}\",\"n\":\"{}\",\"g\":\"{}\"}}\n", i * 7_919, i % 3);
+        let rows = rows(&(0..2_000).map(line).collect::<String>());
+        for query in [
+            "* | stats by (a) count() n",
+            "* | stats by (a) histogram(n) h",
+            "* | stats count_uniq(a) n",
+            "* | stats count_uniq(a, n) n",
+            "* | stats by (g) count_uniq(n) n",
+            "* | stats count_uniq_hash(a) n",
+            "* | stats by (g) quantile(0.9, a) q",
+            "* | stats by (a) row_max(n, a) r",
+            "* | top 3 by (a)",
+            "* | uniq by (a) | stats count() n",
+            "* | sort by (n) partition by (a) limit 1",
+        ] {
+            let (one, several) = (least_memory(query, &rows, 1), least_memory(query, &rows, 4));
+            assert!(several <= one + one / 2, "{query}: {several}, and {one} in one");
+        }
+        assert_eq!(lines("* | stats count_uniq(a) n", &rows), [r#"{"n":"2000"}"#]);
+    }
+
+    #[test]
+    fn values_that_all_threads_have_are_counted_once() {
+        // Each piece has all values.
+        let line = |i: u64| format!("{{\"a\":\"{:040}\",\"n\":\"{}\"}}\n", i % 500, i % 500 * 7_919);
+        let rows = rows(&(0..2_000).map(line).collect::<String>());
+        for query in [
+            "* | stats by (a) count() n, min(a) m, row_any(n) r, row_min(n, a) s",
+            "* | stats median(a) n, count_uniq(n) u",
+            "* | uniq by (a)",
+        ] {
+            let (one, several) = (least_memory(query, &rows, 1), least_memory(query, &rows, 4));
+            // While all threads have them they are there as often.
+            assert!(several <= 4 * one, "{query}: {several}, and {one} in one");
+        }
     }
 }

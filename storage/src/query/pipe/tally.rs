@@ -30,7 +30,8 @@ impl Tally {
         if block.rows() == 0 {
             return Ok(true);
         }
-        let tuples = Tuples::of(fields.iter().map(|name| (block.column(name), None)));
+        let columns = fields.iter().map(|name| (block.column(name), None));
+        let tuples = Tuples::of(columns, self.held.another())?;
         let Some(rows) = tuples.rows() else { return self.add(tuples.values(0), block.rows() as u64, limit) };
         let mut hits = vec![0u64; tuples.len()];
         let mut order = Vec::new();
@@ -51,13 +52,27 @@ impl Tally {
     }
 
     fn add(&mut self, values: Vec<String>, hits: u64, limit: u64) -> Result<bool> {
+        self.set_key(&values);
+        self.add_keyed(values, hits, limit)
+    }
+
+    fn set_key(&mut self, values: &[String]) {
         self.key.clear();
-        for value in &values {
+        for value in values {
             if values.len() > 1 {
                 self.key.push_str(&format!("{}:", value.len()));
             }
             self.key.push_str(value);
         }
+    }
+
+    /// What an entry of the key takes.
+    fn entry_bytes(&self, values: usize) -> usize {
+        2 * self.key.len() + values * size_of::<String>() + ENTRY_BYTES
+    }
+
+    /// Adds an entry of which the key is that of the values.
+    fn add_keyed(&mut self, values: Vec<String>, hits: u64, limit: u64) -> Result<bool> {
         if let Some(place) = self.places.get(self.key.as_str()) {
             if let Some(entry) = self.entries.get_mut(*place) {
                 entry.1 += hits;
@@ -67,7 +82,7 @@ impl Tally {
         if limit > 0 && self.entries.len() as u64 >= limit {
             return Ok(false);
         }
-        self.held.add(2 * self.key.len() + values.len() * size_of::<String>() + ENTRY_BYTES)?;
+        self.held.add(self.entry_bytes(values.len()))?;
         self.places.insert(self.key.as_str().into(), self.entries.len());
         self.entries.push((values, hits));
         Ok(true)
@@ -76,8 +91,16 @@ impl Tally {
     /// Takes what another one has counted. Says no once there would be more entries than a limit.
     pub(super) fn merge(&mut self, other: Self, limit: u64) -> Result<bool> {
         self.held.join(other.held);
+        if self.entries.is_empty() {
+            (self.places, self.entries) = (other.places, other.entries);
+            return Ok(true);
+        }
+        drop(other.places);
         for (values, hits) in other.entries {
-            if !self.add(values, hits, limit)? {
+            // It moves, and is counted anew where it stays.
+            self.set_key(&values);
+            self.held.give_back(self.entry_bytes(values.len()));
+            if !self.add_keyed(values, hits, limit)? {
                 return Ok(false);
             }
         }

@@ -105,6 +105,9 @@ impl TopRows {
     pub(super) fn merge(&mut self, other: Self) {
         self.held.join(other.held);
         for (key, mut group) in other.groups {
+            if self.groups.contains_key(&key) {
+                self.held.give_back(key_bytes(&key));
+            }
             let own = self.groups.entry(key).or_default();
             own.sorted = 0;
             own.rows.append(&mut group.rows);
@@ -118,7 +121,7 @@ impl TopRows {
         let group = match self.groups.get_mut(&key) {
             Some(group) => group,
             None => {
-                self.held.add(key.iter().map(|k| k.len() + size_of::<String>()).sum::<usize>() + size_of::<Group>())?;
+                self.held.add(key_bytes(&key))?;
                 self.groups.entry(key).or_default()
             }
         };
@@ -137,6 +140,11 @@ impl TopRows {
         }
         Ok(())
     }
+}
+
+/// What a group takes beside its rows.
+fn key_bytes(key: &[String]) -> usize {
+    key.iter().map(|part| part.len() + size_of::<String>()).sum::<usize>() + size_of::<Group>()
 }
 
 /// Puts the rows of a group in order and drops those that are too many.

@@ -1,7 +1,7 @@
 //! `min` and `max`.
 //!
 //! Invariants
-//! * A row without the field has the empty text there, which is less than any other.
+//! * A row without the field has the empty text there, which is less than any other, as in VictoriaLogs: `min` is empty then.
 //! * Only the best so far is kept, and counted.
 use crate::error::Result;
 use crate::query::budget::Held;
@@ -44,17 +44,17 @@ impl Extreme {
         self.integer = Some(self.integer.map_or(value, |known| better(known, value)));
     }
 
-    pub(super) fn merge(&mut self, other: Self) {
+    pub(super) fn merge(&mut self, other: Self, held: &mut Held) {
         other.integer.into_iter().for_each(|value| self.add_int(value));
-        other.value.into_iter().for_each(|value| self.put(value));
+        let dropped = other.value.and_then(|value| self.put(value));
+        held.give_back(dropped.map_or(0, |value| value.text.len()));
     }
 
-    fn put(&mut self, new: Ranked<String>) {
+    /// Puts a value in if it is better, and gives the one that is dropped.
+    fn put(&mut self, new: Ranked<String>) -> Option<Ranked<String>> {
         let is_better =
             self.value.as_ref().is_none_or(|known| if self.greatest { known.less(&new) } else { new.less(known) });
-        if is_better {
-            self.value = Some(new);
-        }
+        if is_better { self.value.replace(new) } else { Some(new) }
     }
 
     pub(super) fn result(&mut self) -> String {
@@ -83,6 +83,12 @@ mod tests {
             r#"{"a":"2024-06-10T12:00:00.5Z"}
 {"a":"2024-06-10T12:00:00Z"}"#,
             r#"{"y":"2024-06-10T12:00:00.5Z"}"#,
+        );
+        check(
+            "min(b) x, max(b) y, min(a, b) z",
+            r#"{"a":"2","b":"3"}
+{"a":"1"}"#,
+            r#"{"y":"3"}"#,
         );
     }
 

@@ -2,12 +2,17 @@
 //!
 //! Invariants
 //! * A range has its upper bound and not its lower one. Negative numbers fall nowhere.
+use crate::error::Result;
+use crate::query::budget::Held;
 use crate::query::value::number::{number, show_exponent};
 use std::collections::BTreeMap;
 
 const EXPONENT_MIN: f64 = -9.0;
 const EXPONENT_MAX: f64 = 18.0;
 const RANGES_PER_TEN: f64 = 18.0;
+/// What the first range takes and what each takes, about.
+const FIRST_BYTES: usize = 160;
+const RANGE_BYTES: usize = 32;
 const RANGES: f64 = (EXPONENT_MAX - EXPONENT_MIN) * RANGES_PER_TEN;
 
 /// Counts by range; -1 is below the first one.
@@ -17,8 +22,8 @@ pub(crate) struct Histogram {
 }
 
 impl Histogram {
-    pub(super) fn add(&mut self, value: &str) {
-        let Some(number) = number(value).filter(|number| *number >= 0.0) else { return };
+    pub(super) fn add(&mut self, value: &str, held: &mut Held) -> Result<()> {
+        let Some(number) = number(value).filter(|number| *number >= 0.0) else { return Ok(()) };
         let place = (number.log10() - EXPONENT_MIN) * RANGES_PER_TEN;
         let range = if place < 0.0 {
             -1
@@ -29,13 +34,26 @@ impl Histogram {
         } else {
             place as i32
         };
-        *self.counts.entry(range).or_default() += 1;
+        if let Some(hits) = self.counts.get_mut(&range) {
+            *hits += 1;
+            return Ok(());
+        }
+        let before = self.bytes();
+        self.counts.insert(range, 1);
+        held.add(self.bytes() - before)
     }
 
-    pub(super) fn merge(&mut self, other: &Self) {
-        for (range, hits) in &other.counts {
-            *self.counts.entry(*range).or_default() += hits;
+    /// What it holds.
+    fn bytes(&self) -> usize {
+        if self.counts.is_empty() { 0 } else { FIRST_BYTES + self.counts.len() * RANGE_BYTES }
+    }
+
+    pub(super) fn merge(&mut self, other: Self, held: &mut Held) {
+        let before = self.bytes() + other.bytes();
+        for (range, hits) in other.counts {
+            *self.counts.entry(range).or_default() += hits;
         }
+        held.give_back(before - self.bytes());
     }
 
     pub(super) fn result(&self) -> String {
@@ -57,12 +75,14 @@ fn show_range(range: i32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::budget::Memory;
 
     #[test]
     fn numbers_fall_into_ranges_that_end_with_them() {
         let mut histogram = Histogram::default();
+        let mut held = Memory::new(1 << 20).hold("test");
         for value in ["1", "10", "10", "0", "1e30", "-5", "x", "1KiB"] {
-            histogram.add(value);
+            histogram.add(value, &mut held).unwrap();
         }
         assert_eq!(
             histogram.result(),

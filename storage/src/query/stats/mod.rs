@@ -6,6 +6,7 @@
 mod count;
 mod extreme;
 mod histogram;
+mod integers;
 mod parse;
 mod quantile;
 mod rows;
@@ -17,6 +18,7 @@ use super::block::{Block, Column, Shown};
 use super::budget::Held;
 use super::needed::{Needed, fits_any};
 use super::parse::{quote_if_needed, quote_pattern};
+use super::value::json::{json_string_bytes, show_array_in};
 use super::value::number::show;
 use crate::error::{Error, Result};
 use count::Count;
@@ -29,8 +31,12 @@ use sum::Sum;
 use uniq::Uniq;
 use values::List;
 
-/// How often a text that goes into a result is there when the result is made: by itself, in it, and in its row.
-const COPIES: usize = 3;
+/// Texts as a JSON array, which is counted before it is made.
+fn array_within<'a>(items: impl Iterator<Item = &'a str> + Clone, held: &mut Held) -> Result<String> {
+    let bytes = items.clone().map(|item| json_string_bytes(item) + 1).sum::<usize>() + 2;
+    held.add(bytes)?;
+    Ok(show_array_in(String::with_capacity(bytes), items))
+}
 
 /// A function.
 #[derive(Clone, Debug, PartialEq)]
@@ -160,13 +166,13 @@ impl Function {
     }
 
     /// The columns of a block that it looks at.
-    pub(crate) fn input<'b>(&self, block: &'b Block) -> Input<'b> {
+    pub(crate) fn input<'b>(&'b self, block: &'b Block) -> Input<'b> {
         let by = match self {
             Self::RowMax(field, _) | Self::RowMin(field, _) => Some(block.column(field)),
             _ => None,
         };
         let patterns = self.fields();
-        let columns = match patterns {
+        let columns: Vec<&Column> = match patterns {
             [only] if !only.ends_with('*') => vec![block.column(only)],
             // Tuples have their fields in their order.
             _ if matches!(self, Self::CountUniq(..) | Self::CountUniqHash(..)) => {
@@ -179,7 +185,8 @@ impl Function {
             }
         };
         let every_row = patterns.iter().any(|pattern| pattern == "*");
-        Input { columns, by, every_row }
+        let has_prefix = patterns.iter().any(|pattern| pattern.ends_with('*'));
+        Input { columns, by, every_row, patterns: if has_prefix { patterns } else { &[] } }
     }
 
     /// A state that has seen nothing.
@@ -211,6 +218,8 @@ impl Function {
 
 /// The columns that a function looks at.
 pub(crate) struct Input<'b> {
+    /// The names and prefixes that these fit, where there are prefixes.
+    patterns: &'b [String],
     pub(crate) columns: Vec<&'b Column>,
     pub(crate) by: Option<&'b Column>,
     /// Whether every row counts, whatever it has.
@@ -218,6 +227,17 @@ pub(crate) struct Input<'b> {
 }
 
 impl<'b> Input<'b> {
+    /// The values of a row: of a field that only fits a prefix where the row has it, of one that is named the empty text too.
+    fn values(&self, row: usize) -> impl Iterator<Item = &'b str> + '_ {
+        let counts = |column: &Column, value: &str| {
+            !value.is_empty() || self.patterns.is_empty() || self.patterns.iter().any(|name| name == column.name())
+        };
+        self.columns
+            .iter()
+            .map(move |column| (*column, column.value(row)))
+            .filter_map(move |(column, value)| counts(column, value).then_some(value))
+    }
+
     /// The integers of the one column that there is, if that is what it is made of.
     pub(crate) fn only_ints(&self) -> Option<&'b [i64]> {
         match self.columns.as_slice() {
@@ -263,13 +283,13 @@ impl State {
         {
             return Ok(());
         }
-        let mut values = input.columns.iter().map(|column| column.value(row));
+        let mut values = input.values(row);
         match self {
             Self::Avg(sum) | Self::Sum(sum) | Self::RateSum(sum) => values.for_each(|value| sum.add(value)),
             Self::Count(count) => count.add(input, row),
             Self::Uniq(uniq) => uniq.add_tuple(input, row, function.limit(), held)?,
             Self::UniqHash(hashes) => hashes.add_tuple(input, row, function.limit(), held)?,
-            Self::Histogram(histogram) => values.for_each(|value| histogram.add(value)),
+            Self::Histogram(histogram) => values.try_for_each(|value| histogram.add(value, held))?,
             Self::Json(list) => list.add_row(input, row, held)?,
             Self::Extreme(extreme) => values.try_for_each(|value| extreme.add(value, held))?,
             Self::Quantile(quantile) => values.try_for_each(|value| quantile.add(value, held))?,
@@ -311,7 +331,7 @@ impl State {
         Ok(true)
     }
 
-    /// Takes what another one has seen.
+    /// Takes what another one has seen. What that one holds is part of what is held, and is given back where it is dropped.
     pub(crate) fn merge(&mut self, function: &Function, other: Self, held: &mut Held) -> Result<()> {
         let limit = function.limit();
         match (self, other) {
@@ -321,13 +341,13 @@ impl State {
             (Self::Count(a), Self::Count(b)) => a.merge(&b),
             (Self::Uniq(a), Self::Uniq(b)) | (Self::UniqValues(a), Self::UniqValues(b)) => a.merge(b, limit, held)?,
             (Self::UniqHash(a), Self::UniqHash(b)) => a.merge(b, limit, held)?,
-            (Self::Histogram(a), Self::Histogram(b)) => a.merge(&b),
+            (Self::Histogram(a), Self::Histogram(b)) => a.merge(b, held),
             (Self::Json(a), Self::Json(b)) | (Self::Values(a), Self::Values(b)) => a.merge(b),
-            (Self::Extreme(a), Self::Extreme(b)) => a.merge(b),
+            (Self::Extreme(a), Self::Extreme(b)) => a.merge(b, held),
             (Self::Quantile(a), Self::Quantile(b)) => a.merge(*b, held)?,
             (Self::Rate(a), Self::Rate(b)) | (Self::SumLen(a), Self::SumLen(b)) => *a += b,
-            (Self::AnyRow(a), Self::AnyRow(b)) => a.merge(b),
-            (Self::ExtremeRow(a), Self::ExtremeRow(b)) => a.merge(b),
+            (Self::AnyRow(a), Self::AnyRow(b)) => a.merge(b, held),
+            (Self::ExtremeRow(a), Self::ExtremeRow(b)) => a.merge(b, held),
             _ => return Err(Error::bug("states of different functions")),
         }
         Ok(())
@@ -343,30 +363,30 @@ impl State {
         true
     }
 
-    /// The result; rates are for so many seconds, if any.
-    pub(crate) fn result(&mut self, function: &Function, seconds: Option<f64>) -> String {
+    /// The result; rates are for so many seconds, if any. It is held before it is made where it can be large.
+    pub(crate) fn result(&mut self, function: &Function, seconds: Option<f64>, held: &mut Held) -> Result<String> {
         let per_second = |value: f64| show(value / seconds.filter(|s| *s > 0.0).unwrap_or(1.0));
         let limited = |count: usize| match function.limit() {
             0 => count.to_string(),
             limit => (count as u64).min(limit).to_string(),
         };
-        match self {
+        Ok(match self {
             Self::Avg(sum) => show(sum.average()),
             Self::Count(count) => count.rows().to_string(),
             Self::Uniq(uniq) => limited(uniq.len()),
             Self::UniqHash(hashes) => limited(hashes.len()),
             Self::Histogram(histogram) => histogram.result(),
-            Self::Json(list) | Self::Values(list) => list.result(),
+            Self::Json(list) | Self::Values(list) => list.result(held)?,
             Self::Extreme(extreme) => extreme.result(),
-            Self::Quantile(quantile) => quantile.result(),
+            Self::Quantile(quantile) => quantile.result(held)?,
             Self::Rate(rows) => per_second(*rows as f64),
             Self::RateSum(sum) => per_second(sum.sum()),
             Self::AnyRow(any) => any.result(),
             Self::ExtremeRow(extreme) => extreme.result(),
             Self::Sum(sum) => show(sum.sum()),
             Self::SumLen(bytes) => bytes.to_string(),
-            Self::UniqValues(uniq) => uniq.result(function.limit()),
-        }
+            Self::UniqValues(uniq) => uniq.result(function.limit(), held)?,
+        })
     }
 }
 

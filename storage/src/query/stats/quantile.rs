@@ -4,12 +4,15 @@
 //! be fetched anew at each row.
 //!
 //! Invariants
-//! * Up to [`VALUES_MAX`] different values nothing is estimated.
+//! * Up to [`VALUES_MAX`] different values nothing is estimated. Their texts are there once, also while the result is found.
 //! * The sample is drawn by a generator with a fixed seed: the same rows in the same order give the same answer.
 use crate::error::Result;
 use crate::query::budget::Held;
 use crate::query::value::order::{Ranked, merge_sort};
 use rustc_hash::FxHashMap;
+use std::borrow::Cow;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
 
 /// Different values that are counted.
 const VALUES_MAX: usize = 65_536;
@@ -23,6 +26,8 @@ const WAITING_MIN: usize = 4;
 const WAITING_MAX: usize = 1_024;
 /// What an entry takes besides its text, about.
 const ENTRY_BYTES: usize = 48;
+/// What each takes while the result is found among them, about: its text if it is an integer, as what it ranks, and its place.
+const MAKING_BYTES: usize = size_of::<(Cow<'_, str>, u64)>() + size_of::<Ranked<&str>>() + 2 * size_of::<usize>() + 32;
 
 /// The values, the least and the greatest.
 pub(crate) struct Quantile {
@@ -239,8 +244,9 @@ impl Quantile {
     fn sample(&mut self, held: &mut Held) -> Result<()> {
         held.give_back(self.waiting.capacity() * size_of::<i64>());
         self.narrow();
-        let counted = self.counted();
-        let running = |end: &mut u64, (_, hits): &(String, u64)| {
+        let (texts, integers) = (std::mem::take(&mut self.texts), std::mem::take(&mut self.integers));
+        let counted = counted(&texts, &integers);
+        let running = |end: &mut u64, (_, hits): &(Cow<'_, str>, u64)| {
             *end += hits;
             Some(*end)
         };
@@ -250,23 +256,12 @@ impl Quantile {
             let at = self.next_random() % total;
             if let Some((value, _)) = counted.get(ends.partition_point(|end| *end <= at)) {
                 held.add(value.len() + size_of::<String>())?;
-                self.samples.push(value.clone());
+                self.samples.push(value.to_string());
             }
         }
-        let texts: usize = self.texts.keys().map(|text| text.len() + ENTRY_BYTES).sum();
-        held.give_back(texts + self.integers.len() * ENTRY_BYTES);
-        self.texts.clear();
-        self.integers.clear();
+        let texts: usize = texts.keys().map(|text| text_bytes(text)).sum();
+        held.give_back(texts + integers.len() * ENTRY_BYTES);
         Ok(())
-    }
-
-    /// The counted values and how often each came, in no order that means anything, but always the same.
-    fn counted(&self) -> Vec<(String, u64)> {
-        let integers = self.integers.iter().map(|(value, hits)| (value.to_string(), *hits));
-        let texts = self.texts.iter().map(|(text, hits)| (text.clone(), *hits));
-        let mut counted: Vec<(String, u64)> = integers.chain(texts).collect();
-        counted.sort_unstable();
-        counted
     }
 
     pub(super) fn merge(&mut self, mut other: Self, held: &mut Held) -> Result<()> {
@@ -279,14 +274,11 @@ impl Quantile {
             if self.small.len() < other.small.len() {
                 std::mem::swap(&mut self.small, &mut other.small);
             }
-            self.small.iter_mut().zip(other.small).for_each(|(own, hits)| *own += hits);
-            for (value, hits) in other.integers {
-                *self.integers.entry(value).or_default() += hits;
-            }
+            self.small.iter_mut().zip(&other.small).for_each(|(own, hits)| *own += hits);
+            held.give_back((other.small.len() + other.waiting.capacity()) * size_of::<u64>());
+            let twice = count_all(&mut self.integers, other.integers, |_| ENTRY_BYTES);
+            held.give_back(twice + count_all(&mut self.texts, other.texts, |text| text_bytes(text)));
             self.place_small();
-            for (value, hits) in other.texts {
-                *self.texts.entry(value).or_default() += hits;
-            }
             return self.bound_memory(held);
         }
         let own = self.count;
@@ -320,11 +312,20 @@ impl Quantile {
         found.map(|(value, _)| value.to_string()).unwrap_or_default()
     }
 
-    pub(super) fn result(&mut self) -> String {
+    pub(super) fn result(&mut self, held: &mut Held) -> Result<String> {
         if self.texts.is_empty() && self.samples.is_empty() {
-            return self.of_integers();
+            return Ok(self.of_integers());
         }
         self.narrow();
+        let making = (self.texts.len() + self.integers.len() + self.samples.len()) * MAKING_BYTES;
+        held.add(making)?;
+        let result = self.of_all();
+        held.give_back(making);
+        Ok(result)
+    }
+
+    /// The result of texts and integers that have no places of their own.
+    fn of_all(&mut self) -> String {
         if let Some((min, max)) = self.bounds.take() {
             self.bound(Ranked::new(min.to_string()));
             self.bound(Ranked::new(max.to_string()));
@@ -333,25 +334,56 @@ impl Quantile {
         if self.part <= 0.0 {
             return text(&mut self.min);
         }
-        let mut counted = self.counted();
-        counted.extend(self.samples.drain(..).map(|sample| (sample, 1)));
+        let mut counted = counted(&self.texts, &self.integers);
+        counted.extend(self.samples.drain(..).map(|sample| (sample.into(), 1)));
         let total: u64 = counted.iter().map(|(_, hits)| hits).sum();
         let place = (self.part * total as f64) as u64;
         if self.part >= 1.0 || place >= total {
             return text(&mut self.max);
         }
-        let ranked: Vec<Ranked<&str>> = counted.iter().map(|(value, _)| Ranked::new(value.as_str())).collect();
+        let ranked: Vec<Ranked<&str>> = counted.iter().map(|(value, _)| Ranked::new(value.as_ref())).collect();
         let mut order: Vec<usize> = (0..ranked.len()).collect();
         merge_sort(&mut order, &mut |a, b| ranked.get(a).zip(ranked.get(b)).is_some_and(|(a, b)| a.less(b)));
         let mut seen = 0;
         for (value, hits) in order.iter().filter_map(|at| counted.get(*at)) {
             seen += hits;
             if seen > place {
-                return value.clone();
+                return value.to_string();
             }
         }
         text(&mut self.max)
     }
+}
+
+/// What a text takes that is counted.
+fn text_bytes(text: &str) -> usize {
+    text.len() + ENTRY_BYTES
+}
+
+/// Values and how often each came, in no order that means anything, but always the same.
+fn counted<'t>(texts: &'t FxHashMap<String, u64>, integers: &FxHashMap<i64, u64>) -> Vec<(Cow<'t, str>, u64)> {
+    let integers = integers.iter().map(|(value, hits)| (value.to_string().into(), *hits));
+    let texts = texts.iter().map(|(text, hits)| (text.as_str().into(), *hits));
+    let mut counted: Vec<(Cow<'_, str>, u64)> = integers.chain(texts).collect();
+    counted.sort_unstable();
+    counted
+}
+
+/// Adds hits to those of the same values, and gives what values take that were there already.
+fn count_all<V: Eq + Hash>(own: &mut FxHashMap<V, u64>, other: FxHashMap<V, u64>, bytes: fn(&V) -> usize) -> usize {
+    let mut twice = 0;
+    for (value, hits) in other {
+        match own.entry(value) {
+            Entry::Occupied(mut entry) => {
+                twice += bytes(entry.key());
+                *entry.get_mut() += hits;
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(hits);
+            }
+        }
+    }
+    twice
 }
 
 /// The lesser and the greater of two bounds.
@@ -388,7 +420,7 @@ mod tests {
                 text.into_iter().for_each(|text| other.add(text, &mut held).unwrap());
                 one.merge(other, &mut held).unwrap();
                 let place = ((part * sorted.len() as f64) as usize).min(sorted.len() - 1);
-                assert_eq!(one.result(), sorted[place], "{part} of {split}");
+                assert_eq!(one.result(&mut held).unwrap(), sorted[place], "{part} of {split}");
             }
         }
     }
@@ -398,7 +430,7 @@ mod tests {
         let mut held = Memory::new(1 << 26).hold("test");
         let mut quantile = Quantile::new(0.5);
         (0..200_000).for_each(|value| quantile.add_int(value * 1_000, &mut held).unwrap());
-        let median: i64 = quantile.result().parse().unwrap();
+        let median: i64 = quantile.result(&mut held).unwrap().parse().unwrap();
         assert!((90_000_000..110_000_000).contains(&median), "{median}");
     }
 

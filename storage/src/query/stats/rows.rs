@@ -4,7 +4,7 @@
 //! * `row_min` and `row_max` pass over rows in which the field that they compare by is empty; of equal rows the one that is
 //!   kept stays.
 //! * One row is kept, and counted.
-use super::{COPIES, Input};
+use super::Input;
 use crate::error::Result;
 use crate::query::budget::Held;
 use crate::query::value::json::show_object;
@@ -26,14 +26,17 @@ impl AnyRow {
             let mut fields: Vec<(&str, &str)> = input.columns.iter().map(|c| (c.name(), c.value(at))).collect();
             fields.sort_unstable();
             let row = show_object(fields);
-            held.add(COPIES * row.len())?;
+            held.add(row.len())?;
             self.row = Some(row);
         }
         Ok(())
     }
 
-    pub(super) fn merge(&mut self, other: Self) {
-        self.row = self.row.take().or(other.row);
+    pub(super) fn merge(&mut self, other: Self, held: &mut Held) {
+        match self.row {
+            None => self.row = other.row,
+            Some(_) => held.give_back(other.row.map_or(0, |row| row.len())),
+        }
     }
 
     pub(super) fn result(&mut self) -> String {
@@ -68,14 +71,19 @@ impl ExtremeRow {
         if better {
             let row = row(input, at);
             held.add(row.len() + value.len())?;
-            held.give_back(self.row.len() + self.value.as_ref().map_or(0, |known| known.text.len()));
+            held.give_back(self.bytes());
             self.value = Some(Ranked::new(value.to_string()));
             self.row = row;
         }
         Ok(())
     }
 
-    pub(super) fn merge(&mut self, other: Self) {
+    /// What it holds.
+    fn bytes(&self) -> usize {
+        self.row.len() + self.value.as_ref().map_or(0, |known| known.text.len())
+    }
+
+    pub(super) fn merge(&mut self, other: Self, held: &mut Held) {
         let is_better = match (&self.value, &other.value) {
             (_, None) => false,
             (None, _) => true,
@@ -87,9 +95,8 @@ impl ExtremeRow {
                 }
             }
         };
-        if is_better {
-            *self = other;
-        }
+        let dropped = if is_better { std::mem::replace(self, other) } else { other };
+        held.give_back(dropped.bytes());
     }
 
     pub(super) fn result(&mut self) -> String {

@@ -4,17 +4,28 @@
 //! * An integer counts once, whether it came as a number or as its text. Empty values do not count, nor rows in which all the
 //!   fields are empty.
 //! * With a limit, no more than one value beyond it is kept.
-use super::{COPIES, Input};
+//! * What a result is made of and the result are counted before they are made: integers take far more as texts than as bits.
+use super::integers::Integers;
+use super::{Input, array_within};
 use crate::batch::canonical_int;
 use crate::error::Result;
 use crate::query::budget::Held;
 use crate::query::value::hash::xxh64;
-use crate::query::value::json::show_array;
 use crate::query::value::order::{Ranked, merge_sort};
 use rustc_hash::FxHashSet;
 
 /// What a set takes for each member, about.
 const MEMBER_BYTES: usize = 2 * size_of::<String>();
+
+/// What a member takes while values are put in their order, about.
+const RANKED_BYTES: usize = size_of::<Ranked<&str>>() + 2 * size_of::<usize>();
+/// What an integer takes as a text by itself, about.
+const INTEGER_BYTES: usize = size_of::<String>() + 32;
+
+/// What a text takes that is kept.
+fn text_bytes(text: &str) -> usize {
+    text.len() + MEMBER_BYTES
+}
 
 /// The values of a row as one text, if any of them is not empty.
 fn tuple(input: &Input<'_>, row: usize) -> Option<String> {
@@ -45,103 +56,6 @@ pub(crate) struct Uniq {
     integers: Integers,
 }
 
-/// Different integers: many small ones as a bit each.
-#[derive(Default)]
-struct Integers {
-    few: FxHashSet<i64>,
-    /// Used once there are many, and as long as the greatest of them needs.
-    bits: Vec<u64>,
-    in_bits: usize,
-}
-
-/// Integers up to which each takes a place in a set of its own.
-const FEW: usize = 4_096;
-/// Integers that are kept as a bit.
-const BITS: i64 = 1 << 24;
-
-impl Integers {
-    fn len(&self) -> usize {
-        self.few.len() + self.in_bits
-    }
-
-    /// The word and the bit of an integer, once there are bits for it.
-    fn bit(&self, value: i64) -> Option<(usize, u64)> {
-        (!self.bits.is_empty() && (0..BITS).contains(&value)).then(|| (value as usize / 64, 1 << (value % 64)))
-    }
-
-    fn has(&self, value: i64) -> bool {
-        match self.bit(value) {
-            Some((word, bit)) => self.bits.get(word).is_some_and(|word| word & bit != 0),
-            None => self.few.contains(&value),
-        }
-    }
-
-    fn add(&mut self, value: i64, held: &mut Held) -> Result<()> {
-        if let Some((word, bit)) = self.bit(value) {
-            self.lengthen(word, held)?;
-            if let Some(word) = self.bits.get_mut(word) {
-                self.in_bits += usize::from(*word & bit == 0);
-                *word |= bit;
-            }
-            return Ok(());
-        }
-        if self.few.insert(value) {
-            held.add(2 * size_of::<i64>())?;
-        }
-        if self.bits.is_empty() && self.few.len() > FEW {
-            self.lengthen(0, held)?;
-            let few = std::mem::take(&mut self.few);
-            few.into_iter().try_for_each(|value| self.add(value, held))?;
-        }
-        Ok(())
-    }
-
-    /// Makes room for the bits of a word.
-    fn lengthen(&mut self, word: usize, held: &mut Held) -> Result<()> {
-        let len = (word + 1).next_power_of_two().max(FEW / 64);
-        if self.bits.len() < len {
-            held.add((len - self.bits.len()) * size_of::<u64>())?;
-            self.bits.resize(len, 0);
-        }
-        Ok(())
-    }
-
-    fn add_all(&mut self, values: &[i64], held: &mut Held) -> Result<()> {
-        for value in values {
-            match usize::try_from(*value).ok().and_then(|value| self.bits.get_mut(value / 64)) {
-                Some(word) => {
-                    let bit = 1 << (*value % 64);
-                    self.in_bits += usize::from(*word & bit == 0);
-                    *word |= bit;
-                }
-                None => self.add(*value, held)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds those that another set has as bits, where both have bits.
-    fn unite(&mut self, other: &mut Self) {
-        if self.bits.len() < other.bits.len() {
-            std::mem::swap(&mut self.bits, &mut other.bits);
-        }
-        self.bits.iter_mut().zip(&other.bits).for_each(|(own, other)| *own |= other);
-        self.in_bits = self.bits.iter().map(|word| word.count_ones() as usize).sum();
-    }
-
-    fn each(&self) -> impl Iterator<Item = i64> + '_ {
-        let bits = self.bits.iter().enumerate().flat_map(|(at, word)| {
-            let mut rest = *word;
-            std::iter::from_fn(move || {
-                let bit = (rest != 0).then(|| rest.trailing_zeros())?;
-                rest &= rest - 1;
-                Some((at * 64) as i64 + i64::from(bit))
-            })
-        });
-        self.few.iter().copied().chain(bits)
-    }
-}
-
 impl Uniq {
     pub(super) fn add(&mut self, value: &str, limit: u64, held: &mut Held) -> Result<()> {
         if let Some(integer) = canonical_int(value.as_bytes()) {
@@ -150,7 +64,7 @@ impl Uniq {
         if value.is_empty() || is_full(self.len(), limit) || self.texts.contains(value) {
             return Ok(());
         }
-        held.add(COPIES * value.len() + MEMBER_BYTES)?;
+        held.add(text_bytes(value))?;
         self.texts.insert(value.into());
         Ok(())
     }
@@ -177,16 +91,29 @@ impl Uniq {
     }
 
     pub(super) fn merge(&mut self, mut other: Self, limit: u64, held: &mut Held) -> Result<()> {
-        if limit == 0 && self.integers.bits.is_empty() {
+        if self.len() == 0 {
+            *self = other;
+            return Ok(());
+        }
+        if limit == 0 && !self.integers.has_bits() {
             std::mem::swap(&mut self.integers, &mut other.integers);
         }
-        if limit == 0 && !self.integers.bits.is_empty() && !other.integers.bits.is_empty() {
+        if limit == 0 && self.integers.has_bits() && other.integers.has_bits() {
             self.integers.unite(&mut other.integers);
-            other.integers.few.iter().try_for_each(|value| self.integers.add(*value, held))?;
+            other.integers.few().try_for_each(|value| self.integers.add(value, held))?;
         } else {
             other.integers.each().try_for_each(|value| self.add_int(value, limit, held))?;
         }
-        other.texts.iter().try_for_each(|value| self.add(value, limit, held))
+        held.give_back(other.integers.bytes());
+        for value in other.texts {
+            // It moves, and is counted anew where it stays.
+            held.give_back(text_bytes(&value));
+            if !is_full(self.len(), limit) && !self.texts.contains(&value) {
+                held.add(text_bytes(&value))?;
+                self.texts.insert(value);
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -194,7 +121,9 @@ impl Uniq {
     }
 
     /// The values in their order.
-    pub(super) fn result(&self, limit: u64) -> String {
+    pub(super) fn result(&self, limit: u64, held: &mut Held) -> Result<String> {
+        let making = self.len() * RANKED_BYTES + self.integers.len() * INTEGER_BYTES;
+        held.add(making)?;
         let integers: Vec<String> = self.integers.each().map(|value| value.to_string()).collect();
         let all = self.texts.iter().chain(&integers);
         let mut ranked: Vec<Ranked<&str>> = all.map(|value| Ranked::new(value.as_str())).collect();
@@ -203,9 +132,15 @@ impl Uniq {
         let mut order: Vec<usize> = (0..ranked.len()).collect();
         merge_sort(&mut order, &mut |a, b| ranked.get(a).zip(ranked.get(b)).is_some_and(|(a, b)| a.less(b)));
         let kept = if limit == 0 { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
-        show_array(order.iter().take(kept).filter_map(|at| ranked.get(*at)).map(|ranked| ranked.text))
+        let texts = order.iter().take(kept).filter_map(|at| ranked.get(*at)).map(|ranked| ranked.text);
+        let result = array_within(texts, held)?;
+        held.give_back(making);
+        Ok(result)
     }
 }
+
+/// What a hash takes, about.
+const HASH_BYTES: usize = 2 * size_of::<u64>();
 
 /// Different hashes of values.
 #[derive(Default)]
@@ -221,17 +156,22 @@ impl Hashes {
 
     fn add(&mut self, hash: u64, held: &mut Held) -> Result<()> {
         if self.hashes.insert(hash) {
-            held.add(2 * size_of::<u64>())?;
+            held.add(HASH_BYTES)?;
         }
         Ok(())
     }
 
-    pub(super) fn merge(&mut self, other: Self, limit: u64, held: &mut Held) -> Result<()> {
+    pub(super) fn merge(&mut self, mut other: Self, limit: u64, held: &mut Held) -> Result<()> {
+        if self.hashes.len() < other.hashes.len() {
+            std::mem::swap(self, &mut other);
+        }
+        let bytes = other.hashes.len() * HASH_BYTES;
         for hash in other.hashes {
             if !is_full(self.hashes.len(), limit) {
                 self.add(hash, held)?;
             }
         }
+        held.give_back(bytes);
         Ok(())
     }
 
@@ -242,7 +182,58 @@ impl Hashes {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::query::budget::Memory;
     use crate::query::testing::check;
+
+    #[test]
+    fn integers_are_counted_as_texts_before_they_are_made() {
+        let of = |bytes: usize| {
+            let memory = Memory::new(bytes);
+            let mut held = memory.hold("test");
+            let mut uniq = Uniq::default();
+            (0..100_000).for_each(|value| uniq.add_int(value, 0, &mut held).unwrap());
+            let before = memory.used();
+            let result = uniq.result(0, &mut held);
+            (before, result.map(|text| (memory.used() - before, text)))
+        };
+        let (before, result) = of(8 << 20);
+        assert!(before < 64 << 10, "{before}");
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::Budget);
+        let (more, text) = of(32 << 20).1.unwrap();
+        assert!(text.starts_with(r#"["0","1","2","#) && more >= text.len() && more < 2 * text.len(), "{more}");
+    }
+
+    #[test]
+    fn what_is_put_together_is_counted_as_if_it_had_come_to_one() {
+        let texts = |from: usize, to: usize| (from..to).map(|i| format!("t{i}")).collect::<Vec<_>>();
+        let ints = |from: i64, to: i64, step: i64| (from..to).map(|i| (i * step).to_string()).collect::<Vec<_>>();
+        for (first, second) in [
+            (texts(0, 100), texts(0, 100)),
+            (texts(0, 100), texts(50, 200)),
+            (ints(0, 100, 1), ints(50, 150, 1)),
+            (ints(0, 9_000, 1), ints(0, 10, 1)),
+            (ints(0, 10, 1), ints(0, 9_000, 1)),
+            (ints(0, 5_000, 1), ints(0, 9_000, 1)),
+            (ints(0, 4_000, 1), ints(4_000, 8_000, 1)),
+            (ints(0, 5_000, -1), ints(0, 6_000, 3)),
+            (Vec::new(), ints(0, 9_000, 1)),
+            (ints(0, 9_000, 1), Vec::new()),
+        ] {
+            let memory = Memory::new(1 << 24);
+            let mut held = memory.hold("test");
+            let (mut one, mut other, mut all) = (Uniq::default(), Uniq::default(), Uniq::default());
+            first.iter().for_each(|value| one.add(value, 0, &mut held).unwrap());
+            second.iter().for_each(|value| other.add(value, 0, &mut held).unwrap());
+            one.merge(other, 0, &mut held).unwrap();
+            let merged = memory.used();
+            drop(held);
+            let mut held = memory.hold("test");
+            first.iter().chain(&second).for_each(|value| all.add(value, 0, &mut held).unwrap());
+            assert_eq!((one.len(), merged), (all.len(), memory.used()), "{:?} {:?}", first.last(), second.last());
+        }
+    }
 
     #[test]
     fn empty_values_do_not_count() {

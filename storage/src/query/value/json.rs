@@ -295,9 +295,24 @@ pub(crate) fn push_json_string(out: &mut String, text: &str, for_pages: bool) {
     out.push('"');
 }
 
+/// How many bytes [`push_json_string`] appends for a page.
+pub(crate) fn json_string_bytes(text: &str) -> usize {
+    let escaped = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 2,
+        b'<' | b'\'' | 0..=0x1f => 6,
+        _ => 1,
+    };
+    text.bytes().map(escaped).sum::<usize>() + 2
+}
+
 /// Texts as a JSON array of strings.
 pub(crate) fn show_array<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
-    let mut out = String::from("[");
+    show_array_in(String::new(), items)
+}
+
+/// The same at the end of a text that has room for it.
+pub(crate) fn show_array_in<'a>(mut out: String, items: impl IntoIterator<Item = &'a str>) -> String {
+    out.push('[');
     for (i, item) in items.into_iter().enumerate() {
         if i > 0 {
             out.push(',');
@@ -350,6 +365,11 @@ mod tests {
     fn escapes_are_read_and_written() {
         assert_eq!(text(r#""a\n\u00e9\ud83d\ude00\/\q\ud800x""#).unwrap(), "a\né😀/\\q\u{fffd}x");
         assert_eq!(show_array(["a<'\"\\\n\x01é"]), r#"["a\u003c\u0027\"\\\n\u0001é"]"#);
+        for text in ["", "plain é", "a<'\"\\\n\r\t\x01\x08\x0c\x1f\x7f"] {
+            let mut shown = String::new();
+            push_json_string(&mut shown, text, true);
+            assert_eq!(json_string_bytes(text), shown.len(), "{text:?}");
+        }
         assert_eq!(show_object([("a", ""), ("b", "1"), ("c", "2")]), r#"{"b":"1","c":"2"}"#);
     }
 
