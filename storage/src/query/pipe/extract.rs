@@ -64,10 +64,8 @@ impl Step for Extract {
             bounds: (context.stop.clone(), context.memory.clone()),
             unpack: Box::new(move |text| {
                 let values = steps.iter().zip(extract(&steps, text));
-                values
-                    .filter(|(step, _)| !step.field.is_empty())
-                    .map(|(step, value)| (step.field.clone(), value))
-                    .collect()
+                let named = values.filter(|(step, _)| !step.field.is_empty());
+                Ok(named.map(|(step, value)| (step.field.clone(), value)).collect())
             }),
         }))
     }

@@ -1,6 +1,7 @@
 //! `extract_regexp "(?P<field>...)"`: fields from the named groups of a regular expression.
 //!
 //! Invariants
+//! * The expression is counted as memory for as long as it is used.
 //! * There is a named group. Each gives its field a value: the empty text where it takes no part, or nothing matches.
 use super::Step;
 use super::condition::{Condition, add_needed, show};
@@ -61,6 +62,7 @@ impl Step for ExtractRegexp {
         let regex = compile(&self.expression).map_err(Error::invalid)?;
         let names: Vec<(usize, String)> =
             regex.capture_names().enumerate().filter_map(|(i, name)| Some((i, name?.to_string()))).collect();
+        let memory = context.memory.clone();
         Ok(Box::new(Unpacker {
             from: self.from.clone(),
             condition: Condition::prepare(self.condition.as_ref(), context)?,
@@ -68,9 +70,12 @@ impl Step for ExtractRegexp {
             keep: self.keep,
             bounds: (context.stop.clone(), context.memory.clone()),
             unpack: Box::new(move |text| {
+                let _as_long = &held;
                 let found = regex.captures(text);
                 let group = |i: usize| found.as_ref().and_then(|found| found.get(i)).map_or("", |m| m.as_str());
-                names.iter().map(|(i, name)| (name.clone(), group(*i).to_string())).collect()
+                // Groups within each other can each have all of the text.
+                memory.check(names.iter().map(|(i, _)| group(*i).len()).sum(), "what is extracted of a value")?;
+                Ok(names.iter().map(|(i, name)| (name.clone(), group(*i).to_string())).collect())
             }),
         }))
     }
@@ -78,8 +83,12 @@ impl Step for ExtractRegexp {
 
 #[cfg(test)]
 mod tests {
-    use crate::query::testing::check;
     use crate::query::testing::check_field;
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::query::pipe::Pipe;
+    use crate::query::testing::{NOW, answer, check, rows};
+    use crate::query::{Clock, Memory, Stop, parse};
 
     #[test]
     fn groups_are_fields() {
@@ -106,5 +115,28 @@ mod tests {
             let cases: Vec<(&str, &str)> = rows.into_iter().zip(wanted).collect();
             check_field(&pipe, "ip", &cases);
         }
+    }
+
+    #[test]
+    fn the_expression_is_counted_while_it_is_used() {
+        let memory = Memory::new(1 << 30);
+        let rows = rows("");
+        let context = Context::new(&rows, Clock { now: NOW, zone: 0 }, memory.clone(), Stop::default());
+        let query = parse(r#"* | extract_regexp "(?P<a>x)""#).unwrap();
+        let [Pipe::ExtractRegexp(pipe)] = query.pipes.as_slice() else { panic!("{query}") };
+        let stage = pipe.stage(&context).unwrap();
+        assert!(memory.used() >= regexp::MEMORY_BYTES, "{}", memory.used());
+        drop(stage);
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn groups_that_each_have_all_of_a_text_are_bounded() {
+        let row = format!(r#"{{"_msg":"{}"}}"#, "x".repeat(200_000));
+        let groups: String = (0..50).map(|i| format!("(?P<g{i}>")).collect();
+        let query = format!("* | extract_regexp \"{groups}.*{}\"", ")".repeat(50));
+        let error = answer(&query, &rows(&row), regexp::MEMORY_BYTES + (20 << 20)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Budget);
+        assert!(error.to_string().contains("extracted"), "{error}");
     }
 }

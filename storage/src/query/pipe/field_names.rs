@@ -79,6 +79,9 @@ impl Stage for Names {
             out.set(&self.result, name);
             out.set("hits", &hits.to_string());
             out.end_row();
+            if out.is_full() && next.take(out.take())? == Flow::Enough {
+                return Ok(());
+            }
         }
         next.take(out.take()).map(|_| ())
     }

@@ -77,6 +77,7 @@ impl Step for Format {
             for row in 0..block.rows() {
                 if !rows.has(row) {
                     texts.push(old.value(row));
+                    memory.check(texts.bytes(), "a block of formatted values")?;
                     continue;
                 }
                 stop.check()?;
@@ -89,6 +90,7 @@ impl Step for Format {
                     }
                 }
                 texts.push(keep.choose(old.value(row), &text));
+                memory.check(texts.bytes(), "a block of formatted values")?;
             }
             block.put(Column::new(&result, texts));
             Ok(block)

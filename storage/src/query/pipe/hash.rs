@@ -47,8 +47,10 @@ impl Step for Hash {
         true
     }
 
-    fn stage<'c>(&self, _: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
-        Ok(from_field(&self.field, &self.result, |value| (xxh64(value.as_bytes()) & ((1 << 53) - 1)).to_string()))
+    fn stage<'c>(&self, context: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
+        Ok(from_field(&self.field, &self.result, context, |value| {
+            Ok((xxh64(value.as_bytes()) & ((1 << 53) - 1)).to_string())
+        }))
     }
 }
 

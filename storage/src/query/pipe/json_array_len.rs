@@ -3,6 +3,7 @@
 //! Invariants
 //! * What is no JSON array, and a field that is not there, has 0 items.
 use super::Step;
+use super::unpack::hold_parts;
 use super::update::from_field;
 use crate::error::Result;
 use crate::query::fault::Parsed;
@@ -47,15 +48,19 @@ impl Step for JsonArrayLen {
         true
     }
 
-    fn stage<'c>(&self, _: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
-        Ok(from_field(&self.field, &self.result, |value| array_items(value).len().to_string()))
+    fn stage<'c>(&self, context: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
+        let memory = context.memory.clone();
+        Ok(from_field(&self.field, &self.result, context, move |value| {
+            let _held = hold_parts(&memory, value, "an array that is counted")?;
+            Ok(array_items(value).len().to_string())
+        }))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::query::testing::check;
     use crate::query::testing::check_field;
+    use crate::query::testing::{answer, check, rows};
 
     #[test]
     fn items_are_counted() {
@@ -88,5 +93,14 @@ mod tests {
             "n",
             &[(r#"{"_msg":"a b, c"}"#, "3"), ("{}", "0")],
         );
+    }
+
+    #[test]
+    fn a_large_array_is_counted_while_it_is_looked_at() {
+        let rows = rows(&format!("{{\"a\":[{}]}}", vec!["1"; 200_000].join(",")));
+        let query = "* | json_array_len(a) as n | fields n";
+        let error = answer(query, &rows, 8 << 20).unwrap_err();
+        assert!(error.to_string().contains("an array that is counted"), "{error}");
+        assert_eq!(answer(query, &rows, 16 << 20).unwrap(), [r#"{"n":"200000"}"#]);
     }
 }

@@ -46,8 +46,8 @@ impl Step for Len {
         true
     }
 
-    fn stage<'c>(&self, _: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
-        Ok(from_field(&self.field, &self.result, |value| value.len().to_string()))
+    fn stage<'c>(&self, context: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
+        Ok(from_field(&self.field, &self.result, context, |value| Ok(value.len().to_string())))
     }
 }
 

@@ -216,7 +216,7 @@ impl Step for Math {
 
     fn stage<'c>(&self, context: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
         let pipe = self.clone();
-        let mut calculator = Calculator::new(context.clock.now, context.stop.clone());
+        let mut calculator = Calculator::new(context.clock.now, context.stop.clone(), context.memory.clone());
         Ok(Box::new(PerBlock(move |mut block: Block| {
             for (expression, result) in &pipe.entries {
                 let column = calculator.column(expression, result, &block)?;

@@ -6,7 +6,7 @@
 use super::math::{Callee, Expression, Operator};
 use crate::error::Result;
 use crate::query::block::{Block, Column, Texts};
-use crate::query::budget::Stop;
+use crate::query::budget::{Memory, Stop};
 use crate::query::value::number::{arithmetic, fraction_digits, show};
 
 /// What expressions are calculated with.
@@ -14,23 +14,30 @@ pub(super) struct Calculator {
     now: f64,
     random: u64,
     stop: Stop,
+    memory: Memory,
 }
 
 impl Calculator {
-    pub(super) fn new(now: i64, stop: Stop) -> Self {
-        Self { now: now as f64, random: (now as u64) | 1, stop }
+    pub(super) fn new(now: i64, stop: Stop, memory: Memory) -> Self {
+        Self { now: now as f64, random: (now as u64) | 1, stop, memory }
     }
 
     /// The results of an expression, one for each row.
     pub(super) fn column(&mut self, expression: &Expression, name: &str, block: &Block) -> Result<Column> {
         let mut texts = Texts::default();
-        self.values(expression, block)?.into_iter().for_each(|value| texts.push(&show(value)));
+        for value in self.values(expression, block)? {
+            texts.push(&show(value));
+        }
+        self.memory.check(block.bytes().saturating_add(texts.bytes()), "a block of results")?;
         Ok(Column::new(name, texts))
     }
 
     fn values(&mut self, expression: &Expression, block: &Block) -> Result<Vec<f64>> {
         let rows = block.rows();
         self.stop.check()?;
+        // Operands within each other wait for one another.
+        let mut held = self.memory.hold("math");
+        held.add(rows * size_of::<f64>())?;
         Ok(match expression {
             Expression::Constant(text) => vec![arithmetic(text); rows],
             Expression::Field(name) => field(block.column(name), rows),

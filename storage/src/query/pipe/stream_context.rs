@@ -145,6 +145,8 @@ impl Stage for Looker<'_> {
                     return Ok(());
                 }
             }
+            drop(chunks);
+            self.held = self.held.another();
         }
         Ok(())
     }

@@ -141,14 +141,17 @@ impl fmt::Display for Unpacking {
 }
 
 /// Makes fields of a text.
-type Unpack<'c> = Box<dyn FnMut(&str) -> Vec<(String, String)> + Send + 'c>;
+type Unpack<'c> = Box<dyn FnMut(&str) -> Result<Vec<(String, String)>> + Send + 'c>;
+
+/// A text, the fields that it unpacks to, and what these take.
+type Unpacked = (String, Vec<(String, String)>, Held);
 
 /// What a byte of a text may come to while its parts are told apart, at most.
 const PART_BYTES: usize = 24;
 /// Texts up to which that is not counted.
 const SHORT: usize = 64 << 10;
 
-/// Holds what the parts of a text may take while they are told apart.
+/// Holds what the parts of a text may take while they are told apart, and until they are dropped.
 pub(super) fn hold_parts(memory: &Memory, text: &str, what: &'static str) -> Result<Held> {
     let mut held = memory.hold(what);
     if text.len() > SHORT {
@@ -181,7 +184,7 @@ impl<'c> Unpacker<'c> {
             keep: unpacking.keep,
             bounds: (context.stop.clone(), context.memory.clone()),
             // What is none of its kind has no fields, not even wanted ones.
-            unpack: Box::new(move |text| fields(text).map(|found| options.wanted(found)).unwrap_or_default()),
+            unpack: Box::new(move |text| Ok(fields(text).map(|found| options.wanted(found)).unwrap_or_default())),
         }))
     }
 }
@@ -194,21 +197,24 @@ impl Stage for Unpacker<'_> {
         }
         let mut writer = RowWriter::new(&block, self.keep);
         let column = block.column(&self.from);
-        let mut last: Option<(String, Vec<(String, String)>)> = None;
+        let mut last: Option<Unpacked> = None;
         for row in 0..block.rows() {
             let mut added: &[(String, String)] = &[];
             if rows.has(row) {
                 let value = column.value(row);
-                if last.as_ref().is_none_or(|(known, _)| known != value) {
+                if last.as_ref().is_none_or(|(known, ..)| known != value) {
                     self.bounds.0.check()?;
-                    let _held = hold_parts(&self.bounds.1, value, "a value that is unpacked")?;
-                    let mut fields = (self.unpack)(value);
+                    drop(last.take());
+                    let mut held = hold_parts(&self.bounds.1, value, "a value that is unpacked")?;
+                    let mut fields = (self.unpack)(value)?;
                     if !self.prefix.is_empty() {
                         fields.iter_mut().for_each(|(name, _)| name.insert_str(0, &self.prefix));
                     }
-                    last = Some((value.to_string(), fields));
+                    let bytes = |(name, value): &(String, String)| name.len() + value.len() + 2 * size_of::<String>();
+                    held.keep(value.len() + fields.iter().map(bytes).sum::<usize>());
+                    last = Some((value.to_string(), fields, held));
                 }
-                added = last.as_ref().map_or(&[], |(_, fields)| fields);
+                added = last.as_ref().map_or(&[], |(_, fields, _)| fields);
             }
             if writer.write(row, added, next)? == Flow::Enough {
                 return Ok(Flow::Enough);

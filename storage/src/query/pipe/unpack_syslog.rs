@@ -75,7 +75,7 @@ impl Step for UnpackSyslog {
             prefix: self.prefix.clone(),
             keep: if self.keep_original { Keep::Original } else { Keep::New },
             bounds: (context.stop.clone(), context.memory.clone()),
-            unpack: Box::new(move |text| parse_syslog(text, era)),
+            unpack: Box::new(move |text| Ok(parse_syslog(text, era))),
         }))
     }
 }

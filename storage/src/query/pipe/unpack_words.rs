@@ -63,20 +63,20 @@ impl Step for UnpackWords {
         }
     }
 
-    fn stage<'c>(&self, _: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
+    fn stage<'c>(&self, context: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
         let once = self.drop_duplicates;
-        Ok(from_field(&self.from, &self.result, move |text| {
+        Ok(from_field(&self.from, &self.result, context, move |text| {
             let mut seen = FxHashSet::default();
             let found = words(text).filter_map(|word| text.get(word.span));
-            show_array(found.filter(|word| !once || seen.insert(*word)))
+            Ok(show_array(found.filter(|word| !once || seen.insert(*word))))
         }))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::query::testing::check;
     use crate::query::testing::check_field;
+    use crate::query::testing::{answer, check, rows};
 
     #[test]
     fn words_are_an_array() {
@@ -102,5 +102,15 @@ mod tests {
         );
         check_field("unpack_words from a as w drop_duplicates", "w", &[(r#"{"a":"a b a"}"#, r#"["a","b"]"#)]);
         check_field("unpack_words", "_msg", &[(r#"{"_msg":"x y"}"#, r#"["x","y"]"#)]);
+    }
+
+    #[test]
+    fn a_block_of_many_words_is_refused() {
+        let line = |i: usize| format!("{{\"a\":\"{}{i}\"}}\n", "x ".repeat(500));
+        let rows = rows(&(0..900).map(line).collect::<String>());
+        let query = "* | unpack_words a as w | len(w) as n | stats min(n) n";
+        let error = answer(query, &rows, 4 << 20).unwrap_err();
+        assert!(error.to_string().contains("a block of values that are made"), "{error}");
+        assert_eq!(answer(query, &rows, 32 << 20).unwrap(), [r#"{"n":"2005"}"#]);
     }
 }
