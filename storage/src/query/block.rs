@@ -252,6 +252,51 @@ impl Column {
         }
     }
 
+    /// The same with the values of another column in the rows in which it has none. Nothing is written out row by row.
+    fn over(&self, other: &Self, rows: usize) -> Self {
+        let is_full = self.constant_value().is_some_and(|value| !value.is_empty());
+        if is_full || other.constant_value() == Some("") && matches!(other.kinds, Kinds::All(_)) {
+            return self.clone();
+        }
+        let stays = |row| self.value(row).is_empty() && other.kind(row).is_some();
+        let mut texts = self.texts();
+        let own = texts.len();
+        let others = other.texts();
+        (0..others.len()).for_each(|at| texts.push(others.get(at)));
+        let place = |row| if stays(row) { own + other.place(row) } else { self.place(row) };
+        let places = (0..rows).map(|row| place(row) as u32).collect();
+        let kind = |row| if stays(row) { other.kind(row) } else { self.kind(row) }.unwrap_or(STRING);
+        let kinds = match (&self.kinds, &other.kinds) {
+            (Kinds::All(kind), Kinds::All(same)) if kind == same => Kinds::All(kind),
+            _ => Kinds::Each((0..rows).map(kind).collect()),
+        };
+        Self { name: self.name.clone(), values: Values::Listed(Arc::new(texts), places), kinds }
+    }
+
+    /// Its texts, and which of them a row has.
+    fn texts(&self) -> Texts {
+        match &self.values {
+            Values::Const(value) => [&**value].into_iter().collect(),
+            Values::Each(texts) | Values::Listed(texts, _) => Texts::clone(texts),
+            Values::Numbers(numbers) => numbers.texts().clone(),
+        }
+    }
+
+    /// The same where null is none of the values.
+    fn without_nulls(self) -> Self {
+        let Kinds::Each(kinds) = &self.kinds else { return self };
+        let kinds = kinds.iter().map(|kind| if *kind == NULL { STRING } else { kind }).collect();
+        self.of_kinds(kinds)
+    }
+
+    fn place(&self, row: usize) -> usize {
+        match &self.values {
+            Values::Const(_) => 0,
+            Values::Each(_) | Values::Numbers(_) => row,
+            Values::Listed(_, places) => places.get(row).map_or(0, |place| *place as usize),
+        }
+    }
+
     fn select(&self, rows: &mut dyn Iterator<Item = usize>) -> Self {
         if let Kinds::Each(kinds) = &self.kinds {
             let rows: Vec<usize> = rows.collect();
@@ -319,6 +364,20 @@ impl Block {
     pub fn put(&mut self, column: Column) {
         match self.columns.iter_mut().find(|known| known.name == column.name) {
             Some(known) => *known = column,
+            None => self.columns.push(column),
+        }
+    }
+
+    /// The same where null is none of the values.
+    #[must_use]
+    pub(crate) fn without_nulls(self) -> Self {
+        Self { columns: self.columns.into_iter().map(Column::without_nulls).collect(), ..self }
+    }
+
+    /// Adds a column. Where there is one of that name, its values stay in the rows in which the new one has none.
+    pub(crate) fn put_over(&mut self, column: Column) {
+        match self.columns.iter_mut().find(|known| known.name == column.name) {
+            Some(known) => *known = column.over(known, self.rows),
             None => self.columns.push(column),
         }
     }
@@ -502,6 +561,32 @@ mod tests {
         let part = built.range(1, 4);
         assert_eq!((0..3).map(|row| part.column("a").kind(row)).collect::<Vec<_>>(), [None, Some(STRING), Some(NULL)]);
         assert_eq!((Column::ints("n", vec![7]).kind(0), Column::constant("c", "").kind(0)), (Some(STRING), None));
+    }
+
+    #[test]
+    fn a_column_leaves_values_where_it_has_none() {
+        let forms = || {
+            [
+                Column::new("a", ["x", "", "z"].into_iter().collect()),
+                Column::listed("a", ["x", "", "z"].into_iter().collect(), vec![0, 1, 2]),
+                Column::constant("a", "k"),
+                Column::constant("a", ""),
+                Column::ints("a", vec![7, 8, 9]).of_kind("number"),
+                Column::new("a", ["x", "", ""].into_iter().collect()).of_kinds(vec!["string", NULL, ""]),
+            ]
+        };
+        for new in forms() {
+            for old in forms() {
+                let mut block = Block::new(3, vec![old.clone()]);
+                block.put_over(new.clone());
+                for row in 0..3 {
+                    let wanted = if new.value(row).is_empty() { old.value(row) } else { new.value(row) };
+                    assert_eq!(block.column("a").value(row), wanted);
+                    let kind = if new.value(row).is_empty() { old.kind(row).or(new.kind(row)) } else { new.kind(row) };
+                    assert_eq!(block.column("a").kind(row), kind);
+                }
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Invariants
 //! * Pairs are done in order, each on what those before it left.
-//! * A field that is named and is not there is copied all the same: the other one is empty then. Prefixes copy what is there.
+//! * A field that is named and is not there is copied all the same: the other one is empty then. Prefixes copy what a
+//!   row has: what others of its block have changes nothing.
 use super::Step;
 use super::update::PerBlock;
 use crate::error::Result;
@@ -64,7 +65,8 @@ impl Step for Copy {
     fn needed(&self, needed: &mut Needed) {
         for (from, to) in self.pairs.iter().rev() {
             let wanted = needed.may_have(to);
-            if !to.ends_with('*') {
+            // Rows without any field of a prefix keep what they have.
+            if !to.ends_with('*') && !from.ends_with('*') {
                 needed.remove(to);
             }
             if wanted {
@@ -77,14 +79,19 @@ impl Step for Copy {
         true
     }
 
-    fn stage<'c>(&self, _: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
-        let pairs = self.pairs.clone();
+    fn stage<'c>(&self, context: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
+        let (pairs, memory) = (self.pairs.clone(), context.memory.clone());
         Ok(Box::new(PerBlock(move |mut block: Block| {
             for (from, to) in &pairs {
                 let fitting = block.columns().iter().filter(|column| fits(from, column.name()));
                 let mut copies: Vec<Column> =
                     fitting.map(|column| column.renamed(&other_name(from, to, column.name()))).collect();
-                if copies.is_empty() && !from.ends_with('*') {
+                if from.ends_with('*') {
+                    copies.into_iter().for_each(|copy| block.put_over(copy));
+                    memory.check(block.bytes(), "a block of copied fields")?;
+                    continue;
+                }
+                if copies.is_empty() {
                     copies.push(Column::constant(to, ""));
                 }
                 copies.into_iter().for_each(|copy| block.put(copy));
@@ -102,6 +109,13 @@ mod tests {
     fn fields_are_copied_in_order() {
         check("copy a as b, b as d", r#"{"a":"1","b":"2"}"#, r#"{"a":"1","b":"1","d":"1"}"#);
         check("cp x* y*", r#"{"xa":"1","xb":"2","ya":"3"}"#, r#"{"xa":"1","xb":"2","ya":"1","yb":"2"}"#);
+        check(
+            "copy a* as b*",
+            r#"{"ax":"1","bx":"2"}
+{"bx":"3"}"#,
+            r#"{"ax":"1","bx":"1"}
+{"bx":"3"}"#,
+        );
         check("copy none as a | fields a, b", r#"{"a":"1","b":"2"}"#, r#"{"b":"2"}"#);
     }
 }

@@ -40,11 +40,11 @@ struct Dropper;
 
 impl Stage for Dropper {
     fn push(&mut self, mut block: Block, next: &mut dyn Sink) -> Result<Flow> {
-        // An empty field is a missing one: no more is left to do than to drop rows, and columns that none has.
+        // An empty field is a missing one, and so is null: no more is left to do than to drop rows, and columns that none has.
         block.retain_columns(|column| column.constant_value() != Some(""));
         let mut rows = Bits::new(block.rows(), true);
         rows.retain(|row| block.row(row).next().is_some());
-        next.take(block.filtered(&rows))
+        next.take(block.filtered(&rows).without_nulls())
     }
 }
 

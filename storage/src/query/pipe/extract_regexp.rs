@@ -83,10 +83,10 @@ impl Step for ExtractRegexp {
 
 #[cfg(test)]
 mod tests {
-    use crate::query::testing::check_field;
     use super::*;
     use crate::error::ErrorKind;
     use crate::query::pipe::Pipe;
+    use crate::query::testing::check_field;
     use crate::query::testing::{NOW, answer, check, rows};
     use crate::query::{Clock, Memory, Stop, parse};
 

@@ -2,8 +2,8 @@
 //!
 //! Invariants
 //! * Pairs are done in order, each on what those before it left.
-//! * A field that is named and is not there is renamed all the same: the other name is empty then. Prefixes rename what is
-//!   there.
+//! * A field that is named and is not there is renamed all the same: the other name is empty then. Prefixes rename what a row
+//!   has: what others of its block have changes nothing.
 use super::Step;
 use super::copy::{other_name, parse_pairs, show_pairs};
 use super::update::PerBlock;
@@ -41,7 +41,8 @@ impl Step for Rename {
             if !from.ends_with('*') && from != to {
                 needed.remove(from);
             }
-            if !to.ends_with('*') {
+            // Rows without any field of a prefix keep what they have.
+            if !to.ends_with('*') && !from.ends_with('*') {
                 needed.remove(to);
             }
             if wanted {
@@ -54,15 +55,20 @@ impl Step for Rename {
         true
     }
 
-    fn stage<'c>(&self, _: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
-        let pairs = self.pairs.clone();
+    fn stage<'c>(&self, context: &Context<'c>) -> Result<Box<dyn Stage + 'c>> {
+        let (pairs, memory) = (self.pairs.clone(), context.memory.clone());
         Ok(Box::new(PerBlock(move |mut block: Block| {
             for (from, to) in &pairs {
                 let fitting = block.columns().iter().filter(|column| fits(from, column.name()));
                 let mut renamed: Vec<Column> =
                     fitting.map(|column| column.renamed(&other_name(from, to, column.name()))).collect();
                 block.retain_columns(|column| !fits(from, column.name()));
-                if renamed.is_empty() && !from.ends_with('*') {
+                if from.ends_with('*') {
+                    renamed.into_iter().for_each(|column| block.put_over(column));
+                    memory.check(block.bytes(), "a block of renamed fields")?;
+                    continue;
+                }
+                if renamed.is_empty() {
                     renamed.push(Column::constant(to, ""));
                 }
                 renamed.into_iter().for_each(|column| block.put(column));
@@ -81,6 +87,26 @@ mod tests {
         check("rename a as b, c as a", r#"{"a":"1","b":"2","c":"3"}"#, r#"{"b":"1","a":"3"}"#);
         check("mv x* *", r#"{"xa":"1","a":"0","z":"9"}"#, r#"{"a":"1","z":"9"}"#);
         check("rename * as p.*", r#"{"a":"1","b":"2"}"#, r#"{"p.a":"1","p.b":"2"}"#);
+        check(
+            "rename a* as b*",
+            r#"{"ax":"1","bx":"2"}
+{"bx":"3"}
+{"ay":"4","bx":"5"}"#,
+            r#"{"bx":"1"}
+{"bx":"3"}
+{"by":"4","bx":"5"}"#,
+        );
+        check(
+            "rename a* as b | fields b",
+            r#"{"ax":"1","b":"2"}
+{"b":"3"}
+{"ax":"4","ay":"5"}
+{"ax":"6","z":"7"}"#,
+            r#"{"b":"1"}
+{"b":"3"}
+{"b":"5"}
+{"b":"6"}"#,
+        );
         check("rename a as b | fields b", r#"{"a":"1","b":"2"}"#, r#"{"b":"1"}"#);
     }
 }
