@@ -33,7 +33,7 @@ pub struct Memory(Arc<Own>);
 struct Own {
     limit: usize,
     used: AtomicUsize,
-    /// What is its own, or was taken of the pool; it stays so until the end.
+    /// What is its own, or was taken of the pool; it stays so until the end, or until it settles.
     reserved: AtomicUsize,
     pool: Option<Pool>,
     /// Held by whoever takes more of the pool.
@@ -118,6 +118,16 @@ impl Memory {
         self.0.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Gives what it took of the pool and does not use any more back to other queries, before its own end.
+    pub(crate) fn settle(&self) {
+        let Some(pool) = &self.0.pool else { return };
+        let _alone = self.0.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        let reserved = self.0.reserved.load(Ordering::Relaxed);
+        let kept = self.used().checked_next_multiple_of(STEP).unwrap_or(reserved).clamp(OWN, reserved.max(OWN));
+        self.0.reserved.store(kept, Ordering::Relaxed);
+        pool.give_back(reserved - kept);
+    }
+
     fn reserve(&self, used: usize, what: &str) -> Result<()> {
         let Some(pool) = &self.0.pool else { return Ok(()) };
         let _alone = self.0.growing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -185,6 +195,8 @@ mod tests {
         assert!(error.to_string().contains("query.max_total_memory"), "{error}");
         second.give_back(OWN + MIB + 1);
         assert!(first.take(1, "sort").is_err(), "a query keeps what it had until it ends");
+        second.settle();
+        assert_eq!(pool.used(), 2 * MIB, "or settles");
         drop(second);
         first.take(1, "sort").unwrap();
         drop(first);

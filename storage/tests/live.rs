@@ -257,6 +257,27 @@ fn numbers(engine: &Engine, numbers: std::ops::Range<u64>) {
     engine.append(Append::new(builder.finish().unwrap(), Ack::Memory)).unwrap();
 }
 
+#[test]
+fn what_a_live_query_begins_with_is_given_back() {
+    let env = SimEnv::new(9);
+    let engine = engine(&env, |options| options);
+    numbers(&engine, 0..1_000);
+    let (memory, start) = (engine.query_memory(), Start::Since(NOW - 1));
+    let options = LiveOptions { start, memory: Some(memory.clone()), ..LiveOptions::default() };
+    let mut live = engine.live(&parse("*").unwrap(), &options).unwrap();
+    let begun = memory.used();
+    let mut rows = 0;
+    let mut take = |given: Given| -> Result<Flow> {
+        if let Given::Rows(ids, _) = given {
+            rows += ids.len();
+        }
+        Ok(Flow::More)
+    };
+    while live.poll(&mut take).unwrap() == Polled::More {}
+    assert_eq!(rows, 1_000);
+    assert!(memory.used() + 1_000 * 32 < begun, "{} of {begun}", memory.used());
+}
+
 /// What came so far: messages, and how many rows were missed in their place.
 fn came(subscription: &mut Subscription) -> Result<Vec<String>> {
     let mut came = Vec::new();

@@ -97,6 +97,11 @@ impl Budget {
         self.memory.take(bytes, "what is read")
     }
 
+    /// Gives what was taken for this and is used no longer back to other queries.
+    pub(crate) fn settle(&self) {
+        self.memory.settle();
+    }
+
     /// Takes back what is held no longer.
     pub(crate) fn release(&self, bytes: usize) {
         self.memory.give_back(bytes);

@@ -113,6 +113,7 @@ impl Engine {
             return Err(Error::new(ErrorKind::NotFound, message));
         }
         let moment = Arc::new(Moment { snapshot, counters });
+        let settling = memory.clone();
         let clock = Clock { now: shared.env.now(), zone: options.zone };
         let stop = Stop::with(options.control.cancel.clone());
         let source: Arc<Moment> = Arc::clone(&moment);
@@ -120,6 +121,8 @@ impl Engine {
         let live = Live::prepare(query, &context)?;
         drop(context);
         let before = Before::find(moment, &live.wanted, &start)?;
+        // What only its preparation took is for others.
+        settling.settle();
         let passed = match (&before, start) {
             (None, _) => Some(first_seq.saturating_sub(1)),
             (Some(_), Start::After(id)) => Some(id.seq()),

@@ -69,6 +69,15 @@ impl Source for Moment {
     }
 }
 
+impl Drop for Before {
+    /// A live query can go on for days: what it began with is for others then.
+    fn drop(&mut self) {
+        let budget = &self.moment.counters.budget;
+        budget.release(self.found.len() * size_of::<Found>());
+        budget.settle();
+    }
+}
+
 impl Before {
     /// The rows to begin with, if there are any.
     pub(super) fn find(moment: Arc<Moment>, wanted: &Wanted, start: &Start) -> Result<Option<Self>> {
