@@ -612,6 +612,16 @@ fn queries_look_at_no_more_than_they_have_to() {
     let outline = hour.plans[0].outline;
     assert_eq!((outline.segments, outline.of_segments, outline.batches), (1, 3, 1));
     assert!(outline.bytes > 0 && outline.bytes < outline.of_bytes);
+    let (_, nobody) = of("service_name:=nobody | stats by (k) count() n");
+    let outline = nobody.plans[0].outline;
+    assert_eq!((outline.blocks, outline.batches, outline.of_batches), (0, 0, 1));
+    assert_eq!((nobody.stats.blocks_considered, nobody.stats.blocks_read), (0, 0));
+    for query in ["* | uniq by (k) limit 2", "* | field_values k limit 2"] {
+        let (rows, some) = of(query);
+        assert_eq!((rows.len(), some.stats.blocks_read), (2, 1), "{query}");
+    }
+    assert_eq!(of("* | blocks_count n").0, [r#"{"n":"4"}"#]);
+    assert_eq!(of("_time:2h | blocks_count n").0, [r#"{"n":"2"}"#]);
     let told = of("failed or ~\"pa.t\" k:in(k:3 | fields k) | fields k").1.plans;
     assert_eq!(told.len(), 2, "a subquery and the query around it");
     assert!(told[1].to_string().contains("_msg passes ~"), "{}", told[1]);

@@ -58,6 +58,7 @@ use crate::segment::{Budget, Counters, ReadCache, Segment};
 use crate::wal;
 use commit::Committer;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -249,7 +250,8 @@ impl Engine {
         fold: impl Fn(&mut S, &View<'_>) -> Result<()> + Sync,
     ) -> Result<(Vec<S>, ScanStats)> {
         let counters = self.counters(control);
-        let states = self.snapshot().fold(search, &counters, &fresh, &fold)?;
+        let all = |state: &mut S, view: &View<'_>| fold(state, view).map(ControlFlow::Continue);
+        let states = self.snapshot().fold(search, &counters, &fresh, &all)?;
         Ok((states, counters.stats()))
     }
 

@@ -24,27 +24,27 @@ enum Ahead<T> {
 }
 
 impl Snapshot {
-    /// Folds all views of a search, newest first and several at once, and gives what each thread has made.
+    /// Folds the views of a search, newest first and several at once, until one is enough, and gives what each thread has made.
     pub(crate) fn fold<S: Send>(
         &self,
         search: &Search,
         counters: &Counters,
         fresh: &(dyn Fn() -> S + Sync),
-        fold: &(dyn Fn(&mut S, &View<'_>) -> Result<()> + Sync),
+        fold: &(dyn Fn(&mut S, &View<'_>) -> Result<Flow> + Sync),
     ) -> Result<Vec<S>> {
         let (tables, spots) = (Tables::new(self, &search.filter, counters), self.spots(search, counters)?);
         add(&counters.blocks_considered, spots.len() as u64);
         let look = |state: &mut S, number: usize| {
             let Some(spot) = spots.get(number) else { return Ok(Flow::Break(())) };
-            self.with_part(spot.place, counters, |part| {
+            let folded = self.with_part(spot.place, counters, |part| {
                 let set = self.select(search, spot, part, tables.of(spot.place))?;
                 if set.is_empty() {
-                    return Ok(());
+                    return Ok(Flow::Continue(()));
                 }
                 add(&counters.blocks_read, 1);
                 fold(state, &View::of(part, &set, spot.place))
             })?;
-            Ok(Flow::Continue(()))
+            Ok(folded.unwrap_or(Flow::Continue(())))
         };
         self.crew.work(spots.len(), 1, fresh, &look)
     }

@@ -10,6 +10,7 @@ use super::part::Part;
 use super::rows::RowSet;
 use super::{Place, Search, Snapshot};
 use crate::error::Result;
+use crate::hot::HotBatch;
 use crate::retention::{Lives, is_expired};
 use crate::segment::{Arrivals, Counters, Segment};
 use std::collections::{BTreeMap, BTreeSet};
@@ -194,6 +195,13 @@ impl Deletion {
 pub(super) fn wants_some_stream(search: &Search, segment: &Segment, streams: &[u32]) -> bool {
     let service = |stream: &u32| segment.footer.streams.get(*stream as usize);
     streams.is_empty() || streams.iter().filter_map(service).any(|(service, _)| search.wants_service(service))
+}
+
+/// Whether rows of a batch may be of a wanted service. Looks at no row.
+pub(super) fn wants_some_batch(search: &Search, batch: &HotBatch) -> bool {
+    let service = |stream: u32| batch.batch.streams().get(stream as usize).map_or("", |stream| &stream.service);
+    let streams = batch.counted.tally.streams();
+    !search.names_services() || streams.iter().any(|(stream, _)| search.wants_service(service(*stream)))
 }
 
 /// Takes the rows that a search does not want out of `set`.

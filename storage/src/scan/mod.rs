@@ -41,7 +41,7 @@ pub(crate) use rows::RowSet;
 pub(crate) use search::Found;
 
 use crate::error::{ErrorKind, Result};
-use crate::hot::GenerationView;
+use crate::hot::{GenerationView, HotBatch};
 use crate::record::RecordId;
 use crate::segment::{BlockMeta, Counters, Kind, Segment};
 pub use crate::segment::{Cancel, Control, ScanStats};
@@ -155,9 +155,7 @@ impl Snapshot {
         let mut spots = Vec::new();
         for (g, generation) in self.generations.iter().enumerate() {
             for (b, batch) in generation.batches.iter().enumerate() {
-                let may_have = |id: &RecordId| batch_may_have(batch, *id);
-                if search.wants_times(batch.time_min, batch.time_max) && ids.is_none_or(|ids| ids.iter().any(may_have))
-                {
+                if Self::may_want(search, ids, batch) {
                     let best = search.order.best(batch.time_min, batch.time_max);
                     spots.push(Spot { best, place: Place::Hot(g, b), among: None });
                 }
@@ -213,12 +211,17 @@ impl Snapshot {
         }
         for batch in self.generations.iter().flat_map(|generation| &generation.batches) {
             outline.of_batches += 1;
-            let may_have = |id: &RecordId| batch_may_have(batch, *id);
-            let is_wanted =
-                search.wants_times(batch.time_min, batch.time_max) && ids.is_none_or(|ids| ids.iter().any(may_have));
-            outline.batches += u64::from(is_wanted);
+            outline.batches += u64::from(Self::may_want(search, ids, batch));
         }
         outline
+    }
+
+    /// Whether a batch may have rows that are wanted, as far as its times, services and numbers say it.
+    fn may_want(search: &Search, ids: Option<&[RecordId]>, batch: &HotBatch) -> bool {
+        let may_have = |id: &RecordId| batch_may_have(batch, *id);
+        search.wants_times(batch.time_min, batch.time_max)
+            && ids.is_none_or(|ids| ids.iter().any(may_have))
+            && hidden::wants_some_batch(search, batch)
     }
 
     fn with_part<T>(

@@ -151,14 +151,19 @@ impl Snapshot {
 
     /// How many rows pass.
     pub(crate) fn count(&self, search: &Search, counters: &Counters) -> Result<u64> {
+        Ok(self.counts(search, counters)?.into_iter().sum())
+    }
+
+    /// How many rows of each part pass, in no order, without parts of which none does.
+    pub(crate) fn counts(&self, search: &Search, counters: &Counters) -> Result<Vec<u64>> {
         let (tables, spots) = (Tables::new(self, &search.filter, counters), self.spots(search, counters)?);
         add(&counters.blocks_considered, spots.len() as u64);
-        let look = |total: &mut u64, number: usize| {
+        let look = |counts: &mut Vec<u64>, number: usize| {
             let Some(spot) = spots.get(number) else { return Ok(Flow::Break(())) };
-            *total += self.count_in(search, spot, &tables, counters)?;
+            counts.extend(Some(self.count_in(search, spot, &tables, counters)?).filter(|rows| *rows > 0));
             Ok(Flow::Continue(()))
         };
-        Ok(self.crew.work(spots.len(), 1, &|| 0, &look)?.into_iter().sum())
+        Ok(self.crew.work(spots.len(), 1, &Vec::new, &look)?.into_iter().flatten().collect())
     }
 
     fn count_in(&self, search: &Search, spot: &Spot, tables: &Tables<'_>, counters: &Counters) -> Result<u64> {

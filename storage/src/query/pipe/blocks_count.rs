@@ -1,7 +1,7 @@
 //! `blocks_count`: how many blocks of rows came here.
 //!
 //! Invariants
-//! * Blocks without rows do not count, and rows that a scan has only counted are one block.
+//! * Blocks without rows do not count. Rows that a scan has only counted are in as many blocks as they were found in.
 use super::Step;
 use crate::error::Result;
 use crate::query::block::{Block, Column};

@@ -6,6 +6,7 @@
 //! Invariants
 //! * What the scan cannot answer of a filter is asked of the columns of the rows that it finds.
 //! * Only columns that are looked at are read, and no row is put together but those that are given back.
+//! * Once a worker has enough, none is given more: what one has seen is enough for all.
 mod columns;
 mod explain;
 mod faces;
@@ -96,7 +97,7 @@ impl<'s> Stored<'s> {
 
     /// The rows of a view that pass what the scan could not answer.
     fn sift(&self, plan: &Plan<'_>, view: &View<'_>) -> Result<Vec<usize>> {
-        let block = block_of(view, &plan.looked_at, self.made)?;
+        let (block, _held) = self.held_block(view, &plan.looked_at)?;
         let mut keep = Bits::new(view.len(), true);
         plan.pushed.apply(&block, &mut keep);
         Ok(keep.rows().collect())
@@ -163,20 +164,39 @@ impl<'s> Stored<'s> {
         Ok((block, held))
     }
 
-    /// How many rows pass, where nothing else is asked for.
-    fn count(&self, request: &Request<'_>, plan: &Plan<'_>) -> Result<Option<Block>> {
+    /// Blocks of as many rows as pass, one of each part, where nothing else is asked for.
+    fn count(&self, request: &Request<'_>, plan: &Plan<'_>) -> Result<Option<Vec<Block>>> {
         let asks_nothing = request.needed.names().is_some_and(<[String]>::is_empty);
         if !asks_nothing || !plan.pushed.is_exact() || self.wants_nothing(plan) {
             return Ok(None);
         }
         self.tell(request, plan, "counted, none of them read");
-        let rows = self.snapshot.count(&plan.search, self.counters)?;
-        Ok(Some(Block::new(usize::try_from(rows).unwrap_or(usize::MAX), Vec::new())))
+        let counts = self.snapshot.counts(&plan.search, self.counters)?;
+        let block = |rows: u64| Block::new(usize::try_from(rows).unwrap_or(usize::MAX), Vec::new());
+        Ok(Some(counts.into_iter().map(block).collect()))
     }
 
     /// Whether no row can pass. (A search that names no service wants all of them.)
     fn wants_nothing(&self, plan: &Plan<'_>) -> bool {
         plan.pushed.services.as_ref().is_some_and(Vec::is_empty) || plan.pushed.times.0 > plan.pushed.times.1
+    }
+}
+
+/// Hands on blocks until there is enough.
+fn take_all(sink: &mut dyn Sink, blocks: Vec<Block>) -> Result<Flow> {
+    for block in blocks {
+        if sink.take(block)? == Flow::Enough {
+            return Ok(Flow::Enough);
+        }
+    }
+    Ok(Flow::More)
+}
+
+/// Whether a scan goes on.
+fn goes_on(flow: Flow) -> ControlFlow<()> {
+    match flow {
+        Flow::More => ControlFlow::Continue(()),
+        Flow::Enough => ControlFlow::Break(()),
     }
 }
 
@@ -189,8 +209,8 @@ impl Source for Stored<'_> {
         if request.newest.is_some_and(|rows| rows <= NEWEST_MAX) {
             return self.newest(request, &plan, sink);
         }
-        if let Some(rows) = self.count(request, &plan)? {
-            return sink.take(rows);
+        if let Some(blocks) = self.count(request, &plan)? {
+            return take_all(sink, blocks);
         }
         if request.names_only && plan.pushed.is_exact() {
             return self.names(request, &plan, sink);
@@ -206,10 +226,7 @@ impl Source for Stored<'_> {
         self.snapshot.stream(&plan.search, sieve, BLOCK_ROWS, self.counters, &make, &mut |(block, _held)| {
             request.stop.check()?;
             flow = sink.take(block)?;
-            Ok(match flow {
-                Flow::More => ControlFlow::Continue(()),
-                Flow::Enough => ControlFlow::Break(()),
-            })
+            Ok(goes_on(flow))
         })?;
         Ok(flow)
     }
@@ -223,9 +240,9 @@ impl Source for Stored<'_> {
         if self.wants_nothing(&plan) {
             return Ok(Vec::new());
         }
-        if let Some(rows) = self.count(request, &plan)? {
+        if let Some(blocks) = self.count(request, &plan)? {
             let mut worker = fresh()?;
-            worker.take(rows)?;
+            take_all(&mut worker, blocks)?;
             return Ok(vec![worker]);
         }
         self.tell(request, &plan, "blocks by several threads at once");
@@ -238,18 +255,17 @@ impl Source for Stored<'_> {
                 };
                 if plan.pushed.is_exact() {
                     if let Some(blocks) = counted(view, request.needed, self.made)? {
-                        return blocks.into_iter().try_for_each(|block| worker.take(block).map(drop));
+                        return take_all(worker, blocks).map(goes_on);
                     }
                     let (block, _held) = self.held_block(view, request.needed)?;
-                    worker.take(block)?;
-                    return Ok(());
+                    return worker.take(block).map(goes_on);
                 }
                 let mut wanted = request.needed.clone();
                 wanted.add_all(plan.pushed.fields());
                 let (block, _held) = self.held_block(view, &wanted)?;
                 let mut keep = Bits::new(block.rows(), true);
                 plan.pushed.apply(&block, &mut keep);
-                worker.take(block.filtered(&keep)).map(drop)
+                worker.take(block.filtered(&keep)).map(goes_on)
             })?;
         Ok(made.into_iter().flatten().collect())
     }

@@ -12,6 +12,7 @@ use crate::query::run::{Flow, Request, Sink};
 use crate::scan::columns::{Lane, View};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 /// What a name takes in memory beside its text, about.
 const NAME_BYTES: usize = 96;
@@ -29,7 +30,10 @@ impl Stored<'_> {
             let bytes = |names: &Names| names.keys().map(|name| name.len() + NAME_BYTES).sum::<usize>();
             let bytes_before = bytes(names);
             self.count_names(view, names)?;
-            if names.len() > before { held.add(bytes(names) - bytes_before) } else { Ok(()) }
+            if names.len() > before {
+                held.add(bytes(names) - bytes_before)?;
+            }
+            Ok(ControlFlow::Continue(()))
         };
         for (name, rows) in self.snapshot.fold(&plan.search, self.counters, &Names::new, &fold)?.into_iter().flatten() {
             if rows > 0 && sink.take(Block::with_columns(rows, vec![Column::constant(&name, "1")]))? == Flow::Enough {
@@ -60,7 +64,11 @@ impl Stored<'_> {
             let is_one = lanes.windows(2).all(|pair| matches!(pair, [a, b] if a.field() == b.field()));
             let rows = match if is_one { sum(&lanes, view)? } else { None } {
                 Some(rows) => rows,
-                None => filled(&[text_column(view, name)?], view.len()),
+                None => {
+                    let (column, held) = (text_column(view, name)?, self.counters.held());
+                    held.add(column.bytes())?;
+                    filled(&[column], view.len())
+                }
             };
             add(name, rows);
         }
