@@ -4,8 +4,8 @@
 //! * Values compare as numbers where both are, else as texts. A field that is not there is the empty text.
 use super::Filter;
 use super::parse::{Scope, function, only_argument};
-use crate::query::fault::{At, Parsed};
-use crate::query::parse::{Parser, canonical, quote_field, quote_if_needed};
+use crate::query::fault::{At, Fault, Parsed};
+use crate::query::parse::{NAME_BYTES_MAX, Parser, canonical, quote_field, quote_if_needed};
 use crate::query::value::number::arithmetic;
 use std::fmt;
 
@@ -70,7 +70,11 @@ pub(super) fn parse(parser: &mut Parser<'_>, scope: Scope<'_>) -> Parsed<Filter>
     if let Some(word) = function(parser, scope, &["("])? {
         return Ok(word);
     }
+    let at = parser.at();
     let other = canonical(only_argument(parser)?);
+    if other.len() > NAME_BYTES_MAX {
+        return Err(Fault::new(at.0, format!("the name of a field is longer than {NAME_BYTES_MAX} bytes")));
+    }
     Ok(Filter::Fields(FieldPair { at: scope.at, field: scope.field(), relation, other }))
 }
 

@@ -25,6 +25,16 @@ impl Parser<'_> {
         Ok(canonical(name))
     }
 
+    /// A name that ends at one of some tokens, and may be none.
+    pub(crate) fn name_until(&mut self, ends: &[&str]) -> Parsed<String> {
+        let at = self.at();
+        let name = self.word_until(ends, "the name of a field")?;
+        if name.len() > NAME_BYTES_MAX {
+            return Err(Fault::new(at.0, format!("the name of a field is longer than {NAME_BYTES_MAX} bytes")));
+        }
+        Ok(canonical(name))
+    }
+
     /// What stands before names.
     pub(crate) fn name_prefix(&mut self, what: &str) -> Parsed<String> {
         let at = self.at();
@@ -122,5 +132,32 @@ impl Parser<'_> {
         }
         self.takes("as");
         self.field_name()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::parse;
+
+    #[test]
+    fn names_are_bounded_wherever_they_stand() {
+        let of = |bytes: usize| "n".repeat(bytes);
+        for query in [
+            "* | stats by (NAME) count()",
+            "* | stats by (NAME:5m) count()",
+            "* | stats by (a) count() as NAME",
+            "* | top by (NAME)",
+            "* | top by (a) hits as NAME",
+            "* | top by (a) rank as NAME",
+            "a:eq_field(NAME)",
+            "a:lt_field(NAME)",
+            "NAME:a",
+            "* | copy a as NAME",
+        ] {
+            parse(&query.replace("NAME", &of(NAME_BYTES_MAX))).unwrap_or_else(|fault| panic!("{query}: {fault}"));
+            let fault = parse(&query.replace("NAME", &of(NAME_BYTES_MAX + 1))).expect_err(query);
+            assert!(fault.reason().contains("longer than 1024 bytes"), "{query}: {fault}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::query::value::quote::quote;
 use crate::text::words::is_word;
 
 /// Words of filters, times and options.
-const RESERVED: [&str; 23] = [
+const RESERVED: [&str; 24] = [
     "and",
     "or",
     "not",
@@ -19,6 +19,7 @@ const RESERVED: [&str; 23] = [
     "eq_field",
     "equals_common_case",
     "exact",
+    "fuzzy",
     "i",
     "in",
     "ipv4_range",
@@ -154,4 +155,21 @@ pub(crate) fn quote_operand(text: &str) -> String {
 /// A text after `<` and the like, which must not read as a number.
 pub(crate) fn quote_text_operand(text: &str) -> String {
     if looks_like_number(text) { quote(text) } else { quote_if_needed(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::parse;
+
+    #[test]
+    fn a_quoted_word_before_a_group_stays_a_word() {
+        for word in RESERVED.iter().chain(&PIPES).chain(&FUNCTIONS) {
+            for text in [format!("\"{word}\" (a or b)"), format!("\"{word}\":a"), format!("a:\"{word}\" (b)")] {
+                let query = parse(&text).unwrap();
+                let again = parse(&query.to_string()).unwrap_or_else(|fault| panic!("{text} as {query}: {fault}"));
+                assert_eq!(again, query, "{text} as {query}");
+            }
+        }
+    }
 }

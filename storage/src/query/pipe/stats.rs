@@ -53,8 +53,7 @@ pub struct Named {
 impl By {
     fn parse(parser: &mut Parser<'_>) -> Parsed<Self> {
         const ENDS: [&str; 9] = ["*", ",", "(", ")", "[", "]", "|", "", ":"];
-        let name = parser.word_until(&ENDS, "the name of a field")?;
-        let field = if name.is_empty() { "_msg".into() } else { name };
+        let field = parser.name_until(&ENDS)?;
         if !parser.takes(":") {
             return Ok(Self { field, bucket: None });
         }

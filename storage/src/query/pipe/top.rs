@@ -56,7 +56,7 @@ impl Top {
         loop {
             if parser.takes("hits") {
                 parser.takes("as");
-                hits = parser.word("the name of the hits")?;
+                hits = parser.name_prefix("the name of the hits")?;
             } else if parser.takes("rank") {
                 rank = Some(free_name(&parse_rank(parser)?, &by));
             } else {

@@ -208,7 +208,9 @@ fn stamp_time(stamp: &str, era: Era) -> Option<i64> {
     let of_day = (hour * 3_600 + minute * 60 + second) * SECOND;
     let in_year = |year: i64| days_from_date(year, month as i64 + 1, day) * DAY + of_day - era.zone;
     let time = in_year(year);
-    Some(if time - DAY > era.now { in_year(year - 1) } else { time })
+    // A day ahead of now can be a day of the next year.
+    let is_near = |time: &i64| time - DAY <= era.now;
+    Some(Some(in_year(year + 1)).filter(is_near).or(Some(time).filter(is_near)).unwrap_or_else(|| in_year(year - 1)))
 }
 
 #[cfg(test)]
@@ -235,6 +237,24 @@ mod tests {
         );
         assert_eq!(shown("1 t h a p m - x").last().unwrap(), "message=x");
         assert_eq!(shown("1 t").last().unwrap(), "timestamp=t");
+    }
+
+    #[test]
+    fn a_line_a_day_ahead_can_be_of_the_next_year() {
+        let at = |now: i64, zone: i64, stamp: &str| stamp_time(stamp, Era { now, zone }).map(show_milliseconds);
+        let new_year = days_from_date(2025, 1, 1) * DAY;
+        let minute = 60 * SECOND;
+        for (now, zone, stamp, time) in [
+            (new_year - minute, 0, "Jan  1 00:04:00", "2025-01-01T00:04:00.000Z"),
+            (new_year - minute, 0, "Jan  1 23:59:00", "2025-01-01T23:59:00.000Z"),
+            (new_year - minute, 0, "Jan  2 00:04:00", "2024-01-02T00:04:00.000Z"),
+            (new_year - minute, 0, "Dec 31 23:59:00", "2024-12-31T23:59:00.000Z"),
+            (new_year + minute, 0, "Dec 31 23:59:00", "2024-12-31T23:59:00.000Z"),
+            (new_year - 60 * minute, 120 * minute, "Jan  1 01:00:00", "2024-12-31T23:00:00.000Z"),
+            (new_year + 60 * minute, -120 * minute, "Dec 31 23:00:00", "2025-01-01T01:00:00.000Z"),
+        ] {
+            assert_eq!(at(now, zone, stamp).as_deref(), Some(time), "{stamp}");
+        }
     }
 
     #[test]
