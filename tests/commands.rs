@@ -21,7 +21,10 @@ fn wrong_usage_is_2_and_failure_is_1() {
     assert_eq!(code, 2);
     assert!(error.contains("loopback"), "{error}");
     let (code, _, error) = run(&["check", "--data", "/nonexistent"]);
-    assert_eq!((code, error.as_str()), (1, "logyard: there is no directory /nonexistent\n"));
+    assert_eq!(
+        (code, error.as_str()),
+        (1, "logyard: there is no directory /nonexistent; name the data directory with --data\n")
+    );
 }
 
 #[test]
@@ -51,7 +54,10 @@ fn a_check_fails_until_a_repair_is_done() {
     std::fs::write(&catalog, bytes).unwrap();
     let (code, out, error) = check(&[]);
     assert!(code == 1 && out.contains("sets it aside and rebuilds it"), "{out}");
-    assert_eq!(error, format!("logyard: {} is not right\n", data.path().display()));
+    assert_eq!(
+        error,
+        format!("logyard: {} is not right; with --repair, what can be mended is\n", data.path().display())
+    );
     let (code, out, error) = check(&["--repair"]);
     assert!((code, error.as_str()) == (0, "") && out.contains("\nrepaired: "), "{out}{error}");
     assert_eq!(check(&[]).0, 0);

@@ -25,6 +25,8 @@ mod access;
 mod grafana;
 // Who may come in.
 mod auth;
+// Copies of all there is, of servers and of directories.
+mod backup;
 // Client commands: questions, answers, and what is wrong.
 mod cli_client;
 // Files and standard input into a server.

@@ -44,6 +44,18 @@ pub(super) struct ServerArgs {
     data: Option<PathBuf>,
 }
 
+impl ServerArgs {
+    /// Whether the command line or the environment says which server is meant.
+    pub(super) fn names_a_server(&self) -> bool {
+        self.url.is_some() || std::env::var_os("LOGYARD_URL").is_some_and(|url| !url.is_empty())
+    }
+
+    /// The data directory on this machine.
+    pub(super) fn data(&self) -> Result<PathBuf, Failure> {
+        config::data(self.data.clone(), None, std::env::vars_os()).map_err(|faults| Failure::configuration(&faults))
+    }
+}
+
 /// A server that is spoken to.
 #[derive(Clone)]
 pub(super) struct Client {
@@ -95,17 +107,14 @@ impl Client {
 
     /// The same; an answer breaks off where nothing comes of it for so long.
     pub(super) fn with_patience(args: &ServerArgs, silence: Option<Duration>) -> Result<Self, Failure> {
-        let ServerArgs { url, key, data } = args.clone();
+        let ServerArgs { url, key, .. } = args.clone();
         let flags = ClientFlags { url, key };
         let Remote { url, key } = Remote::new(flags, |name| std::env::var_os(name)).map_err(Failure::Usage)?;
         let uri: Uri = url.parse().map_err(|e| Failure::Usage(format!("`{}` is no address: {e}", printable(&url))))?;
         let is_here = uri.host().is_some_and(is_loopback);
         let key = match key {
             Some((key, from)) => Some((key, from.to_owned())),
-            None if is_here => {
-                let data = config::data(data, None, std::env::vars_os());
-                key_of(&data.map_err(|faults| Failure::configuration(&faults))?)?
-            }
+            None if is_here => key_of(&args.data()?)?,
             None => None,
         };
         Ok(Self { agent: agent(uri.scheme_str() == Some("https"), is_here, silence)?, url, key })

@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and with which exit code it ends.
 //!
 //! Invariant: 0 is done, 1 failed, 2 wrong usage; an error is one line on standard error that begins with `logyard:`.
+mod backup;
 mod bench;
 mod check;
 mod client;
@@ -80,6 +81,9 @@ enum Command {
     /// Check a data directory that no server has open.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
+    /// Copy all that a server has, or a data directory, into a directory.
+    #[command(after_help = backup::EXAMPLES)]
+    Backup(backup::BackupArgs),
     /// Measure a server or the engine, or have it killed.
     #[command(subcommand, after_help = BENCH_EXAMPLES)]
     Bench(Bench),
@@ -264,6 +268,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Config(command) => service_config::run(&command),
         Command::Key(command) => key::run(&command),
         Command::Check(args) => check::run(args),
+        Command::Backup(args) => backup::run(&args),
         Command::Bench(Bench::Engine(args)) => bench::run(&args),
         Command::Bench(Bench::Http(args)) => load::run(&args),
         Command::Bench(Bench::Kill(args)) => kill::run(&args),

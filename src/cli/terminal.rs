@@ -1,6 +1,7 @@
-//! What a terminal is given: colours where somebody looks, and never a control byte of what was logged.
+//! What a terminal is given: colours and bars where somebody looks, and never a control byte of what was logged.
 //!
 //! Invariant: text of logs goes to a terminal through [`printable`] only.
+use indicatif::{ProgressBar, ProgressStyle};
 use std::borrow::Cow;
 use std::io::IsTerminal;
 
@@ -105,6 +106,56 @@ impl Paint {
 
     fn with(self, code: &str, text: &str) -> String {
         if self.0 && !text.is_empty() { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
+
+const OF_KNOWN: &str = "{prefix}{wide_bar} {bytes}/{total_bytes}  {binary_bytes_per_sec}  {eta} left  {msg}";
+const OF_UNKNOWN: &str = "{prefix}{spinner} {bytes}  {binary_bytes_per_sec}  {msg}";
+
+/// How far something long is, with the rate and the remaining time: on standard error where that is a terminal, else nothing.
+pub(super) struct Bar(ProgressBar);
+
+impl Bar {
+    /// Of something that takes so many bytes, where that is known.
+    pub(super) fn of_bytes(what: &str, total: Option<u64>) -> Self {
+        let (bar, template) = match total {
+            Some(total) => (ProgressBar::new(total), OF_KNOWN),
+            None => (ProgressBar::new_spinner(), OF_UNKNOWN),
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        if !what.is_empty() {
+            bar.set_prefix(format!("{what} "));
+        }
+        Self(bar)
+    }
+
+    /// It begins there; what was before is not counted into the rate.
+    pub(super) fn from(self, at: u64) -> Self {
+        self.0.set_position(at);
+        self.0.reset_eta();
+        self
+    }
+
+    /// It is there now.
+    pub(super) fn at(&self, at: u64) {
+        self.0.set_position(at);
+    }
+
+    /// How much there is in all, where that is known only now.
+    pub(super) fn total(&self, total: u64) {
+        self.0.set_length(total);
+    }
+
+    /// What is said beside it.
+    pub(super) fn say(&self, what: String) {
+        self.0.set_message(what);
+    }
+
+    /// Takes it away.
+    pub(super) fn end(self) {
+        self.0.finish_and_clear();
     }
 }
 

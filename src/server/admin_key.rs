@@ -4,16 +4,13 @@
 //! * The key itself is in `<data>/admin.key` (mode 0600) for client commands on this machine; who deletes that file
 //!   after copying it loses nothing, since only the hash beside it is asked.
 //! * The key file is durable before its hash; a crash in between is repaired from the key file.
-use logyard_storage::layout::ADMIN_KEY;
+use logyard_storage::layout::{ADMIN_KEY, ADMIN_KEY_HASH as HASH};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use subtle::ConstantTimeEq;
-
-/// The hash beside the key file.
-const HASH: &str = "admin.key.sha256";
 
 /// A key's SHA-256.
 #[derive(Clone, Copy)]

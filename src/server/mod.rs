@@ -6,6 +6,7 @@
 mod access;
 mod admin_key;
 mod admission;
+mod backup;
 mod body;
 mod builders;
 mod busy;
@@ -45,6 +46,7 @@ mod turns;
 pub(crate) use access::{Door, Gate, keep_written};
 pub(crate) use admin_key::{KeyHash, load_or_make};
 pub(crate) use admission::Admissions;
+pub(crate) use backup::{done as backup_done, whole_path};
 pub(crate) use body::WholeBounds;
 pub(crate) use builders::Builders;
 pub(crate) use counters::Counters;
@@ -165,6 +167,7 @@ fn handler(route: &Route) -> MethodRouter<Arc<Server>> {
         Name::AdminSeal => on(methods, ops::seal),
         Name::AdminCompact => on(methods, ops::compact),
         Name::AdminDelete => on(methods, deletion::delete),
+        Name::AdminBackup => on(methods, backup::backup),
         Name::AdminStorage => on(methods, ops::storage),
     }
 }

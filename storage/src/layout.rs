@@ -16,6 +16,10 @@ pub const SEGMENT_MAGIC: [u8; 4] = *b"LYS1";
 pub const LOCK: &str = "LOCK";
 /// The first admin key, for client commands on the same machine.
 pub const ADMIN_KEY: &str = "admin.key";
+/// The hash of the admin key, which is what counts.
+pub const ADMIN_KEY_HASH: &str = "admin.key.sha256";
+/// There while the directory is a backup that is not whole, or not known to be.
+pub const UNFINISHED_BACKUP: &str = "UNFINISHED-BACKUP";
 /// The redb file.
 pub const CATALOG: &str = "catalog.redb";
 /// Configurations as readable text.

@@ -5,16 +5,14 @@
 //! * However many records are refused, the reasons of the first [`REASONS_MAX`] are kept and told.
 use super::batch::Surplus;
 use super::sender::Sent;
-use indicatif::{ProgressBar, ProgressStyle};
+use crate::cli::terminal::Bar;
 use std::path::Path;
 
 const REASONS_MAX: usize = 10;
-const OF_KNOWN: &str = "{wide_bar} {bytes}/{total_bytes}  {binary_bytes_per_sec}  {eta} left  {msg}";
-const OF_UNKNOWN: &str = "{spinner} {bytes}  {binary_bytes_per_sec}  {msg}";
 
 /// The progress of one input.
 pub(super) struct Progress {
-    bar: ProgressBar,
+    bar: Bar,
     name: String,
     sent: u64,
     refused: u64,
@@ -25,15 +23,7 @@ pub(super) struct Progress {
 impl Progress {
     /// Of an input of this length, which stands at a byte already. The bar is drawn on standard error if that is a terminal.
     pub(super) fn new(path: &Path, length: Option<u64>, at: u64) -> Self {
-        let (bar, template) = match length {
-            Some(length) => (ProgressBar::new(length), OF_KNOWN),
-            None => (ProgressBar::new_spinner(), OF_UNKNOWN),
-        };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        bar.set_position(at);
-        bar.reset_eta();
+        let bar = Bar::of_bytes("", length).from(at);
         Self { bar, name: super::shown(path), sent: 0, refused: 0, reasons: Vec::new(), surplus: Surplus::default() }
     }
 
@@ -44,13 +34,13 @@ impl Progress {
         self.surplus.add(surplus);
         let room = REASONS_MAX.saturating_sub(self.reasons.len());
         self.reasons.extend(sent.reasons.into_iter().take(room));
-        self.bar.set_position(at);
-        self.bar.set_message(format!("{} records", self.sent));
+        self.bar.at(at);
+        self.bar.say(format!("{} records", self.sent));
     }
 
     /// Says what was done, and gives how many records were refused.
     pub(super) fn end(self, note: &str) -> u64 {
-        self.bar.finish_and_clear();
+        self.bar.end();
         eprintln!("{}{note}", done(&self.name, self.sent, self.refused, self.surplus));
         self.reasons.iter().for_each(|reason| eprintln!("  {reason}"));
         self.refused

@@ -127,5 +127,6 @@ routes! {
     AdminSeal: [Post] "/api/v1/admin/seal" Admin Admin Refused;
     AdminCompact: [Post] "/api/v1/admin/compact" Admin Admin Refused;
     AdminDelete: [Post] "/api/v1/admin/delete" Admin Admin Refused;
+    AdminBackup: [Post] "/api/v1/admin/backup" Admin Admin Refused;
     AdminStorage: [Get] "/api/v1/admin/storage" Admin Admin Refused;
 }

@@ -16,6 +16,7 @@
 //! nothing here has to catch a panic.
 mod backend;
 pub mod config_copy;
+mod copy;
 mod database;
 mod keys;
 mod migrate;
@@ -37,7 +38,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::FORMAT_VERSION;
 use crate::limits::MIB;
 use migrate::{MIGRATIONS, Migration};
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
@@ -226,19 +227,23 @@ impl Catalog {
     fn stored_rows(&self, table: Table) -> Result<StoredRows> {
         self.with(|database| {
             let txn = database.begin_read().map_err(|e| self.refused("read", e))?;
-            let core = txn.open_table(database::table(CORE)).map_err(|e| self.refused("read", e))?;
-            let table_rows = txn.open_table(database::table(table.name())).map_err(|e| self.refused("read", e))?;
-            let mut rows = Vec::new();
-            let mut found = Digest::default();
-            for row in table_rows.iter().map_err(|e| self.refused("read", e))? {
-                let (key, stored) = row.map_err(|e| self.refused("read", e))?;
-                found.add(key.value(), stored.value());
-                rows.push((key.value().to_vec(), stored.value().to_vec()));
-            }
-            let digest = self.core_in::<Digest>(&core, table.name().as_bytes());
-            let whole = digest.and_then(|digest| digest.check(table, &found)).err();
-            Ok(StoredRows { rows, whole })
+            self.stored_rows_in(&txn, table)
         })
+    }
+
+    fn stored_rows_in(&self, txn: &ReadTransaction, table: Table) -> Result<StoredRows> {
+        let core = txn.open_table(database::table(CORE)).map_err(|e| self.refused("read", e))?;
+        let table_rows = txn.open_table(database::table(table.name())).map_err(|e| self.refused("read", e))?;
+        let mut rows = Vec::new();
+        let mut found = Digest::default();
+        for row in table_rows.iter().map_err(|e| self.refused("read", e))? {
+            let (key, stored) = row.map_err(|e| self.refused("read", e))?;
+            found.add(key.value(), stored.value());
+            rows.push((key.value().to_vec(), stored.value().to_vec()));
+        }
+        let digest = self.core_in::<Digest>(&core, table.name().as_bytes());
+        let whole = digest.and_then(|digest| digest.check(table, &found)).err();
+        Ok(StoredRows { rows, whole })
     }
 
     fn digest_of(&self, rows: &impl StoredTable) -> Result<Digest> {

@@ -3,6 +3,7 @@
 //! Invariants
 //! * Without `repair` nothing that is stored changes: only the lock file is made, and the catalog notes that it was opened.
 use super::adopt::{drop_replaced, drop_unfinished};
+use super::backup::unfinished;
 use super::recovery::{knows_nothing, records_of_frame, take_lock};
 use super::returned::unread_record;
 use super::segments::{may_be_sound, named, open_segment, segment_files, set_aside};
@@ -31,30 +32,55 @@ pub struct CheckReport {
 /// Checks a data directory. With `repair` it then starts on it as a server does, which deals with the log and the catalog,
 /// saves what is sound of damaged segments, closes it in order, and checks again.
 pub fn check(env: &Arc<dyn Env>, data: &Path, repair: bool) -> Result<CheckReport> {
+    check_telling(env, data, repair, &mut |_, _| Ok(()))
+}
+
+/// The same, which tells how far it is: how many bytes of segments were looked at, and of how many. An error ends it.
+pub fn check_telling(env: &Arc<dyn Env>, data: &Path, repair: bool, told: &mut Told<'_>) -> Result<CheckReport> {
     let layout = Layout::new(data);
-    let mut report = look(env, &layout)?;
+    let unfinished = unfinished(&**env, &layout)?;
+    let mut report = look(env, &layout, told)?;
+    unfinished.into_iter().for_each(|why| report.wrong(why));
     if repair && !report.ok {
-        report.repair(env, &layout)?;
+        report.repair(env, &layout, told)?;
     }
     Ok(report)
 }
 
-fn look(env: &Arc<dyn Env>, layout: &Layout) -> Result<CheckReport> {
+/// Looks at a directory, a backup that is not finished yet too.
+pub(super) fn look(env: &Arc<dyn Env>, layout: &Layout, told: &mut Told<'_>) -> Result<CheckReport> {
     let mut report = CheckReport { ok: true, lines: Vec::new() };
     let _lock = take_lock(&**env, layout)?;
-    let sealed_seq = report.check_sealed(env, layout)?;
+    let sealed_seq = report.check_sealed(env, layout, told)?;
     report.check_log(env, layout, sealed_seq)?;
     report.check_copies(&**env, layout);
     Ok(report)
 }
 
+/// Is told how many bytes are done, and of how many; what it does not want to go on ends with its error.
+pub type Told<'a> = dyn FnMut(u64, u64) -> Result<()> + 'a;
+
+/// How far a check of segments is.
+struct Way<'a, 'b> {
+    told: &'a mut Told<'b>,
+    done: u64,
+    total: u64,
+}
+
+impl Way<'_, '_> {
+    fn pass(&mut self, bytes: u64) -> Result<()> {
+        self.done = self.total.min(self.done.saturating_add(bytes));
+        (self.told)(self.done, self.total)
+    }
+}
+
 impl CheckReport {
     /// Looks at the catalog and the segments that count; gives the number below which rows are in them.
-    fn check_sealed(&mut self, env: &Arc<dyn Env>, layout: &Layout) -> Result<u64> {
+    fn check_sealed(&mut self, env: &Arc<dyn Env>, layout: &Layout, told: &mut Told<'_>) -> Result<u64> {
         let path = layout.catalog();
         if !env.exists(&path).map_err(|e| Error::io("look for", &path, e))? {
             self.wrong(format!("there is no {}; the next start makes it from the segments", path.display()));
-            return self.check_every_segment(env, layout);
+            return self.check_every_segment(env, layout, told);
         }
         let opened = Catalog::open(Arc::clone(env), &path).map(|opened| opened.catalog);
         let (catalog, found) = match opened.and_then(|catalog| catalog.load().map(|found| (catalog, found))) {
@@ -66,7 +92,7 @@ impl CheckReport {
                     _ => "there is no start until it can be read",
                 };
                 self.wrong(format!("catalog: {e}; {next}"));
-                return self.check_every_segment(env, layout);
+                return self.check_every_segment(env, layout, told);
             }
         };
         for damage in &found.damaged {
@@ -74,10 +100,12 @@ impl CheckReport {
         }
         self.lines.push(format!("catalog: {} segments, {} effects", found.segments.len(), found.effects.len()));
         let is_whole = !found.damaged.iter().any(|damage| damage.table == Table::Segments) && !knows_nothing(&catalog);
-        let Some(meta) = found.meta.filter(|_| is_whole) else { return self.check_every_segment(env, layout) };
-        for record in found.segments.iter().filter(|record| is_live(record)) {
+        let Some(meta) = found.meta.filter(|_| is_whole) else { return self.check_every_segment(env, layout, told) };
+        let live = || found.segments.iter().filter(|record| is_live(record));
+        let mut way = Way { told, done: 0, total: live().map(|record| record.bytes).sum() };
+        for record in live() {
             match open_segment(&**env, &layout.segment(&record.day, record.id), &Arc::default()) {
-                Ok(segment) => self.check_segment(&segment),
+                Ok(segment) => self.check_segment(&segment, &mut way)?,
                 Err(e) => self.wrong(format!("{}: {e}", records(record.first_seq, record.last_seq, record.rows))),
             }
         }
@@ -94,7 +122,7 @@ impl CheckReport {
     }
 
     /// Looks at all segment files that there are, as a start does that makes the catalog again.
-    fn check_every_segment(&mut self, env: &Arc<dyn Env>, layout: &Layout) -> Result<u64> {
+    fn check_every_segment(&mut self, env: &Arc<dyn Env>, layout: &Layout, told: &mut Told<'_>) -> Result<u64> {
         let folder = layout.segments();
         if !env.exists(&folder).map_err(|e| Error::io("look for", &folder, e))? {
             return Ok(0);
@@ -112,17 +140,21 @@ impl CheckReport {
         }
         drop_unfinished(&mut footers, &unread, layout, env);
         drop_replaced(&mut footers);
-        footers.iter().for_each(|(_, segment)| self.check_segment(segment));
+        let mut way = Way { told, done: 0, total: footers.iter().map(|(_, segment)| segment.bytes).sum() };
+        for (_, segment) in &footers {
+            self.check_segment(segment, &mut way)?;
+        }
         let rows: u64 = footers.iter().map(|(_, segment)| segment.footer.rows()).sum();
         self.lines.push(format!("segments: {} files with {rows} records, by their footers", footers.len()));
         Ok(footers.iter().map(|(_, segment)| segment.footer.sealed_seq).max().unwrap_or(0))
     }
 
     /// Names every damaged part of a segment with the records that are lost with it.
-    fn check_segment(&mut self, segment: &Segment) {
+    fn check_segment(&mut self, segment: &Segment, way: &mut Way<'_, '_>) -> Result<()> {
         if let Err(e) = segment.verify_shapes() {
             let (first, last) = segment.footer.seqs();
-            return self.wrong(format!("{}: {e}", records(first, last, segment.footer.rows())));
+            self.wrong(format!("{}: {e}", records(first, last, segment.footer.rows())));
+            return way.pass(segment.bytes);
         }
         for verified in [segment.verify_head(), segment.verify_index(), segment.effects().map(drop)] {
             if let Err(e) = verified {
@@ -133,7 +165,10 @@ impl CheckReport {
             if let Err(e) = segment.verify_block(index) {
                 self.wrong(format!("{}: {e}", records(meta.first_seq, meta.last_seq, u64::from(meta.rows))));
             }
+            way.pass(meta.pages_len)?;
         }
+        let in_blocks: u64 = segment.footer.blocks.iter().map(|meta| meta.pages_len).sum();
+        way.pass(segment.bytes.saturating_sub(in_blocks))
     }
 
     fn check_log(&mut self, env: &Arc<dyn Env>, layout: &Layout, sealed_seq: u64) -> Result<()> {
@@ -181,12 +216,12 @@ impl CheckReport {
     }
 
     /// Mends what can be mended, and says whether anything is wrong then.
-    fn repair(&mut self, env: &Arc<dyn Env>, layout: &Layout) -> Result<()> {
+    fn repair(&mut self, env: &Arc<dyn Env>, layout: &Layout, told: &mut Told<'_>) -> Result<()> {
         if let Err(e) = self.mend(env, layout) {
             self.lines.push(format!("not repaired: {e}"));
             return Ok(());
         }
-        let again = look(env, layout)?;
+        let again = look(env, layout, told)?;
         self.ok = again.ok;
         if again.ok {
             self.lines.push("repaired: everything that is not named as lost is served".into());

@@ -9,6 +9,7 @@
 //!   is unknown.
 mod activity;
 mod adopt;
+mod backup;
 mod check;
 mod clock;
 mod commit;
@@ -27,7 +28,8 @@ mod tests;
 
 pub(crate) use activity::Activity;
 pub use activity::ActivityReport;
-pub use check::{CheckReport, check};
+pub use backup::{BackedUp, BackupProgress, BackupStage, back_up_at_rest};
+pub use check::{CheckReport, Told, check, check_telling};
 pub(crate) use clock::{Clock, ClockRow};
 pub use commit::{Ack, Append, Appended};
 pub(crate) use config::Configs;
@@ -120,6 +122,8 @@ pub(crate) struct Shared {
     /// Held by whoever seals, or changes segments and does not pause.
     pub(crate) maintenance: Mutex<()>,
     pub(crate) closing: AtomicBool,
+    /// Held by whoever makes a backup.
+    pub(crate) backing_up: Mutex<()>,
     /// Held by whoever changes a configuration.
     pub(crate) configuring: Mutex<()>,
     pub(crate) configs: RwLock<Arc<Configs>>,

@@ -9,6 +9,7 @@
 //!   or written, or something is of a newer format.
 //! * It changes nothing that a second run, after a crash in the middle of the first, would read otherwise.
 use super::adopt::adopt_segments;
+use super::backup::unfinished;
 use super::config::{lives, reconcile};
 use super::epochs::{EPOCHS_KEY, Epochs};
 use super::feed::Feed;
@@ -54,7 +55,7 @@ pub(super) fn take_lock(env: &dyn Env, layout: &Layout) -> Result<Box<dyn DirLoc
 }
 
 /// Makes the directories, durably.
-fn make_directories(env: &dyn Env, layout: &Layout) -> Result<()> {
+pub(super) fn make_directories(env: &dyn Env, layout: &Layout) -> Result<()> {
     let root = layout.root();
     let mut made = false;
     for directory in [root.to_path_buf(), layout.wal(), layout.segments(), layout.quarantine(), layout.config_copy()] {
@@ -93,6 +94,9 @@ pub(super) fn knows_nothing(catalog: &Catalog) -> bool {
 /// Opens everything.
 pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     let layout = Layout::new(&options.data);
+    if let Some(why) = unfinished(&**env, &layout)? {
+        return Err(Error::new(ErrorKind::Conflict, why));
+    }
     make_directories(&**env, &layout)?;
     let lock = take_lock(&**env, &layout)?;
     let mut troubles = Vec::new();
@@ -201,6 +205,7 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
         turns: Turns::default(),
         maintenance: Mutex::default(),
         closing: AtomicBool::new(false),
+        backing_up: Mutex::default(),
         configuring: Mutex::default(),
         keys: Mutex::new(keys),
         lives: RwLock::new(Arc::new(lives(&configs, options.default_ttl_days))),

@@ -94,9 +94,15 @@ impl Shared {
 
     /// Seals everything.
     pub(crate) fn seal_all(&self) -> Result<()> {
+        self.seal_all_and(|| Ok(()))
+    }
+
+    /// Seals everything, and does something before anything else is sealed, merged or removed.
+    pub(crate) fn seal_all_and<T>(&self, then: impl FnOnce() -> Result<T>) -> Result<T> {
         let _held = locked(&self.maintenance);
         self.rotate();
-        self.seal_ended()
+        self.seal_ended()?;
+        then()
     }
 
     /// Seals all generations but the growing one, oldest first.

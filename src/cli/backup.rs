@@ -1,0 +1,153 @@
+//! `logyard backup`: copies all that a server has, or a data directory that no server has open, into a directory.
+//!
+//! Invariant: which of both it is shows in the directory's lock, unless a server is named.
+use super::client::{Client, ServerArgs, Trouble};
+use super::terminal::{Bar, is_shown, printable};
+use super::{Failure, cannot_write};
+use crate::server::{backup_done, whole_path};
+use clap::Args;
+use logyard_storage::engine::{BackupProgress, BackupStage, back_up_at_rest};
+use logyard_storage::env::{Env, RealEnv};
+use logyard_storage::error::{ErrorKind, Result as Stored};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use ureq::http::Method;
+
+pub(super) const EXAMPLES: &str = "Examples:
+  logyard backup /backups/2026-05-28
+      of the server that runs on ./logyard-data, or of the directory where none does
+  logyard backup /backups/2026-05-28 --data /var/lib/logyard
+  logyard backup /backups/2026-05-28 --url https://logs.example.com
+      the directory is made on the server's machine
+  logyard serve --data /backups/2026-05-28
+      a backup is a data directory: a server that starts on it has all that it has";
+
+#[derive(Args)]
+pub(super) struct BackupArgs {
+    /// The directory to make; where there is one, it has to be empty
+    #[arg(value_name = "TARGET")]
+    target: PathBuf,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Makes a backup, and says what is in it.
+pub(super) fn run(args: &BackupArgs) -> Result<(), Failure> {
+    let target = std::path::absolute(&args.target)
+        .map_err(|e| Failure::Usage(format!("{} is no directory: {e}", printable(&args.target.to_string_lossy()))))?;
+    if args.server.names_a_server() {
+        return told(&ask(args, &target, None)?);
+    }
+    let data = args.server.data()?;
+    if !data.is_dir() {
+        return Err(Failure::Failed(format!(
+            "there is no directory {}; name the data directory with --data, or a server with --url",
+            data.display()
+        )));
+    }
+    let env: Arc<dyn Env> = Arc::new(RealEnv::new());
+    let whole = whole_path(&target, &data).map_err(Failure::Failed)?;
+    let mut bars = Bars::default();
+    let made = back_up_at_rest(&env, &data, &whole, &mut |progress| bars.show(progress));
+    bars.end();
+    match made {
+        // A server has it.
+        Err(e) if e.kind() == ErrorKind::Locked => told(&ask(args, &target, Some(&data))?),
+        made => told(&backup_done(&target.display().to_string(), &made?)),
+    }
+}
+
+/// Has a server make it; with `data`, only the one that has that directory.
+fn ask(args: &BackupArgs, target: &Path, data: Option<&Path>) -> Result<Value, Failure> {
+    let client = Client::new(&args.server)?;
+    let data = data.map(std::path::absolute).transpose()?;
+    let body = json!({ "target": target, "data": data }).to_string();
+    let kind = [("content-type", "application/json")];
+    let answer =
+        client.send(Method::POST, "/api/v1/admin/backup", &kind, body).map_err(|trouble| match (trouble, data) {
+            (Trouble::Unreachable(what), Some(data)) => Failure::Failed(format!(
+                "{what} Its data directory {} is in use: say with --url where its server listens",
+                data.display()
+            )),
+            (trouble, _) => trouble.into(),
+        })?;
+    let mut bars = Bars::default();
+    let (mut lines, mut line) = (BufReader::new(answer.into_body().into_reader()), String::new());
+    loop {
+        line.clear();
+        let read = lines.read_line(&mut line).map_err(|e| client.broke_off(&e))?;
+        let said: Value = serde_json::from_str(&line).unwrap_or_default();
+        if let Some(error) = field(&said, "error").as_str() {
+            bars.end();
+            return Err(Failure::Failed(printable(error).into()));
+        }
+        if *field(&said, "success") == true {
+            bars.end();
+            return Ok(said);
+        }
+        if read == 0 {
+            bars.end();
+            let what = "the answer broke off before the backup was done: see the server's log, remove what it made, and try again";
+            return Err(Failure::Failed(what.into()));
+        }
+        let stage = if *field(&said, "stage") == "checking" { BackupStage::Checking } else { BackupStage::Copying };
+        let number = |name: &str| field(&said, name).as_u64().unwrap_or(0);
+        bars.show(BackupProgress { stage, done: number("done"), total: number("total") })?;
+    }
+}
+
+/// What an answer says under a name; null where it says nothing.
+fn field<'a>(said: &'a Value, name: &str) -> &'a Value {
+    said.get(name).unwrap_or(&Value::Null)
+}
+
+/// Says what came of it; a copy of what is damaged is a failure.
+fn told(made: &Value) -> Result<(), Failure> {
+    let damaged = field(made, "damaged").as_array().map(Vec::as_slice).unwrap_or_default();
+    let target = printable(field(made, "target").as_str().unwrap_or_default()).into_owned();
+    let mut out = std::io::stdout().lock();
+    let written = if is_shown() {
+        writeln!(out, "{} files, {} bytes in {target}, checked", field(made, "files"), field(made, "bytes"))
+    } else {
+        writeln!(out, "{made}")
+    };
+    written.map_err(cannot_write)?;
+    if damaged.is_empty() {
+        return Ok(());
+    }
+    damaged.iter().filter_map(Value::as_str).for_each(|what| eprintln!("{}", printable(what)));
+    Err(Failure::Failed(format!(
+        "the backup is made, but what is named above is damaged in it as it is in what it was made of; keep older backups, and \
+         see `logyard check --data {target}`"
+    )))
+}
+
+/// A bar for each stage.
+#[derive(Default)]
+struct Bars(Option<(BackupStage, Bar)>);
+
+impl Bars {
+    fn show(&mut self, progress: BackupProgress) -> Stored<()> {
+        let BackupProgress { stage, done, total } = progress;
+        if self.0.as_ref().is_none_or(|(at, _)| *at != stage) {
+            self.end();
+            let what = match stage {
+                BackupStage::Copying => "copying",
+                BackupStage::Checking => "checking",
+            };
+            self.0 = Some((stage, Bar::of_bytes(what, Some(total))));
+        }
+        if let Some((_, bar)) = &self.0 {
+            bar.at(done);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        if let Some((_, bar)) = self.0.take() {
+            bar.end();
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! A backup over HTTP: everything that there is, copied into a directory of the server's own machine; how far it is comes as JSON
+//! lines, and what came of it as the last one.
+//!
+//! Invariants
+//! * What is asked for wrongly is an answer with a status; only what fails later is a line with `error`.
+//! * An answer without a last line of `success` or `error` broke off. Where nobody waits for the answer any more, the backup ends.
+use super::access::{Caller, Changed, audit};
+use super::body::read_whole;
+use super::error::ApiError;
+use super::{Server, blocking};
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use hyper::body::Frame;
+use logyard_storage::engine::{BackedUp, BackupProgress, BackupStage};
+use logyard_storage::error::{Error, ErrorKind};
+use logyard_storage::limits::MIB;
+use serde_json::{Map, Value, json};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+/// How often it is said how far it is.
+const SAY_EVERY: Duration = Duration::from_millis(500);
+/// Lines that wait to be taken; one more is left out.
+const LINES: usize = 4;
+
+/// `POST /api/v1/admin/backup`
+pub(super) async fn backup(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let body = read_whole(&headers, body, server.whole.of(MIB), server.bodies.room()).await?;
+    let (sender, mut rest) = channel(LINES);
+    let target = blocking({
+        let server = Arc::clone(&server);
+        move || asked(&body.bytes, server.engine.data())
+    });
+    let target = target.await??;
+    tokio::task::spawn_blocking(move || make(&server, &caller, &target, &sender));
+    let broke_off = || ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error");
+    let first = rest.recv().await.ok_or_else(broke_off)??;
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))];
+    Ok((StatusCode::OK, kind, Body::new(Lines { first: Some(first), rest })).into_response())
+}
+
+/// Where it is to go.
+fn asked(body: &[u8], data: &Path) -> Result<PathBuf, ApiError> {
+    let object: Map<String, Value> = serde_json::from_slice(body)
+        .map_err(|e| ApiError::bad(format!("the body must be a JSON object with target, and may have data: {e}")))?;
+    if let Some(key) = object.keys().find(|key| !["target", "data"].contains(&key.as_str())) {
+        let key: String = key.chars().take(40).collect();
+        return Err(ApiError::bad(format!("{key} is nothing that a backup has; it has target and data")));
+    }
+    let path = |name: &str| match object.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(path)) if Path::new(path).is_absolute() && !path.contains('\0') => Ok(Some(Path::new(path))),
+        Some(_) => Err(ApiError::bad(format!("{name} must be the whole path of a directory, from / on"))),
+    };
+    let target = path("target")?.ok_or_else(|| {
+        ApiError::bad("target is missing: say in which directory of the server's machine the backup is made")
+    })?;
+    if let Some(meant) = path("data")?
+        && !is_same(meant, data)
+    {
+        let error = format!("this server's data is in {}, not in {}", data.display(), meant.display());
+        return Err(ApiError::new(StatusCode::CONFLICT, error));
+    }
+    whole_path(target, data).map_err(ApiError::bad)
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let both = std::fs::canonicalize(one).and_then(|one| Ok((one, std::fs::canonicalize(other)?)));
+    both.is_ok_and(|(one, other)| one == other)
+}
+
+/// The directory of a backup, by its path without links, so that it is seen where it is; not in the data, nor the data in it.
+pub(crate) fn whole_path(target: &Path, data: &Path) -> Result<PathBuf, String> {
+    let no_directory = |path: &Path, e: io::Error| match e.kind() {
+        io::ErrorKind::NotFound => format!("there is no directory {}: make it first", path.display()),
+        _ => format!("cannot look at {}: {e}; name another directory", path.display()),
+    };
+    let target = match std::fs::canonicalize(target) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let (parent, name) = target.parent().zip(target.file_name()).ok_or("target must name a directory")?;
+            std::fs::canonicalize(parent).map_err(|e| no_directory(parent, e))?.join(name)
+        }
+        found => found.map_err(|e| no_directory(target, e))?,
+    };
+    if std::fs::canonicalize(data).is_ok_and(|data| target.starts_with(&data) || data.starts_with(&target)) {
+        return Err(format!(
+            "{} and the data directory are one in the other: name a directory beside it",
+            target.display()
+        ));
+    }
+    Ok(target)
+}
+
+type Line = Result<Bytes, ApiError>;
+
+/// Makes it, and says how far it is and what came of it. This blocks.
+fn make(server: &Server, caller: &Caller, target: &Path, sender: &Sender<Line>) {
+    let mut said: Option<Instant> = None;
+    let mut told = |progress: BackupProgress| {
+        if sender.is_closed() {
+            let why = "whoever asked for the backup does not wait for it any more";
+            return Err(Error::new(ErrorKind::Cancelled, why));
+        }
+        if said.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
+            said = Some(Instant::now());
+            // Where those before are not taken yet, this one is not missed.
+            let _or_left_out = sender.try_send(Ok(line(&shown(progress))));
+        }
+        Ok(())
+    };
+    let made = server.engine.backup(target, &mut told);
+    let name = target.display().to_string();
+    let (after, last) = match made {
+        Ok(made) => {
+            let done = done(&name, &made);
+            (done.clone(), Ok(line(&done)))
+        }
+        // It did not begin.
+        Err(e) if said.is_none() => (Value::Null, Err(ApiError::from(e))),
+        Err(e) => {
+            let error = format!("{e}; {name} is not finished: remove it, and make another one");
+            crate::log::error(format_args!("a backup failed: {error}"));
+            let failed = json!({ "error": error });
+            (failed.clone(), Ok(line(&failed)))
+        }
+    };
+    if !after.is_null() {
+        audit(server, caller, &Changed { action: "backup.create", target: &name, before: Value::Null, after });
+    }
+    // Where nobody waits for it, nobody misses it.
+    let _is_taken = sender.blocking_send(last);
+}
+
+fn line(value: &Value) -> Bytes {
+    Bytes::from(format!("{value}\n"))
+}
+
+fn shown(progress: BackupProgress) -> Value {
+    let stage = match progress.stage {
+        BackupStage::Copying => "copying",
+        BackupStage::Checking => "checking",
+    };
+    json!({ "stage": stage, "done": progress.done, "total": progress.total })
+}
+
+/// What came of it, as it is said.
+pub(crate) fn done(target: &str, made: &BackedUp) -> Value {
+    json!({
+        "success": true,
+        "target": target,
+        "files": made.files,
+        "bytes": made.bytes,
+        "damaged": made.damaged,
+    })
+}
+
+/// The body of the answer.
+struct Lines {
+    first: Option<Bytes>,
+    rest: Receiver<Line>,
+}
+
+impl hyper::body::Body for Lines {
+    type Data = Bytes;
+    type Error = ApiError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ApiError>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        self.rest.poll_recv(cx).map(|line| line.map(|line| line.map(Frame::data)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_named_wholly_and_beside_the_data() {
+        let root = tempfile::tempdir().unwrap();
+        let root = std::fs::canonicalize(root.path()).unwrap();
+        let data = root.join("data");
+        std::fs::create_dir(&data).unwrap();
+        std::os::unix::fs::symlink(&data, root.join("link")).unwrap();
+        let ask = |body: Value| asked(body.to_string().as_bytes(), &data);
+        let at = |name: &str| root.join(name).display().to_string();
+        assert_eq!(ask(json!({"target": at("copy")})).unwrap(), root.join("copy"));
+        assert_eq!(ask(json!({"target": at("data/../copy"), "data": at("link")})).unwrap(), root.join("copy"));
+        for (wrong, said) in [
+            (json!([]), "JSON object"),
+            (json!({}), "target is missing"),
+            (json!({"target": "copy"}), "whole path"),
+            (json!({"target": 5}), "whole path"),
+            (json!({"target": "/a\u{0}b"}), "whole path"),
+            (json!({"target": "/"}), "one in the other"),
+            (json!({"target": at("copy"), "to": 1}), "to is nothing"),
+            (json!({"target": at("none/copy")}), "make it first"),
+            (json!({"target": at("data")}), "one in the other"),
+            (json!({"target": at("link/copy")}), "one in the other"),
+            (json!({"target": root.display().to_string()}), "one in the other"),
+            (json!({"target": at("copy"), "data": at("copy")}), "data is in"),
+        ] {
+            let error = ask(wrong.clone()).unwrap_err().to_string();
+            assert!(error.starts_with('4') && error.contains(said), "{wrong}: {error}");
+        }
+    }
+}
