@@ -31,6 +31,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{fs, io};
 use table::Section;
 
@@ -128,6 +129,15 @@ pub(crate) fn query_memory(env: impl Fn(&str) -> Option<OsString>) -> Result<usi
     let Some(value) = env(&name).filter(|value| !value.is_empty()) else { return Ok(PIPED_MEMORY) };
     let text = Raw::Text(value.to_string_lossy().into_owned());
     (readers::BYTES.read)(&text).ok_or_else(|| format!("{name} is `{text}`, and has to be {}", (readers::BYTES.what)()))
+}
+
+/// How long a query over rows that are piped in may take, where that is said: who waits for it can end it.
+pub(crate) fn query_duration(env: impl Fn(&str) -> Option<OsString>) -> Result<Option<Duration>, String> {
+    let name = variable("query", "max_duration");
+    let Some(value) = env(&name).filter(|value| !value.is_empty()) else { return Ok(None) };
+    let text = Raw::Text(value.to_string_lossy().into_owned());
+    let read = (readers::DURATION.read)(&text);
+    read.map(Some).ok_or_else(|| format!("{name} is `{text}`, and has to be {}", (readers::DURATION.what)()))
 }
 
 /// All that was given, not read yet; and what is worth a warning.

@@ -1,5 +1,5 @@
 //! `logyard query`: rows in, rows out, and what is said of a wrong query.
-use crate::harness::logyard;
+use crate::harness::{logyard, run};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -123,6 +123,47 @@ fn a_file_is_asked_like_standard_input() {
 }
 
 #[test]
+fn a_query_over_a_file_has_bounds_and_says_which_one_it_hit() {
+    let scratch = tempfile::tempdir().unwrap();
+    // Long words: rows that take memory, and little time.
+    let row = |n: usize| format!("{{\"n\":\"{n}\",\"_msg\":\"word{n} {n:010000}\"}}\n");
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    (0..2_000).for_each(|n| file.write_all(row(n).as_bytes()).unwrap());
+    let path = file.path().to_str().unwrap();
+    let asked = |name: &str, value: &str, query: &str| {
+        let mut command = logyard();
+        command.args(["query", "--from", path, query]).env("TMPDIR", scratch.path()).env(name, value);
+        run(&mut command)
+    };
+    // Rows of some 20 MB, of which fewer may be in memory than there are.
+    let (code, out, error) = asked("LOGYARD_QUERY_MAX_MEMORY", "40MiB", "word17 or word1999 | fields n");
+    assert_eq!((code, out.as_str(), error.as_str()), (0, "{\"n\":\"17\"}\n{\"n\":\"1999\"}\n", ""));
+    let (code, _, error) = asked("LOGYARD_QUERY_MAX_MEMORY", "4MiB", "* | sort by (_msg)");
+    assert!(code == 1 && error.contains("LOGYARD_QUERY_MAX_MEMORY"), "{error}");
+    let (code, _, error) = asked("LOGYARD_QUERY_MAX_DURATION", "1ns", "*");
+    assert!(code == 1 && error.contains("LOGYARD_QUERY_MAX_DURATION"), "{error}");
+    assert_eq!(asked("LOGYARD_QUERY_MAX_DURATION", "soon", "*").0, 2);
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "what was kept on the disk is gone");
+}
+
+#[test]
+fn a_line_without_an_end_is_refused_before_it_takes_memory() {
+    let mut child =
+        logyard().args(["query", "--from", "-", "*"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let piece = vec![b'x'; 1 << 20];
+    // It ends before all of it is taken.
+    let given = (0..200).take_while(|_| input.write_all(&piece).is_ok()).count();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.code() == Some(1) && given < 70 && error.contains("line 1 of standard input is longer"),
+        "{given}: {error}"
+    );
+}
+
+#[test]
 fn a_wrong_query_is_shown_with_a_caret_under_the_fault() {
     assert_eq!(query(&["--check", "level:ERROR | stats by (service) count()"], "").status.code(), Some(0));
     let output = query(&["--check", "level:ERROR | limit many"], "");
@@ -137,7 +178,10 @@ fn a_wrong_query_is_shown_with_a_caret_under_the_fault() {
 #[test]
 fn a_line_that_is_no_object_is_named() {
     let error = rows("*", "{\"a\":\"b\"}\n[1]\n").unwrap_err();
-    assert_eq!(error, "logyard: line 2 of standard input is no JSON object\n");
+    assert_eq!(
+        error,
+        "logyard: line 2 of standard input is no JSON object; `logyard ingest` reads other formats into a server\n"
+    );
 }
 
 /// Rows as a multiset: an empty value is a missing one, and a row without any is none.

@@ -155,6 +155,9 @@ fn rows_have_a_form_and_who_has_a_process_for_itself_may_take_more() {
     assert_eq!(query_memory(|_| None), Ok(PIPED_MEMORY));
     assert_eq!(query_memory(|name| (name == "LOGYARD_QUERY_MAX_MEMORY").then(|| "5MiB".into())), Ok(5 * MIB));
     assert!(query_memory(|_| Some("5 apples".into())).is_err_and(|e| e.contains("LOGYARD_QUERY_MAX_MEMORY")));
+    let duration = |value: &str| query_duration(|name| (name == "LOGYARD_QUERY_MAX_DURATION").then(|| value.into()));
+    assert_eq!((duration(""), duration("2m")), (Ok(None), Ok(Some(Duration::from_secs(120)))));
+    assert!(duration("soon").is_err_and(|e| e.contains("LOGYARD_QUERY_MAX_DURATION")));
 }
 
 #[test]

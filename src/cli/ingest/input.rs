@@ -29,7 +29,7 @@ pub(super) fn open(path: &Path) -> Result<File, Failure> {
     let failed = |e: io::Error| Failure::Failed(format!("cannot open {}: {e}", shown(path)));
     let file = File::open(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.is_dir() {
-        return Err(Failure::Failed(format!("{} is a directory", shown(path))));
+        return Err(Failure::Failed(format!("{} is a directory; name files, such as those in it", shown(path))));
     }
     Ok(file)
 }
