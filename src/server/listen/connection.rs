@@ -12,18 +12,19 @@ use crate::server::access::Peer;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::Version;
+use axum::http::{StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::Watcher;
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout, timeout_at};
 use tower::ServiceExt;
 
 /// Requests that a client of HTTP/2 may have under way on one connection.
@@ -63,28 +64,29 @@ impl Host {
             let mut request: Request = request.map(|body| Body::new(Paced::new(body, pace)));
             crate::server::socket::find_at_root(&mut request);
             let answered = router.clone().oneshot(request);
-            async move { answered.await.map(|response| response.map(|body| Taken::new(body, guard))) }
+            async move {
+                let response = answered.await?;
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    guard.ends_http();
+                }
+                Ok::<_, Infallible>(response.map(|body| Taken::new(body, guard)))
+            }
         });
         let stream = TokioIo::new(Watched::new(stream, Arc::clone(&life), place));
         let connection = self.builder().serve_connection_with_upgrades(stream, service).into_owned();
         let mut connection = pin!(watcher.watch(connection));
+        // What goes wrong is the client's leaving. A timeout is seen however much comes, which another branch of a `select!` is not: who
+        // sends faster than we read takes all turns of the task.
         loop {
-            tokio::select! {
-                biased;
-                // What goes wrong is the client's leaving.
-                _closed = &mut connection => return,
-                () = tokio::time::sleep_until(life.look_again(Instant::now())) => {}
+            let look_again = life.look_again(Instant::now());
+            if timeout_at(look_again, &mut connection).await.is_ok() {
+                return;
             }
             if !life.is_over(Instant::now()) {
                 continue;
             }
             // Where this machine held us up, what came in time is still to be looked at.
-            tokio::select! {
-                biased;
-                _closed = &mut connection => return,
-                () = tokio::time::sleep(LAST_LOOK) => {}
-            }
-            if life.is_over(Instant::now()) {
+            if timeout(LAST_LOOK, &mut connection).await.is_ok() || life.is_over(Instant::now()) {
                 return;
             }
         }

@@ -40,6 +40,8 @@ struct Doing {
     /// Requests so far.
     begun: u64,
     framing: Framing,
+    /// Whether what comes is none of HTTP any more.
+    is_upgraded: bool,
 }
 
 impl Life {
@@ -55,6 +57,7 @@ impl Life {
             given_since: BTreeMap::new(),
             begun: 0,
             framing: Framing::default(),
+            is_upgraded: false,
         };
         Self {
             header_timeout: bounds.header_timeout,
@@ -83,7 +86,7 @@ impl Life {
     /// Bytes came.
     fn came(&self, bytes: &[u8], now: Instant) {
         let mut doing = self.doing();
-        if doing.requests == 0 && !doing.is_http2 && !bytes.is_empty() {
+        if doing.requests == 0 && !doing.is_http2 && !doing.is_upgraded && !bytes.is_empty() {
             doing.head_since.get_or_insert(now);
             doing.framing.look(bytes);
         }
@@ -141,6 +144,11 @@ impl Underway {
 
     pub(super) fn is_http2(&self) -> bool {
         self.is_http2
+    }
+
+    /// What comes after its answer is none of HTTP, so that no head is looked for.
+    pub(super) fn ends_http(&self) {
+        self.life.doing().is_upgraded = true;
     }
 
     /// More of its answer is there from now on; over HTTP/1 its connection says how long.

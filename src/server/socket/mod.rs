@@ -33,7 +33,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 /// Where it is.
 pub(super) const PATH: &str = "/api/v1/logs/ws";
@@ -224,12 +224,16 @@ impl Session {
             // It fails only where nobody can say so any more.
             let _arrived = arrivals.changed().await;
         };
+        // As a timeout it is seen however much comes that is no message: pieces of one without end take all turns of the task.
+        let silent = self.heard.max(self.asked) + self.server.tails.silence_max / 2;
         let said = tokio::select! {
             biased;
-            said = self.socket.recv() => said,
+            said = timeout_at(silent, self.socket.recv()) => match said {
+                Ok(said) => said,
+                Err(_) => return Ok(Event::Silence),
+            },
             () = std::future::ready(()), if self.has_more => return Ok(Event::Look),
             () = arrived, if self.followed.is_some() => return Ok(Event::Look),
-            () = sleep_until(self.heard.max(self.asked) + self.server.tails.silence_max / 2) => return Ok(Event::Silence),
         };
         self.heard = Instant::now();
         match said {
