@@ -4,7 +4,7 @@
 //! * A record within the limits is not touched.
 //! * A text is cut between characters; `_truncated` says how many bytes were left out in all.
 use super::BatchBuilder;
-use super::builder::{Pending, Sent};
+use super::builder::{Pending, Sent, push_value};
 use crate::limits::{RECORD_BYTES_MAX, RECORD_FIELDS_MAX};
 use crate::record::push_json_string;
 
@@ -20,16 +20,17 @@ const VALUE_BYTES_MAX: usize = RECORD_BYTES_MAX - 1024;
 impl BatchBuilder {
     /// Applies the limits to the row that is about to be committed.
     pub(super) fn fit(&mut self) {
-        if self.pending.len() > RECORD_FIELDS_MAX {
+        self.surplus.is_over = true;
+        if self.pending.len() > RECORD_FIELDS_MAX || !self.surplus.text.is_empty() {
             self.gather_rest();
         }
-        if self.arena.len() > VALUE_BYTES_MAX {
+        if self.arena.len() > VALUE_BYTES_MAX || self.surplus.left_out > 0 {
             self.cut_longest();
         }
     }
 
     fn gather_rest(&mut self) {
-        let surplus = self.pending.split_off(FIELDS_KEPT);
+        let surplus = self.pending.split_off(FIELDS_KEPT.min(self.pending.len()));
         let mut rest = String::from("{");
         for value in &surplus {
             if rest.len() > 1 {
@@ -38,13 +39,13 @@ impl BatchBuilder {
             push_json_string(&mut rest, &self.path(value.node).name);
             rest.push(':');
             let text = self.arena.get(value.start as usize..value.end as usize).unwrap_or_default();
-            match value.sent {
-                Sent::String => push_json_string(&mut rest, text),
-                Sent::Number | Sent::Json => rest.push_str(text),
-                Sent::True => rest.push_str("true"),
-                Sent::False => rest.push_str("false"),
-                Sent::Null => rest.push_str("null"),
+            push_value(&mut rest, value.sent, text);
+        }
+        if !self.surplus.text.is_empty() {
+            if rest.len() > 1 {
+                rest.push(',');
             }
+            rest.push_str(&self.surplus.text);
         }
         rest.push('}');
         self.objects.clear();
@@ -54,7 +55,7 @@ impl BatchBuilder {
     fn cut_longest(&mut self) {
         let lengths: Vec<usize> = self.pending.iter().map(Pending::len).collect();
         let cap = cap(lengths, VALUE_BYTES_MAX);
-        let mut left_out = 0u64;
+        let mut left_out = self.surplus.left_out;
         for value in self.pending.iter_mut().filter(|value| value.len() > cap) {
             let text = self.arena.get(value.start as usize..value.end as usize).unwrap_or_default();
             let kept = text.floor_char_boundary(cap);

@@ -12,6 +12,7 @@ mod encode;
 mod nodes;
 mod redact;
 mod streams;
+mod surplus;
 mod values;
 
 use super::recent::Recent;
@@ -20,9 +21,11 @@ use super::{Stream, TIME_ABSENT};
 use crate::limits::{BATCH_ROWS_MAX, KIB, MIB};
 use crate::record::FieldPath;
 use crate::text::shape::Split;
-use nodes::{NODES_MAX, Node, ROOT};
+use nodes::{BEYOND, NODES_MAX, Node, ROOT};
 use rustc_hash::FxHashMap;
 use streams::KnownStream;
+use surplus::Surplus;
+pub(super) use surplus::push_value;
 use values::{CachedShape, LaneData};
 
 /// Shape text that a builder remembers from batch to batch.
@@ -77,6 +80,7 @@ pub struct BatchBuilder {
     pub(super) arena: String,
     pub(super) pending: Vec<Pending>,
     pub(super) objects: Vec<u32>,
+    pub(super) surplus: Surplus,
     previous: u32,
     time: i64,
     row: u64,
@@ -129,6 +133,7 @@ impl BatchBuilder {
             arena: String::new(),
             pending: Vec::new(),
             objects: Vec::new(),
+            surplus: Surplus::default(),
             previous: ROOT,
             time: TIME_ABSENT,
             row: 1,
@@ -188,6 +193,7 @@ impl BatchBuilder {
         self.arena.clear();
         self.pending.clear();
         self.objects.clear();
+        self.surplus.clear();
         self.previous = ROOT;
         self.time = TIME_ABSENT;
         self.row += 1;
@@ -196,12 +202,17 @@ impl BatchBuilder {
     /// Into a nested object. Its depth is bounded by the caller's decoder; names beyond the limit join their parent's.
     pub fn enter(&mut self, name: &str) {
         let node = self.child(name);
+        if node == BEYOND {
+            self.surplus.enter(name);
+        }
         self.objects.push(node);
     }
 
     /// Out of a nested object.
     pub fn leave(&mut self) {
-        self.objects.pop();
+        if self.objects.pop() == Some(BEYOND) {
+            self.surplus.leave();
+        }
     }
 
     /// A string.
@@ -216,12 +227,9 @@ impl BatchBuilder {
 
     /// A whole number.
     pub fn int(&mut self, name: &str, value: i64) {
-        let node = self.value_node(name);
-        let start = self.arena.len() as u32;
         let mut digits = Vec::with_capacity(20);
         super::lane::push_int(value, &mut digits);
-        self.arena.push_str(std::str::from_utf8(&digits).unwrap_or_default());
-        self.pending.push(Pending { node, sent: Sent::Number, start, end: self.arena.len() as u32 });
+        self.push(name, Sent::Number, std::str::from_utf8(&digits).unwrap_or_default());
     }
 
     /// A boolean.
@@ -288,6 +296,9 @@ impl BatchBuilder {
 
     fn push(&mut self, name: &str, sent: Sent, value: &str) {
         let node = self.value_node(name);
+        if node == BEYOND {
+            return self.keep_beyond(name, sent, value);
+        }
         let start = self.arena.len() as u32;
         self.arena.push_str(value);
         self.pending.push(Pending { node, sent, start, end: self.arena.len() as u32 });

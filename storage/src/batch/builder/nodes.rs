@@ -20,6 +20,8 @@ pub(super) const NODES_MAX: usize = 16 * KIB;
 
 pub(super) const ROOT: u32 = 0;
 const NONE: u32 = u32::MAX;
+/// What has no node, since there are too many names (`surplus.rs`).
+pub(super) const BEYOND: u32 = u32::MAX - 1;
 /// What a cut before a character may leave free.
 const LAST_CHAR_BYTES_MAX: usize = 3;
 
@@ -59,6 +61,11 @@ impl BatchBuilder {
             stream.windows.clear();
         }
         self.add_node(ROOT, "", 0, 0);
+        // Streams are known by these, however many names a row has before them.
+        self.look_up_child(ROOT, "service_name");
+        for name in self.stream_fields.clone() {
+            self.look_up_child(ROOT, &name);
+        }
     }
 
     #[inline]
@@ -67,7 +74,7 @@ impl BatchBuilder {
         let row = self.row;
         // A name that comes again in the same record goes to a node of its own.
         loop {
-            let Some(node) = self.nodes.get_mut(at as usize) else { return ROOT };
+            let Some(node) = self.nodes.get_mut(at as usize) else { return BEYOND };
             if node.row != row {
                 node.row = row;
                 return at;
@@ -96,6 +103,7 @@ impl BatchBuilder {
         self.child_key.extend_from_slice(name.as_bytes());
         let found = match self.children.get(&*self.child_key) {
             Some(found) => *found,
+            None if parent == BEYOND || !self.has_room_for_a_name() => return BEYOND,
             None => {
                 let depth = self.nodes.get(parent as usize).map_or(0, |node| node.depth) + 1;
                 let found = self.add_node(parent, name, 0, depth);
@@ -158,10 +166,13 @@ impl BatchBuilder {
     }
 
     fn add_repeat(&mut self, of: u32) -> u32 {
+        if !self.has_room_for_a_name() {
+            return BEYOND;
+        }
         let Some((parent, name, occurrence, depth)) =
             self.nodes.get(of as usize).map(|n| (n.parent, n.name.clone(), n.occurrence.saturating_add(1), n.depth))
         else {
-            return ROOT;
+            return BEYOND;
         };
         let added = self.add_node(parent, &name, occurrence, depth);
         if let Some(node) = self.nodes.get_mut(of as usize) {

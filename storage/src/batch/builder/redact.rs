@@ -39,6 +39,7 @@ impl BatchBuilder {
             }
         });
         self.pending = pending;
+        self.redact_surplus(redaction, &mut counts);
         counts
     }
 
