@@ -54,7 +54,7 @@ pub(crate) async fn read_whole(
     let (most, began) = (bounds.most, Instant::now());
     let inflater = Encoding::of(headers)?.inflater()?;
     let too_large = || too_large(most, "");
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let declared = declared(headers);
     let mut pieces = Pieces(body);
     if declared.is_some_and(|len| len > most as u64) {
         return Err(too_large());
@@ -75,6 +75,11 @@ pub(crate) async fn read_whole(
         None => Ok(whole),
         Some(inflater) => blocking(move || inflate(inflater, whole, most)).await?,
     }
+}
+
+/// How long a body is, where its head says so.
+pub(super) fn declared(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Has as much again as there is three times, so that moving it seldom takes much beside it, and no more than may come.

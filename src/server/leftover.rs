@@ -5,14 +5,15 @@
 //! * Nothing of it is kept, and it is bounded in bytes and in time; behind a bound the answer says that the connection ends.
 //! * Whoever is read on in holds nothing that others wait for, such as a place among the requests that are answered at once.
 //! * Who asks before it sends, or announces more than is read on, is told at once.
+use super::body::declared;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use logyard_storage::limits::MIB;
+use logyard_storage::limits::{KIB, MIB};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use tokio::sync::oneshot;
 const BYTES_MAX: usize = 64 * MIB;
 const TIME_MAX: Duration = Duration::from_secs(10);
 /// What an answer may keep in memory meanwhile; those that refuse are far smaller.
-const ANSWER_BYTES_MAX: u64 = 64 << 10;
+const ANSWER_BYTES_MAX: u64 = 64 * KIB as u64;
 
 /// The layer around all that answers.
 pub(super) async fn read_on(request: Request, next: Next) -> Response {
@@ -29,7 +30,8 @@ pub(super) async fn read_on(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let is_http1 = request.version() < Version::HTTP_2;
-    let (is_large, asks_first) = (is_large(request.headers()), request.headers().contains_key(header::EXPECT));
+    let is_large = declared(request.headers()).is_some_and(|len| len > BYTES_MAX as u64);
+    let asks_first = request.headers().contains_key(header::EXPECT);
     let (giver, mut left) = oneshot::channel();
     let lend = |body| Body::new(Lent { body, is_asked_for: false, giver: Some(giver) });
     let mut response = next.run(request.map(lend)).await;
@@ -44,11 +46,6 @@ pub(super) async fn read_on(request: Request, next: Next) -> Response {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
-}
-
-fn is_large(headers: &HeaderMap) -> bool {
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    declared.is_some_and(|len| len > BYTES_MAX as u64)
 }
 
 /// The answer without what its body holds, where the body is all there.
