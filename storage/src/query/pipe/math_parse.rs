@@ -76,6 +76,9 @@ fn operand(parser: &mut Parser<'_>) -> Parsed<Deep> {
     let (at, quoted) = (parser.at(), token.quoted);
     let number = looks_like_number(parser.text());
     let text = parser.word_until(&ENDS, "a number, the name of a field or a function")?;
+    if let Some((name, _)) = text.split_once('(').filter(|_| !quoted && !number) {
+        return Err(Fault::new(at.0, format!("there is no function '{name}'; the name of a field with '(' is quoted")));
+    }
     if !number {
         return Ok((Expression::Field(canonical(text)), 1));
     }

@@ -3,6 +3,7 @@
 //! Invariants
 //! * It stands first, for the rows around are asked of the source.
 //! * Of a stream only the rows that can be given are kept.
+//! * Where there are several chunks, each ends with a row `---`, also where the next one begins with the row after it.
 use super::Step;
 use crate::error::{Error, Result};
 use crate::query::block::{Block, BlockBuilder};
@@ -106,7 +107,13 @@ impl Stage for Looker<'_> {
     fn push(&mut self, block: Block, _: &mut dyn Sink) -> Result<Flow> {
         for row in 0..block.rows() {
             let Some(time) = timestamp(block.column("_time").value(row)) else { continue };
-            let times = self.streams.entry(block.column("_stream_id").value(row).to_string()).or_default();
+            let stream = block.column("_stream_id").value(row);
+            if stream.is_empty() {
+                return Err(Error::invalid(
+                    "stream_context asks for rows of a stream, and these have no _stream_id, as those of a file: ask a server",
+                ));
+            }
+            let times = self.streams.entry(stream.to_string()).or_default();
             times.push(time);
             if times.len() > ROWS_MAX || self.streams.len() > STREAMS_MAX {
                 return Err(Error::invalid(format!(

@@ -51,9 +51,12 @@ impl Top {
     pub(super) fn parse(parser: &mut Parser<'_>) -> Parsed<Self> {
         let limit =
             if looks_like_number(parser.text()) { parser.positive_number("the number of values")? } else { LIMIT };
-        let by = parse_by(parser, &["hits", "rank", ")", "|", ""])?;
+        let by = parse_by(parser, &["hits", "with", "rank", ")", "|", ""])?;
         let (mut hits, mut rank) = ("hits".to_string(), None);
         loop {
+            if parser.takes("with") && !parser.is("rank") {
+                return Err(parser.unexpected("'rank'"));
+            }
             if parser.takes("hits") {
                 parser.takes("as");
                 hits = parser.name_prefix("the name of the hits")?;
