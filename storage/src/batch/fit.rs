@@ -14,6 +14,8 @@ const REST: &str = "_rest";
 const TRUNCATED: &str = "_truncated";
 /// Fields that are kept apart where there are too many: room is left for the two above.
 const FIELDS_KEPT: usize = RECORD_FIELDS_MAX - 2;
+/// Fields that others read by their names: they are kept apart wherever in the record they stand.
+const ALWAYS_APART: [&str; 5] = ["_msg", "_time_sent", "level", "service_name", "source_type"];
 /// Bytes that names, kinds and the two fields above may take beside the values.
 const VALUE_BYTES_MAX: usize = RECORD_BYTES_MAX - 1024;
 
@@ -30,7 +32,7 @@ impl BatchBuilder {
     }
 
     fn gather_rest(&mut self) {
-        let surplus = self.pending.split_off(FIELDS_KEPT.min(self.pending.len()));
+        let surplus = self.take_surplus();
         let mut rest = String::from("{");
         for value in &surplus {
             if rest.len() > 1 {
@@ -50,6 +52,31 @@ impl BatchBuilder {
         rest.push('}');
         self.objects.clear();
         self.string(REST, &rest);
+    }
+
+    /// Takes out the fields that are not kept apart: the last ones, but for those that always are.
+    fn take_surplus(&mut self) -> Vec<Pending> {
+        let pending = std::mem::take(&mut self.pending);
+        let mut apart: Vec<bool> = pending.iter().map(|value| self.is_always_apart(value)).collect();
+        // Of names that come again and again only so many.
+        let too_many = apart.iter_mut().filter(|apart| **apart).skip(ALWAYS_APART.len());
+        too_many.for_each(|apart| *apart = false);
+        let mut room = FIELDS_KEPT - apart.iter().filter(|apart| **apart).count();
+        let mut surplus = Vec::new();
+        for (value, is_apart) in pending.into_iter().zip(apart) {
+            if is_apart || room > 0 {
+                room -= usize::from(!is_apart);
+                self.pending.push(value);
+            } else {
+                surplus.push(value);
+            }
+        }
+        surplus
+    }
+
+    fn is_always_apart(&self, value: &Pending) -> bool {
+        let path = self.path(value.node);
+        path.nesting.is_empty() && ALWAYS_APART.contains(&&*path.name)
     }
 
     fn cut_longest(&mut self) {
@@ -124,5 +151,33 @@ mod tests {
         let rest = record.get("_rest");
         assert!(rest.starts_with(&format!(r#"{{"o.f{FIELDS_KEPT}":1.50,"#)), "{}", &rest[..40]);
         assert!(rest.ends_with(r#""o.f2009":1.50}"#));
+    }
+
+    #[test]
+    fn what_others_read_by_name_is_kept_wherever_it_stands() {
+        let mut builder = BatchBuilder::new();
+        builder.begin_row();
+        builder.string("level", "INFO");
+        for i in 0..RECORD_FIELDS_MAX + 10 {
+            builder.number(&format!("f{i}"), "1");
+        }
+        builder.string("_msg", "late");
+        builder.string("service_name", "shop");
+        builder.enter("o");
+        builder.string("level", "nested");
+        builder.leave();
+        builder.commit_row();
+        let record = records(builder.finish().unwrap()).remove(0);
+        assert_eq!(record.fields.len(), FIELDS_KEPT + 1);
+        for (name, value) in [("level", "INFO"), ("_msg", "late"), ("service_name", "shop"), ("f1994", "1")] {
+            assert_eq!(record.get(name), value, "{name}");
+        }
+        let rest = record.get("_rest");
+        assert!(rest.starts_with(r#"{"f1995":1,"#) && rest.ends_with(r#""o.level":"nested"}"#), "{rest}");
+        // However often such a name comes, other fields keep their places.
+        builder.begin_row();
+        (0..3_000).for_each(|_| builder.string("level", "x"));
+        builder.commit_row();
+        assert_eq!(records(builder.finish().unwrap()).remove(0).fields.len(), FIELDS_KEPT + 1);
     }
 }
