@@ -22,9 +22,10 @@ fuzz_target!(|data: &[u8]| {
     let split = if mode & 1 == 0 { rest.len() } else { rest.len() / 2 };
     let (first, second) = rest.split_at(split);
     let env = SimEnv::new(3);
-    let mut files = vec![mended(first, 1)];
+    let says_epochs = mode & 2 != 0;
+    let mut files = vec![mended(first, 1, says_epochs)];
     if !second.is_empty() {
-        files.push(mended(second, 2));
+        files.push(mended(second, 2, says_epochs));
     }
     for (id, bytes) in (1..).zip(&files) {
         drop(wal::scan_bytes(bytes));
@@ -51,12 +52,12 @@ fn replay_and_rewrite(env: &SimEnv) {
     assert_eq!(first, end, "a new file changed what was there");
 }
 
-type Batch = (u64, u32, i64, Vec<u8>);
+type Batch = (u64, u32, i64, Option<u32>, Vec<u8>);
 
 fn replay(env: &Arc<dyn Env>) -> Option<(Vec<Batch>, Replayed)> {
     let mut batches: Vec<Batch> = Vec::new();
     let replayed = wal::replay(env, Path::new(DIR), 0, &mut |frame| {
-        batches.push((frame.first_seq, frame.rows, frame.arrival, frame.payload.to_vec()));
+        batches.push((frame.first_seq, frame.rows, frame.arrival, frame.epoch, frame.payload.to_vec()));
         Ok(())
     })
     .ok()?;
@@ -70,11 +71,12 @@ fn replay(env: &Arc<dyn Env>) -> Option<(Vec<Batch>, Replayed)> {
 }
 
 /// Makes a file header and frames of the bytes: magic numbers, versions and checksums are put right, but for frames
-/// whose reserved bytes ask for damage.
-fn mended(data: &[u8], id: u64) -> Vec<u8> {
+/// of which one byte asks for damage. Files of the second version have frames of both, some of which say their epoch.
+fn mended(data: &[u8], id: u64, says_epochs: bool) -> Vec<u8> {
     let mut out = data.to_vec();
     out.resize(out.len().max(HEADER).next_multiple_of(8), 0);
     out[..8].copy_from_slice(b"LYW1\x01\0\0\0");
+    out[4] += u8::from(says_epochs);
     out[8..16].copy_from_slice(&id.to_le_bytes());
     // Small numbers, so that files and frames follow each other often.
     for at in [16, 24, 40, 48] {
@@ -87,8 +89,9 @@ fn mended(data: &[u8], id: u64) -> Vec<u8> {
     while at + FRAME <= out.len() {
         let room = out.len() - at - FRAME;
         let frame = &mut out[at..];
-        let damage = frame[28];
-        frame[..3].copy_from_slice(&[0xF7, 0x4C, 1]);
+        let (damage, epoch) = (frame[28], frame[29]);
+        let version = 1 + u8::from(says_epochs && frame[2] & 1 == 0);
+        frame[..3].copy_from_slice(&[0xF7, 0x4C, version]);
         frame[3] = 1 + frame[3] % 3;
         let len = usize::from(frame[4]).min(room);
         frame[4..8].copy_from_slice(&(len as u32).to_le_bytes());
@@ -97,6 +100,7 @@ fn mended(data: &[u8], id: u64) -> Vec<u8> {
         }
         frame[25..28].fill(0);
         frame[28..32].fill(0);
+        frame[28] = if version == 1 { 0 } else { epoch };
         let padded = len.next_multiple_of(8).min(room);
         let payload_crc = salted(&salt, &frame[FRAME..FRAME + padded]);
         frame[48..52].copy_from_slice(&payload_crc.to_le_bytes());

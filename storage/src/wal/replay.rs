@@ -4,6 +4,7 @@
 //! * Bytes on disk never make it fail: what is wrong with them is reported, and the rest is given. It fails where the
 //!   directory cannot be read, on a newer format, or when the visitor does.
 //! * It changes nothing on disk.
+//! * Numbers ascend: a batch whose numbers were given before, as of a file of another log, is named and left out.
 use super::files::{FileInfo, WAL_SUFFIX, numbered, wal_path};
 use super::frame::{FILE_HEADER_BYTES, FileHeader, FrameHeader, Kind, Previous};
 use super::scan::{End, Known, Lost, Scanned, scan, scan_bytes};
@@ -114,6 +115,7 @@ pub fn replay(
             ..Replayed::default()
         },
         intact_end: None,
+        given: 0,
     };
     for (index, file) in found.iter().enumerate() {
         let (earlier, later) = (found.get(..index).unwrap_or_default(), found.get(index + 1..).unwrap_or_default());
@@ -133,6 +135,8 @@ struct Replay<'a> {
     replayed: Replayed,
     /// How the file before ended, if all of it is there.
     intact_end: Option<Previous>,
+    /// The first number after all rows that were found so far.
+    given: u64,
 }
 
 impl Replay<'_> {
@@ -152,15 +156,26 @@ impl Replay<'_> {
         self.check_predecessor(header, earlier);
         let unreadable = read_lossy(self.env, file, &mut self.bytes)?;
         let known = Known { void_from, end: followed_at(file.id, later), unreadable };
-        let from_seq = self.from_seq;
+        let (from_seq, before) = (self.from_seq, self.given);
+        let mut again: Option<(u64, u64)> = None;
         let scanned = scan(&self.bytes, header, known, &mut |frame, payload| {
             if frame.kind != Kind::Data || frame.keep_until() <= from_seq {
+                return Ok(());
+            }
+            if frame.first_seq < before {
+                let first = again.map_or(frame.first_seq, |(first, _)| first);
+                again = Some((first, frame.end_seq()));
                 return Ok(());
             }
             let FrameHeader { first_seq, rows, arrival, epoch, .. } = *frame;
             visit(ReplayedFrame { first_seq, rows, arrival, epoch, payload })
         })?;
+        self.given = before.max(scanned.end_seq);
         self.take(file, header, scanned);
+        if let Some((first_seq, end_seq)) = again {
+            let reason = "records have numbers of other records of the log";
+            self.report(file.path.clone(), Lost { offset: 0, first_seq, end_seq: Some(end_seq), reason });
+        }
         Ok(())
     }
 

@@ -1,4 +1,5 @@
 //! The files of the log: recycled, retired, missing, of other formats.
+use super::super::files::wal_path;
 use super::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -250,4 +251,34 @@ fn spares_are_made_beside_a_running_writer() {
     });
     assert_eq!(log.replay_from(100).1, tens(100, 300)[10..]);
     assert!(log.names("spare").len() <= 3);
+}
+
+#[test]
+fn a_file_with_numbers_of_other_records_is_named_and_left_out() {
+    let log = Log::new(FILE_BYTES);
+    let (mut writer, _, _) = log.open();
+    let batches = tens(3, 200);
+    append_each(&mut writer, &batches);
+    writer.close().unwrap();
+    let (replayed, _) = log.replay();
+    let last = replayed.files.last().unwrap().id;
+    // As where somebody put a file of another directory beside ours.
+    let header = FileHeader { id: last + 1, base_seq: 5, base_batch: 100, salt: 9, previous: None };
+    let mut other = header.encode();
+    for (batch_no, first_seq) in [(100, 5), (101, 25), (102, 40)] {
+        let frame = Frame { first_seq, rows: 10, arrival: 0, parts: &[b"another's"] };
+        let stamp = Stamp { kind: Kind::Data, batch_no, durable_batch: batch_no, epoch: Some(5) };
+        put_frame(&mut other, 9, stamp, &frame).unwrap();
+    }
+    std::fs::write(wal_path(&log.options.dir, last + 1), &other).unwrap();
+    let (replayed, found) = log.replay();
+    assert_eq!(found[..3], batches);
+    assert_eq!(found[3..].iter().map(|batch| batch.first_seq).collect::<Vec<_>>(), vec![40]);
+    let lost = &replayed.damaged[0].lost;
+    assert_eq!((replayed.damaged.len(), lost.first_seq, lost.end_seq), (1, 5, Some(35)));
+    assert_eq!(replayed.next_seq, 50);
+    let (writer, _, after) = log.open();
+    assert_eq!(after, found);
+    drop(writer);
+    assert_eq!(log.replay().1, found);
 }
