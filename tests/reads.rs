@@ -263,6 +263,20 @@ fn logsql_is_answered_in_lines_within_its_time_and_limit() {
     assert_eq!(of("query=nobody"), [Value::Null; 0]);
     let form = server.post("/select/logsql/query", "query=bob+%7C+fields+level&timeout=5s");
     assert_eq!((form.status, form.text.as_str()), (200, "{\"level\":\"ERROR\"}\n"));
+    let plain = server.post("/select/logsql/query", "query=bob | fields level");
+    assert_eq!((plain.status, plain.text.as_str()), (200, "{\"level\":\"ERROR\"}\n"));
+    for (wrong, says) in [
+        (&b"query=bob 100%"[..], "%25"),
+        (b"query=\xff", "UTF-8"),
+        (b"{\"query\":\"*\",\"a\":\"x&query=*\"}", "the body is no form"),
+        (b"bob | fields level", "query is missing"),
+    ] {
+        let answer = server.post("/select/logsql/query", wrong);
+        assert!(answer.status == 400 && answer.text.contains(says), "{says}: {}", answer.text);
+    }
+    let log = json!({"service_name": "s", "level": "INFO", "message": "die straße"}).to_string();
+    assert_eq!(server.post("/api/v1/logs/ingest", log).status, 200);
+    assert_eq!(server.post("/select/logsql/query", "query=straße").text.lines().count(), 1);
     let long = format!("query=bob+or+{}nobody", "no+or+".repeat(20_000));
     let answer = server.post("/select/logsql/query", long);
     assert_eq!((answer.status, answer.text.lines().count()), (200, 1), "{}", answer.text);

@@ -3,11 +3,13 @@
 //! Invariants
 //! * Of a repeated parameter the last counts. An empty value says nothing.
 //! * A number or a time that is none is refused with its name; a count that is too large is the largest that may be.
+//! * A form may have spaces and UTF-8 as they are, since shells and people send them so; what cannot be decoded is refused.
 use super::access::Caller;
 use super::error::ApiError;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use logyard_storage::engine::Ack;
+use std::num::IntErrorKind;
 use std::sync::Arc;
 
 /// The parameters of a request; of a repeated one the last counts.
@@ -35,12 +37,20 @@ impl Params {
 
     /// Those of a form's body.
     pub(crate) fn form(body: &[u8]) -> Result<Self, ApiError> {
-        let wrong = || ApiError::bad("the body is no form: send name=value pairs, percent-encoded");
-        let pairs = body.trim_ascii();
-        if !pairs.is_ascii() || pairs.contains(&b' ') {
-            return Err(wrong());
+        let body = body.trim_ascii();
+        // No parameter's name begins so: it is JSON, of which parts could pass for pairs.
+        if matches!(body.first(), Some(b'{' | b'[')) {
+            return Err(ApiError::bad("the body is no form: send name=value pairs with & between them"));
         }
-        serde_urlencoded::from_bytes(pairs).map(Self::of).map_err(|_| wrong())
+        let wrong =
+            || ApiError::bad("the form cannot be decoded: a % stands before two hex digits (%25 is a %), in UTF-8");
+        let parts = body.split(|byte| *byte == b'&').filter(|part| !part.is_empty());
+        let pairs = parts.map(|part| {
+            let end = memchr::memchr(b'=', part).unwrap_or(part.len());
+            let (name, value) = (part.get(..end)?, part.get(end + 1..).unwrap_or_default());
+            Some((decoded(name)?, decoded(value)?))
+        });
+        pairs.collect::<Option<Vec<_>>>().map(Self::of).ok_or_else(wrong)
     }
 
     /// These, and others that count more.
@@ -69,8 +79,11 @@ impl Params {
     pub(crate) fn count(&self, name: &str, default: usize, most: usize) -> Result<usize, ApiError> {
         let Some(text) = self.get(name) else { return Ok(default) };
         let wrong = || ApiError::bad(format!("{name} must be a whole number that is not negative, not `{text}`"));
-        let number: u64 = text.parse().map_err(|_| wrong())?;
-        Ok(usize::try_from(number).unwrap_or(usize::MAX).min(most))
+        match text.parse::<usize>() {
+            Ok(number) => Ok(number.min(most)),
+            Err(e) if *e.kind() == IntErrorKind::PosOverflow => Ok(most),
+            Err(_) => Err(wrong()),
+        }
     }
 
     /// A time in milliseconds since 1970.
@@ -88,6 +101,26 @@ impl Params {
             Some(other) => Err(ApiError::bad(format!("ack must be memory, wal or archive, not `{other}`"))),
         }
     }
+}
+
+/// A name or a value of a form as it is meant; nothing where that is no text.
+fn decoded(part: &[u8]) -> Option<String> {
+    let mut out = Vec::with_capacity(part.len());
+    let mut rest = part;
+    while let Some((byte, behind)) = rest.split_first() {
+        let (next, byte) = match byte {
+            b'%' => {
+                let (digits, behind) = behind.split_at_checked(2)?;
+                let digit = |at: usize| char::from(*digits.get(at)?).to_digit(16);
+                (behind, (digit(0)? * 16 + digit(1)?) as u8)
+            }
+            b'+' => (behind, b' '),
+            plain => (behind, *plain),
+        };
+        out.push(byte);
+        rest = next;
+    }
+    String::from_utf8(out).ok()
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Params {
@@ -118,6 +151,29 @@ mod tests {
         assert!(Params::of(vec![pair("ack", "archive")]).ack().is_err());
         let form = Params::of(vec![pair("limit", "5")]).and(Params::form(b"limit=7&query=a+b%7C\n").unwrap());
         assert_eq!((form.get("limit"), form.get("query")), (Some("7"), Some("a b|")));
-        assert!(Params::form(b"\xff=1").is_err() && Params::form(b"a b").is_err());
+    }
+
+    #[test]
+    fn a_count_beyond_every_number_is_the_largest() {
+        let long =
+            Params::of(vec![("limit".into(), "9".repeat(40)), ("offset".into(), format!("-{}", "9".repeat(40)))]);
+        assert_eq!(long.count("limit", 100, 1_000).unwrap(), 1_000);
+        assert!(long.count("offset", 0, 10).is_err());
+    }
+
+    #[test]
+    fn a_form_has_spaces_and_letters_as_they_are_sent() {
+        let of = |form: &str| Params::form(form.as_bytes()).map(|params| params.given);
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(of("query=error | limit 10").unwrap(), [pair("query", "error | limit 10")]);
+        assert_eq!(of("query=straße=1&limit=5\n").unwrap(), [pair("query", "straße=1"), pair("limit", "5")]);
+        assert_eq!(of("a+b=%E2%82%ac%26&&c&=d").unwrap(), [pair("a b", "€&"), pair("c", ""), pair("", "d")]);
+        assert!(of(" ").unwrap().is_empty());
+        for wrong in
+            ["query=50%", "query=%4", "query=%zz", "query=%+1", "%=1", "query=%ff", "{\"query\":\"a=b\"}", "[1]"]
+        {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
+        assert!(Params::form(b"query=\xff").is_err() && Params::form(b"\xc3=\xa9").is_err());
     }
 }
