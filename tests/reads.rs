@@ -49,6 +49,10 @@ fn a_search_narrows_by_everything_it_is_given() {
     let read = server.get("/api/v1/logs/search?q=refuzed~1");
     assert_eq!(read.header("x-logyard-query"), Some("fuzzy(refuzed,1)"));
     assert_eq!(messages(&server, "q=in%20or%20bob&order=relevance"), [carol, bob, alice]);
+    for own in ["service_name:logyard", "service_name:%3Dlogyard", "bob%20or%20service_name:Logyard%20own"] {
+        assert_eq!(messages(&server, &format!("q={own}%20user"))[0], "user of our own", "{own}");
+    }
+    assert_eq!(messages(&server, "q=user%20-service_name:logyard"), [carol, bob, alice]);
     assert_eq!(server.get("/api/v1/logs/search?order=sideways").status, 400);
     let wrong = server.get("/api/v1/logs/search?q=user%20%7C%20stats%20count()");
     assert_eq!((wrong.status, wrong.json()["position"].as_u64()), (400, Some(5)));
@@ -68,6 +72,65 @@ fn pages_follow_each_other() {
         assert_eq!(answer.status, 400, "{wrong}");
         assert!(answer.json()["error"].is_string());
     }
+}
+
+#[test]
+fn an_offset_beyond_its_bound_is_refused_and_says_how_to_go_on() {
+    let server = filled();
+    let search = |query: &str| server.get(&format!("/api/v1/logs/search?{query}"));
+    assert_eq!(
+        search("offset=1000000").json(),
+        json!({"logs": [], "count": 0, "has_more": false, "next_cursor": null})
+    );
+    let cursor = search("limit=1").json()["next_cursor"].as_str().unwrap().to_owned();
+    for beyond in [
+        "offset=1000001",
+        "offset=50000000",
+        &format!("offset={}", "9".repeat(40)),
+        &format!("offset=1000001&cursor={cursor}"),
+    ] {
+        let answer = search(beyond);
+        assert_eq!(answer.status, 400, "{beyond}: {}", answer.text);
+        let error = answer.json()["error"].as_str().unwrap().to_owned();
+        assert!(error.contains("1000000") && error.contains("next_cursor"), "{error}");
+    }
+    let ranked = search("offset=50000000&order=relevance");
+    assert!(ranked.status == 400 && ranked.json()["error"].as_str().unwrap().contains("10000"), "{}", ranked.text);
+    let none = json!({"logs": [], "count": 0, "has_more": false, "next_cursor": null});
+    assert_eq!((search("limit=0").json(), search("limit=0&order=relevance").json()), (none.clone(), none));
+    assert_eq!(search(&format!("limit={}", "9".repeat(40))).json()["count"], 4);
+}
+
+#[test]
+fn what_came_as_json_lines_is_read_as_it_was_sent() {
+    let server = Server::start();
+    let lines = [
+        r#"{"service_name":"lines","message":"by its usual name","timestamp":5,"_time":"2025-11-21T01:53:20Z"}"#,
+        r#"{"service_name":"lines","message":"beside","_msg":"the message","id":"mine","_time":"2025-11-21T01:53:21Z"}"#,
+    ];
+    assert_eq!(server.post("/insert/jsonline", lines.join("\n")).json()["ingested"], 2);
+    let check = || {
+        let found = server.get("/api/v1/logs/search?service=lines");
+        // Of a name that comes twice the last is read.
+        let rows = found.json()["logs"].clone();
+        assert_eq!((&rows[0]["message"], &rows[1]["message"]), (&json!("the message"), &json!("by its usual name")));
+        assert_eq!(rows[1]["timestamp"], 1_763_690_000_000u64);
+        for (row, sent) in [(0, r#"{"message":"beside","id":"mine","id":""#), (1, r#"{"timestamp":5,"id":""#)]
+            .map(|(row, sent): (usize, &str)| (&rows[row], sent))
+        {
+            let id = row["id"].as_str().unwrap();
+            assert!(found.text.contains(&format!("{sent}{id}\"")), "{}", found.text);
+            for path in [id, &format!("{id}/full")] {
+                let whole = server.get(&format!("/api/v1/logs/{path}"));
+                assert_eq!(&whole.json()["log"], row);
+                assert!(whole.text.contains(sent), "{}", whole.text);
+            }
+        }
+        assert_eq!(server.get("/api/v1/logs/recent/lines").json()["logs"], rows);
+    };
+    check();
+    server.post("/api/v1/admin/seal", "");
+    check();
 }
 
 #[test]

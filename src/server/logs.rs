@@ -16,6 +16,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use logyard_storage::engine::{self, Position, Search};
 use logyard_storage::query::Clock;
+use logyard_storage::query::filter::{self as query, FieldTest};
 use logyard_storage::query::plain::{plain, sought};
 use logyard_storage::record::{Record, RecordId};
 use logyard_storage::scan::filter::{Filter, Test};
@@ -25,6 +26,7 @@ use std::sync::Arc;
 /// Logs of an answer where nothing is said, and at most.
 pub(super) const LIMIT: usize = 100;
 pub(super) const LIMIT_MAX: usize = 1_000;
+/// Logs that may be passed over; who wants to go further pages by the cursor.
 const OFFSET_MAX: usize = 1_000_000;
 /// Nanoseconds of a millisecond.
 pub(super) const MILLI: i64 = 1_000_000;
@@ -43,11 +45,15 @@ pub(super) async fn search(State(server): State<Arc<Server>>, params: Params) ->
         filter: level(params.get("level")),
         // One more says whether there are more.
         limit: limit + 1,
-        offset: params.count("offset", 0, OFFSET_MAX)?,
+        offset: params.count("offset", 0, usize::MAX)?,
         ..Search::default()
     };
-    let order = Order::of(&params, asked.offset + asked.limit)?;
+    let order = Order::of(&params, asked.offset.saturating_add(asked.limit))?;
     if let Order::Time { order, behind } = order {
+        if asked.offset > OFFSET_MAX {
+            let way = "go further with the cursor that next_cursor gives";
+            return Err(ApiError::bad(format!("offset must be at most {OFFSET_MAX}; {way}")));
+        }
         asked.order = order;
         asked = behind.into_iter().fold(asked, Search::behind);
     }
@@ -60,7 +66,8 @@ pub(super) async fn search(State(server): State<Arc<Server>>, params: Params) ->
         find(&server, asked, &text, order, &Control { cancel, bytes_max: None })
     });
     let (mut records, read_as) = found.await??;
-    let has_more = records.len() > limit;
+    // Behind a page of nothing there is no place to go on from.
+    let has_more = limit > 0 && records.len() > limit;
     records.truncate(limit);
     let mut response = json_response(StatusCode::OK, page(&records, has_more, order));
     // What cannot stand in a header is not said.
@@ -147,16 +154,18 @@ fn find(
     order: Order,
     control: &Control,
 ) -> Result<(Vec<Record>, Option<String>), ApiError> {
-    let mut read_as = None;
+    let (mut read_as, mut is_own_asked_for) = (None, false);
     if !text.is_empty() {
-        let sought = sought(&plain(text)?, Clock { now: server.env.now(), zone: 0 })?;
+        let filter = plain(text)?;
+        is_own_asked_for = asks_for(&filter, own::SERVICE);
+        let sought = sought(&filter, Clock { now: server.env.now(), zone: 0 })?;
         if !narrow(&mut search, sought.services, sought.times) {
             return Ok((Vec::new(), Some(sought.read_as)));
         }
         search.filter = Filter::And(vec![search.filter, sought.filter]);
         read_as = Some(sought.read_as);
     }
-    if search.services.is_empty() {
+    if search.services.is_empty() && !is_own_asked_for {
         search.exclude_services.push(own::SERVICE.into());
     }
     let records = match order {
@@ -164,6 +173,18 @@ fn find(
         Order::Relevance => ranked::search(&server.engine, &search, control)?,
     };
     Ok((records, read_as))
+}
+
+/// Whether a filter asks for a service by its name, as a word or as a whole.
+fn asks_for(filter: &query::Filter, service: &str) -> bool {
+    use query::Test::{AnyCasePhrase, Exact, Phrase};
+    match filter {
+        query::Filter::And(parts) | query::Filter::Or(parts) => parts.iter().any(|part| asks_for(part, service)),
+        query::Filter::Field(FieldTest { field, test: Exact(text) | Phrase(text) | AnyCasePhrase(text), .. }) => {
+            field == "service_name" && text.eq_ignore_ascii_case(service)
+        }
+        _ => false,
+    }
 }
 
 /// Leaves the services and times that are asked for twice; false where there are none.
