@@ -180,7 +180,25 @@ fn defaults_hold_for_all_services() {
     assert_eq!(of("new"), (Some(10), Some(9), Some(true)));
     assert_eq!(of("_default"), (Some(10), Some(9), Some(true)));
     assert!(config("_default")["created_at"].is_u64() && config("_default")["updated_at"].is_u64());
-    assert_eq!(server.get("/api/v1/logs/configs").json()["configs"].as_array().unwrap().len(), 1);
+    let all = server.get("/api/v1/logs/configs").json();
+    assert_eq!(all["configs"], json!([config("_default"), config("own")]));
+    // The policy is the one that the days come from.
+    let policy = |service: &str| (config(service)["ttl_days"].as_i64(), config(service)["retention_policy"].clone());
+    configure(&server, "_default", json!({"ttl_days": 0, "retention_policy": "minimal"}));
+    configure(&server, "said", json!({"retention_policy": "standard"}));
+    configure(&server, "longer", json!({"retention_policy": "extended"}));
+    assert_eq!((policy("_default"), policy("new")), ((Some(7), json!("minimal")), (Some(7), json!("minimal"))));
+    assert_eq!((policy("said"), policy("own")), ((Some(7), json!("minimal")), (Some(90), json!("standard"))));
+    assert_eq!(policy("longer"), (Some(90), json!("extended")));
+    configure(&server, "_default", json!({"ttl_days": 10}));
+    assert_eq!(policy("new").0, Some(10));
+    // Whether it alerts, a service takes over when it is first configured.
+    configure(&server, "fresh", json!({"ttl_days": 1}));
+    configure(&server, "_default", json!({"alert_on_errors": false}));
+    assert_eq!(
+        ["own", "fresh", "new"].map(|service| config(service)["alert_on_errors"].as_bool()),
+        [Some(false), Some(true), Some(false)]
+    );
     for wrong in [json!({"size_budget": "1GB"}), json!({"archive": false})] {
         assert_eq!(server.put("/api/v1/logs/config/_default", wrong.to_string()).status, 400);
     }

@@ -39,8 +39,10 @@ pub(super) async fn get(State(server): State<Arc<Server>>, name: Name) -> Result
 /// `GET /api/v1/logs/configs`
 pub(super) async fn all(State(server): State<Arc<Server>>, caller: Caller) -> Result<Response, ApiError> {
     let configs = server.engine.configs();
-    let services = configs.iter().filter(|(name, _)| *name != DEFAULTS && caller.is_for(name));
-    let configs: Vec<Value> = services.map(|(name, config)| shown(&server, name, config)).collect();
+    let defaults = configs.get_key_value(DEFAULTS).into_iter();
+    let services = configs.iter().filter(|(name, _)| *name != DEFAULTS);
+    let seen = defaults.chain(services).filter(|(name, _)| caller.is_for(name));
+    let configs: Vec<Value> = seen.map(|(name, config)| shown(&server, name, config)).collect();
     Ok(json_response(StatusCode::OK, json!({ "configs": configs }).to_string()))
 }
 
@@ -158,12 +160,19 @@ fn bytes(text: &str) -> Option<u64> {
 /// A configuration with what holds where it says nothing.
 fn shown(server: &Server, service: &str, config: &ServiceConfig) -> Value {
     let default_days = server.engine.default_days().map_or(TTL_FOREVER, |days| i32::try_from(days).unwrap_or(i32::MAX));
-    let policy = config.retention_policy.as_deref().unwrap_or("standard");
     let configs = server.engine.configs();
+    let policy = match config.retention_policy.as_deref() {
+        // Its days are those of all, and so is the policy that they come from.
+        None | Some("standard") if config.ttl_days == 0 => {
+            configs.get(DEFAULTS).and_then(|all| all.retention_policy.as_deref())
+        }
+        own => own,
+    };
+    let policy = policy.unwrap_or("standard");
     let most = config.max_logs_per_day.or_else(|| configs.get(DEFAULTS)?.max_logs_per_day);
-    let ttl_days = match (config.ttl_days, policy) {
-        (0, "extended") => EXTENDED_DAYS,
-        (0, "minimal") => MINIMAL_DAYS,
+    let ttl_days = match (config.ttl_days, config.retention_policy.as_deref()) {
+        (0, Some("extended")) => EXTENDED_DAYS,
+        (0, Some("minimal")) => MINIMAL_DAYS,
         (0, _) => default_days,
         (days, _) => days,
     };
