@@ -121,6 +121,76 @@ fn fields_are_named_in_the_query_or_in_headers() {
 }
 
 #[test]
+fn times_far_ahead_are_told_by_their_unit() {
+    let server = Server::start();
+    let year_2100 = [
+        json!(4_102_444_800_000u64),
+        json!(4_102_444_800_000_000u64),
+        json!("4102444800000"),
+        json!(253_402_300_799_999u64),
+    ];
+    let log = |time: &Value| json!({"service_name": "a", "level": "INFO", "message": "m", "timestamp": time});
+    let logs: Vec<Value> = year_2100.iter().map(log).collect();
+    assert_eq!(server.post(BATCH, json!({ "logs": logs }).to_string()).json()["ingested"], 4);
+    assert_eq!(
+        server.post(&format!("{LINES}?_time_field=t"), r#"{"t":4102444800000,"service_name":"a"}"#).json()["ingested"],
+        1
+    );
+    let found = server.get("/api/v1/logs/recent/a").json()["logs"].as_array().unwrap().clone();
+    let mut sent: Vec<&str> = found.iter().map(|row| row["_time_sent"].as_str().unwrap()).collect();
+    sent.sort_unstable();
+    assert_eq!(sent, ["253402300799999", "4102444800000", "4102444800000", "4102444800000", "4102444800000000"]);
+    assert!(found.iter().all(|row| row["timestamp"].as_u64().unwrap() > 1_700_000_000_000));
+}
+
+#[test]
+fn a_text_that_was_cut_within_a_character_is_taken() {
+    let server = Server::start();
+    let log = |message: &str| {
+        format!(r#"{{"service_name":"cut","level":"INFO","message":"{message}","\udc00":{{"list":["\ud83d"]}}}}"#)
+    };
+    let answer = server.post(ONE, log(r"one \ud83d"));
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let row = server.get(&format!("/api/v1/logs/{}", answer.json()["id"].as_str().unwrap())).json()["log"].clone();
+    assert_eq!((&row["message"], &row["\u{fffd}"]), (&json!("one \u{fffd}"), &json!({"list": ["\u{fffd}"]})));
+    let batch = format!(r#"{{"logs":[{},{},{}]}}"#, log(r"two \uDE00!"), log(r"bad \ud83"), log(r"whole \ud83d\ude00"));
+    let answer = server.post(BATCH, batch).json();
+    // An escape that is not whole ends the body that it is in.
+    assert!(answer["error"].as_str().unwrap().starts_with("invalid JSON"), "{answer}");
+    let batch = format!(r#"{{"logs":[{},{}]}}"#, log(r"two \uDE00!"), log(r"whole \ud83d\ude00"));
+    assert_eq!(server.post(BATCH, batch).json()["ingested"], 2);
+    let lines = [log(r"three \ud83d\ud83d\ude00"), log(r"bad \ud83"), format!("{}x", log(r"\ud83d"))].join("\n");
+    let answer = server.post(LINES, lines);
+    assert_eq!(answer.json()["ingested"], 1, "{}", answer.text);
+    let errors = answer.json()["errors"].clone();
+    let one = |at: usize| errors[at].as_str().unwrap().to_owned();
+    assert!(one(0).contains("line 2") && one(1).contains("line 3") && one(1).contains("trailing"), "{errors}");
+    let mut messages: Vec<String> = server.get("/api/v1/logs/recent/cut").json()["logs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["message"].as_str().unwrap().to_owned())
+        .collect();
+    messages.sort();
+    assert_eq!(messages, ["one \u{fffd}", "three \u{fffd}\u{1f600}", "two \u{fffd}!", "whole \u{1f600}"]);
+}
+
+#[test]
+fn a_source_that_says_nothing_is_the_usual_one() {
+    let server = Server::start();
+    for source in ["null", "\"\"", "\"tail\""] {
+        let log = format!(r#"{{"source_type":{source},"service_name":"a","level":"INFO","message":"m"}}"#);
+        let id = server.post(ONE, log).json()["id"].as_str().unwrap().to_owned();
+        let row = server.get(&format!("/api/v1/logs/{id}")).text;
+        let wanted = if source == "\"tail\"" { "tail" } else { "http" };
+        assert!(
+            row.contains(&format!(r#""source_type":"{wanted}""#)) && row.matches("source_type").count() == 1,
+            "{row}"
+        );
+    }
+}
+
+#[test]
 fn what_is_bounded_is_a_setting() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start_with(directory.path(), |command| {

@@ -5,7 +5,7 @@
 //! * The field that is the time becomes the row's `_time`, the field that is the message its `_msg`; nothing else is
 //!   renamed. Of several candidates the first one in the record that has a value is taken.
 use super::json::{self, Fields, Scalar};
-use super::{Arrival, EventTime, Gate, Refused, push};
+use super::{Arrival, EventTime, Gate, Refused, push, with_halves};
 use logyard_storage::batch::BatchBuilder;
 
 /// Which fields mean what; nested ones by their dotted name.
@@ -43,7 +43,11 @@ pub(crate) fn read_line(
         return Ok(false);
     }
     rows.begin_row();
-    match read_fields(line, names, arrival, rows).and_then(|()| gate.admit(rows)) {
+    let read = super::text(line).and_then(|text| {
+        with_halves(text, rows, |text, rows| read_fields(text, names, arrival, rows))?;
+        gate.admit(rows)
+    });
+    match read {
         Ok(()) => {
             rows.commit_row();
             Ok(true)
@@ -59,8 +63,7 @@ pub(crate) fn read_line(
     }
 }
 
-fn read_fields(line: &[u8], names: &FieldNames, arrival: Arrival, rows: &mut BatchBuilder) -> Result<(), Refused> {
-    let text = super::text(line)?;
+fn read_fields(text: &str, names: &FieldNames, arrival: Arrival, rows: &mut BatchBuilder) -> Result<(), Refused> {
     let mut fields = LineFields {
         rows,
         names,

@@ -6,7 +6,7 @@
 //!   metadata, timestamp, whatever the order of the fields.
 //! * Metadata is at most `METADATA_CHARS_MAX` characters of compact JSON; only a record larger than that is measured.
 use super::json::{self, Fields, Scalar};
-use super::{Arrival, EventTime, Gate, Refused, push};
+use super::{Arrival, EventTime, Gate, Refused, push, with_halves};
 use logyard_storage::batch::BatchBuilder;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -39,7 +39,8 @@ pub(crate) fn read_log(
     gate: &mut impl Gate,
 ) -> Result<(), Refused> {
     rows.begin_row();
-    let read = read_fields(text, arrival, rows).and_then(|()| gate.admit(rows));
+    let read = with_halves(text, rows, |text, rows| read_fields(text, arrival, rows));
+    let read = read.and_then(|()| gate.admit(rows));
     match read {
         Ok(()) => rows.commit_row(),
         Err(_) => rows.abort_row(),
@@ -132,6 +133,8 @@ impl LogFields<'_> {
                     Err(()) => Given::wrong("timestamp must be milliseconds since 1970"),
                 };
             }
+            // Nothing says as much as a source that is missing.
+            "source_type" if matches!(value, Scalar::Null | Scalar::String("")) => {}
             _ => {
                 self.has_source |= name == "source_type";
                 push(self.rows, name, value);

@@ -5,6 +5,7 @@
 //! * A record that is refused leaves no trace in the batch.
 mod complaint;
 pub(crate) mod foreign;
+mod halves;
 pub(crate) mod json;
 pub(crate) mod lines;
 pub(crate) mod log;
@@ -93,6 +94,21 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, Refused> {
         let column = valid.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
         Refused::Malformed { what: "not UTF-8".into(), line, column }
     })
+}
+
+/// Reads a record's text into the row; where it is no JSON because characters in it were cut in half, once more without the halves.
+fn with_halves<T>(
+    text: &str,
+    rows: &mut BatchBuilder,
+    mut read: impl FnMut(&str, &mut BatchBuilder) -> Result<T, Refused>,
+) -> Result<T, Refused> {
+    let fault = match read(text, rows) {
+        Err(fault @ Refused::Malformed { .. }) => fault,
+        read => return read,
+    };
+    let text = halves::replaced(text).ok_or(fault)?;
+    rows.begin_row();
+    read(&text, rows)
 }
 
 /// A record's time while its fields are read.

@@ -2,14 +2,21 @@
 //!
 //! Invariants
 //! * Pure: no clock, no time zone data; a text without an offset is UTC.
-//! * A number is seconds below 2^31, and then milliseconds, microseconds and nanoseconds, each for a range a thousand
-//!   times as large; so a year before 2038 is told apart from every other unit after January 1970.
+//! * A number is seconds below 2^31, then milliseconds and microseconds to the end of the year 9999, then nanoseconds: so a time
+//!   from 1979 on is never taken for one in another unit, but for seconds after January 2038.
 //! * Decimal digits are exact: no floating point. Digits below a nanosecond are cut.
-//! * Years before 1678 and after 2261 do not fit and are refused.
+//! * Years before 1678 and after 2261 do not fit. A text that has one is refused; a number of a later one is the last time that fits,
+//!   which is ahead of every arrival.
 
 use logyard_storage::batch::canonical_int;
 
 const SECOND: i128 = 1_000_000_000;
+
+/// Where seconds end; in milliseconds that is a day in January 1970.
+const SECONDS_END: u128 = 1 << 31;
+/// Where the year 9999 ends, in milliseconds and in microseconds.
+const MILLIS_END: u128 = 253_402_300_800_000;
+const MICROS_END: u128 = 253_402_300_800_000_000;
 
 /// Largest power of ten that is worth trying: past it no number is a time.
 const EXPONENT_MAX: i32 = 30;
@@ -26,19 +33,21 @@ pub(crate) fn from_text(text: &str) -> Option<i64> {
 pub(crate) fn from_number(spelling: &str) -> Option<i64> {
     // Nearly every time is a plain integer: the way below gives the same, but slowly.
     if let Some(whole) = canonical_int(spelling.as_bytes()) {
-        return whole.checked_mul(unit(whole.unsigned_abs().into()));
+        let unit = unit(whole.unsigned_abs().into());
+        return whole.checked_mul(unit).or_else(|| (whole > 0).then_some(i64::MAX));
     }
     let (mantissa, scale) = decimal(spelling)?;
     let unit = unit(shift(mantissa, scale)?.unsigned_abs());
-    i64::try_from(shift(mantissa.checked_mul(unit.into())?, scale)?).ok()
+    let nanos = shift(mantissa.checked_mul(unit.into())?, scale)?;
+    i64::try_from(nanos).ok().or_else(|| (nanos > 0 && unit > 1).then_some(i64::MAX))
 }
 
 /// The nanoseconds of the unit that a number of this size is in.
 fn unit(whole: u128) -> i64 {
     match whole {
-        0..0x8000_0000 => 1_000_000_000,
-        0x8000_0000..2_147_483_648_000 => 1_000_000,
-        2_147_483_648_000..2_147_483_648_000_000 => 1_000,
+        0..SECONDS_END => 1_000_000_000,
+        SECONDS_END..MILLIS_END => 1_000_000,
+        MILLIS_END..MICROS_END => 1_000,
         _ => 1,
     }
 }
@@ -197,10 +206,27 @@ mod tests {
         assert_eq!(from_number("-1"), Some(-1_000_000_000));
         assert_eq!(from_number("2147483647"), Some(2_147_483_647_000_000_000));
         assert_eq!(from_number("2147483648"), Some(2_147_483_648_000_000));
-        assert_eq!(from_number("2147483648000"), Some(2_147_483_648_000_000));
-        assert_eq!(from_number("-2147483648000000"), Some(-2_147_483_648_000_000));
+        assert_eq!(from_number("2147483648000"), Some(2_147_483_648_000_000_000));
+        assert_eq!(from_number("4102444800000"), from_text("2100-01-01T00:00:00Z"));
+        assert_eq!(from_number("4102444800000000"), from_text("2100-01-01T00:00:00Z"));
+        assert_eq!(from_number("4102444800000000000"), from_text("2100-01-01T00:00:00Z"));
+        assert_eq!(from_number("-2147483648000000"), Some(-2_147_483_648_000_000_000));
         assert_eq!(from_number("9223372036854775807"), Some(i64::MAX));
         assert_eq!(from_number("-9223372036854775808"), Some(i64::MIN));
+    }
+
+    #[test]
+    fn milliseconds_and_microseconds_go_to_the_year_9999() {
+        for late in
+            ["9223372036855", "253402300799999", "253402300799999.5", "253402300799999999", "2.53402300799999999e17"]
+        {
+            assert_eq!(from_number(late), Some(i64::MAX), "{late}");
+        }
+        assert_eq!(from_number("253402300800000"), Some(253_402_300_800_000_000));
+        assert_eq!(from_number("253402300800000.0"), Some(253_402_300_800_000_000));
+        assert_eq!(from_number("253402300800000000"), Some(253_402_300_800_000_000));
+        assert_eq!(from_number("-253402300799999"), None);
+        assert_eq!(from_number("-253402300799999.5"), None);
     }
 
     #[test]
