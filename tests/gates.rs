@@ -64,6 +64,69 @@ fn what_is_masked_or_dropped_is_never_written() {
 }
 
 #[test]
+fn a_name_that_a_sender_gives_a_field_is_no_way_around_masks() {
+    let server = Server::start();
+    configure(
+        &server,
+        "_default",
+        json!({"mask_fields": ["Body", "log.secret"], "drop_fields": ["token", "event.text"]}),
+    );
+    configure(&server, "shop", json!({"mask_fields": ["born"]}));
+    configure(&server, "free", json!({"ttl_days": 3}));
+    let send = |names: &str, line: &str| {
+        let answer = server.post(&format!("{LINES}?{names}"), format!("{line}\n{line}\n"));
+        assert_eq!(answer.json()["ingested"], 2, "{}", answer.text);
+    };
+    send("_msg_field=body", r#"{"service_name":"a","body":"hush-one","n":1}"#);
+    send("_msg_field=token", r#"{"service_name":"b","token":"hush-two","n":1}"#);
+    send("_msg_field=event.text", r#"{"event":{"text":"hush-three","a":1},"service_name":"c"}"#);
+    send("_msg_field=x,event.body.y", r#"{"event":{"body":{"y":"hush-four"}},"service_name":"d"}"#);
+    send("_msg_field=log", r#"{"log":[{"secret":"hush-five"}],"service_name":"e"}"#);
+    send(
+        "_time_field=born&_msg_field=m",
+        r#"{"born":"1999-12-31T23:59:59.123456789Z","m":"kept","service_name":"shop"}"#,
+    );
+    send("_time_field=token", r#"{"token":"4102444800777","_msg":"kept","service_name":"g"}"#);
+    // Of a service that asks for nothing of the kind it is the time, and any other name is a message.
+    send("_time_field=born&_msg_field=m", r#"{"born":"1999-12-31T23:59:58Z","m":"kept","service_name":"free"}"#);
+    let headers = [("vl-msg-field", "body")];
+    server.try_post(LINES, br#"{"service_name":"h","body":"hush-six"}"#, &headers).unwrap();
+    // What a record has instead of a time that is too far ahead.
+    configure(&server, "late", json!({"mask_fields": ["timestamp"]}));
+    let late = json!({"service_name": "late", "level": "INFO", "message": "m", "timestamp": 4_102_444_800_999u64});
+    assert_eq!(server.post(ONE, late.to_string()).status, 200);
+
+    let rows = |service: &str| server.get(&format!("/api/v1/logs/recent/{service}")).json()["logs"].clone();
+    for (service, message) in [
+        ("a", "***"),
+        ("b", ""),
+        ("c", ""),
+        ("d", "***"),
+        ("e", "***"),
+        ("shop", "kept"),
+        ("g", "kept"),
+        ("free", "kept"),
+        ("h", "***"),
+    ] {
+        assert_eq!(rows(service)[0]["message"], message, "{service}");
+    }
+    assert_eq!((&rows("c")[0]["event"], &rows("a")[1]["n"]), (&json!({"a": 1}), &json!(1)));
+    assert_eq!(rows("free")[0]["timestamp"], 946_684_798_000u64);
+    assert!(rows("shop")[0]["timestamp"].as_u64().unwrap() > 1_700_000_000_000, "it has the time at which it came");
+    let sent = ["shop", "g", "late"].map(|service| rows(service)[0]["_time_sent"].clone());
+    assert_eq!(sent, [json!("***"), Value::Null, json!("***")]);
+    let metrics = server.get("/metrics").text;
+    for line in ["masked_values_total 10", "dropped_values_total 6"] {
+        assert!(metrics.contains(&format!("logyard_ingest_{line}\n")), "{line}: {metrics}");
+    }
+    server.post("/api/v1/admin/seal", "");
+    let born = 946_684_799_123_456_789u64.to_le_bytes();
+    for secret in [&b"hush-"[..], b"59.123456789", &born, &946_684_799_123u64.to_le_bytes(), b"4102444800"] {
+        assert!(!has_bytes(server.data(), secret), "{}", String::from_utf8_lossy(secret));
+    }
+}
+
+#[test]
 fn wrong_masks_are_refused_by_their_name() {
     let server = Server::start();
     for (change, said) in [

@@ -4,9 +4,12 @@
 //! * A blank line is no record. A bad line is refused alone, and says its line and column.
 //! * The field that is the time becomes the row's `_time`, the field that is the message its `_msg`; nothing else is
 //!   renamed. Of several candidates the first one in the record that has a value is taken.
+//! * What becomes the time or the message is hidden as its own name asks for, too: another name is no way around that. A line of
+//!   which something is hidden so is read twice.
 use super::json::{self, Fields, Scalar};
-use super::{Arrival, EventTime, Gate, Refused, push, with_halves};
+use super::{Arrival, EventTime, Gate, Kept, Refused, push, with_halves};
 use logyard_storage::batch::BatchBuilder;
+use logyard_storage::privacy::MASK;
 
 /// Which fields mean what; nested ones by their dotted name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +47,7 @@ pub(crate) fn read_line(
     }
     rows.begin_row();
     let read = super::text(line).and_then(|text| {
-        with_halves(text, rows, |text, rows| read_fields(text, names, arrival, rows))?;
+        with_halves(text, rows, |text, rows| read_fields(text, names, arrival, rows, gate))?;
         gate.admit(rows)
     });
     match read {
@@ -63,15 +66,56 @@ pub(crate) fn read_line(
     }
 }
 
-fn read_fields(text: &str, names: &FieldNames, arrival: Arrival, rows: &mut BatchBuilder) -> Result<(), Refused> {
+fn read_fields(
+    text: &str,
+    names: &FieldNames,
+    arrival: Arrival,
+    rows: &mut BatchBuilder,
+    gate: &mut impl Gate,
+) -> Result<(), Refused> {
+    let renamed = read_once(text, names, arrival, rows, Hidden::default())?;
+    let time = renamed.time.map_or(Kept::Whole, |name| gate.renamed(rows, name, false));
+    let message = renamed.message.map_or(Kept::Whole, |(name, is_array)| gate.renamed(rows, name, is_array));
+    let hidden = Hidden { time, message };
+    if hidden != Hidden::default() {
+        rows.begin_row();
+        read_once(text, names, arrival, rows, hidden)?;
+    }
+    Ok(())
+}
+
+/// What is kept of a line's time and message.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Hidden {
+    time: Kept,
+    message: Kept,
+}
+
+/// The names under which a line's time and message were sent, where these are others than theirs.
+#[derive(Default)]
+struct Renamed<'a> {
+    time: Option<&'a str>,
+    /// With whether it is an array.
+    message: Option<(&'a str, bool)>,
+}
+
+fn read_once<'a>(
+    text: &str,
+    names: &'a FieldNames,
+    arrival: Arrival,
+    rows: &mut BatchBuilder,
+    hidden: Hidden,
+) -> Result<Renamed<'a>, Refused> {
     let mut fields = LineFields {
         rows,
         names,
         arrival,
+        hidden,
         path: Vec::new(),
         depth: 0,
         has_time: false,
         has_message: false,
+        renamed: Renamed::default(),
         time: EventTime::default(),
         wrong_time: None,
     };
@@ -80,34 +124,60 @@ fn read_fields(text: &str, names: &FieldNames, arrival: Arrival, rows: &mut Batc
         return Err(fault);
     }
     fields.time.finish(fields.rows);
-    Ok(())
+    Ok(fields.renamed)
 }
 
-struct LineFields<'a> {
-    rows: &'a mut BatchBuilder,
+struct LineFields<'r, 'a> {
+    rows: &'r mut BatchBuilder,
     names: &'a FieldNames,
     arrival: Arrival,
+    hidden: Hidden,
     /// Names of the open objects, kept only if a wanted name may lie in them.
     path: Vec<String>,
     depth: usize,
     has_time: bool,
     has_message: bool,
+    renamed: Renamed<'a>,
     time: EventTime,
     wrong_time: Option<Refused>,
 }
 
-impl LineFields<'_> {
-    /// Whether the field `name` of the open object is one of `wanted`.
-    fn is_one_of(&self, wanted: &[String], name: &str) -> bool {
+impl<'a> LineFields<'_, 'a> {
+    /// The one of `wanted` that the field `name` of the open object is.
+    fn which(&self, wanted: &'a [String], name: &str) -> Option<&'a str> {
         if self.depth == 0 {
-            return wanted.iter().any(|wanted| wanted == name);
+            return wanted.iter().find(|wanted| *wanted == name).map(String::as_str);
         }
-        let matches = |wanted: &String| {
+        if !self.names.has_dots {
+            return None;
+        }
+        let matches = |wanted: &&String| {
             let rest =
                 self.path.iter().try_fold(wanted.as_str(), |rest, part| rest.strip_prefix(part)?.strip_prefix('.'));
             rest == Some(name)
         };
-        self.names.has_dots && wanted.iter().any(matches)
+        wanted.iter().find(matches).map(String::as_str)
+    }
+
+    /// Takes a field as the time, as far as that may be kept.
+    fn take_time(&mut self, sent: &'a str, name: &str, value: Scalar<'_>) {
+        if self.hidden.time != Kept::Whole {
+            return self.time.keep(self.hidden.time);
+        }
+        self.renamed.time = (sent != "_time").then_some(sent);
+        if self.time.read(value, self.arrival, self.rows).is_err() {
+            self.wrong_time = Some(Refused::Wrong(format!("{name} is no time that can be read")));
+        }
+    }
+
+    /// Takes a field as the message, as far as that may be kept.
+    fn take_message(&mut self, sent: &'a str, value: Scalar<'_>) {
+        match self.hidden.message {
+            Kept::Whole => self.push_at_top("_msg", value),
+            Kept::Masked => self.push_at_top("_msg", Scalar::String(MASK)),
+            Kept::Nothing => {}
+        }
+        self.renamed.message = (sent != "_msg").then_some((sent, matches!(value, Scalar::Json(_))));
     }
 
     /// Pushes a field of the record itself from within its open objects.
@@ -122,7 +192,7 @@ impl LineFields<'_> {
     }
 }
 
-impl Fields for LineFields<'_> {
+impl Fields for LineFields<'_, '_> {
     fn enter(&mut self, name: &str) {
         if self.names.has_dots {
             self.path.push(name.to_owned());
@@ -139,14 +209,18 @@ impl Fields for LineFields<'_> {
 
     fn value(&mut self, name: &str, value: Scalar<'_>) {
         let is_empty = matches!(value, Scalar::Null | Scalar::String(""));
-        if !self.has_time && self.is_one_of(&self.names.time, name) {
+        let names = self.names;
+        if !self.has_time
+            && let Some(sent) = self.which(&names.time, name)
+        {
             self.has_time = !is_empty;
-            if self.time.read(value, self.arrival, self.rows).is_err() {
-                self.wrong_time = Some(Refused::Wrong(format!("{name} is no time that can be read")));
-            }
-        } else if !self.has_message && !is_empty && self.is_one_of(&self.names.message, name) {
+            self.take_time(sent, name, value);
+        } else if !self.has_message
+            && !is_empty
+            && let Some(sent) = self.which(&names.message, name)
+        {
             self.has_message = true;
-            self.push_at_top("_msg", value);
+            self.take_message(sent, value);
         } else {
             push(self.rows, name, value);
         }

@@ -39,7 +39,7 @@ pub(crate) fn read_log(
     gate: &mut impl Gate,
 ) -> Result<(), Refused> {
     rows.begin_row();
-    let read = with_halves(text, rows, |text, rows| read_fields(text, arrival, rows));
+    let read = with_halves(text, rows, |text, rows| read_fields(text, arrival, rows, gate));
     let read = read.and_then(|()| gate.admit(rows));
     match read {
         Ok(()) => rows.commit_row(),
@@ -48,7 +48,7 @@ pub(crate) fn read_log(
     read
 }
 
-fn read_fields(text: &str, arrival: Arrival, rows: &mut BatchBuilder) -> Result<(), Refused> {
+fn read_fields(text: &str, arrival: Arrival, rows: &mut BatchBuilder, gate: &mut impl Gate) -> Result<(), Refused> {
     let mut log = LogFields {
         rows,
         arrival,
@@ -72,6 +72,9 @@ fn read_fields(text: &str, arrival: Arrival, rows: &mut BatchBuilder) -> Result<
         check_metadata(text)?;
     }
     log.timestamp.check()?;
+    if log.time.sent.is_some() {
+        log.time.keep(gate.renamed(log.rows, "timestamp", false));
+    }
     log.time.finish(log.rows);
     if !log.has_source {
         log.rows.string("source_type", "http");

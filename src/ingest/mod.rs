@@ -16,6 +16,7 @@ pub(crate) mod time;
 
 use json::Scalar;
 use logyard_storage::batch::BatchBuilder;
+use logyard_storage::privacy::MASK;
 use std::fmt;
 use std::time::Duration;
 
@@ -44,6 +45,22 @@ impl Arrival {
 pub(crate) trait Gate {
     /// Lets the row that is being collected in, changed where it has to be, or says why not.
     fn admit(&mut self, rows: &mut BatchBuilder) -> Result<(), Refused>;
+
+    /// What is kept of a value of the row that was sent under a name and is kept under another. It is asked once all of the row is
+    /// read, and before the row is admitted.
+    fn renamed(&mut self, _rows: &BatchBuilder, _sent: &str, _is_array: bool) -> Kept {
+        Kept::Whole
+    }
+}
+
+/// What is kept of a value because of the name that it was sent under.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Kept {
+    #[default]
+    Whole,
+    /// That it was there.
+    Masked,
+    Nothing,
 }
 
 /// Lets everything in as it is.
@@ -133,6 +150,15 @@ impl EventTime {
             rows.time(nanos);
         }
         Ok(())
+    }
+
+    /// Keeps no more of the original than may be kept.
+    fn keep(&mut self, kept: Kept) {
+        match kept {
+            Kept::Whole => {}
+            Kept::Masked => self.sent = Some(MASK.to_owned()),
+            Kept::Nothing => self.sent = None,
+        }
     }
 
     /// Keeps the original of a time that was not taken.

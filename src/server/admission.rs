@@ -5,16 +5,18 @@
 //! * Where no service asks for anything, a record costs one comparison.
 //! * Patterns are compiled where they changed, by one thread; services that have no masks of their own share those of all.
 //! * What was taken of a day's number and is not stored is given back.
+//! * A name that is masked or dropped holds for a value that was sent under it, whatever it is kept under.
 //! * Of a service that the caller's key is not for, nothing is counted and nothing is told.
 use super::access::Caller;
 use super::counters::Counters;
 use super::days::{Days, Taken};
-use crate::ingest::{Gate, Refused};
+use crate::ingest::{Gate, Kept, Refused};
 use logyard_storage::batch::BatchBuilder;
 use logyard_storage::catalog::ServiceConfig;
 use logyard_storage::engine::{DEFAULTS, Engine};
 use logyard_storage::error::Result;
 use logyard_storage::privacy::{Privacy, Redacted, Redaction};
+use logyard_storage::text::words::fold_text;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -76,6 +78,17 @@ impl Policies {
     fn of(&self, service: &str) -> &Policy {
         self.services.get(service).unwrap_or(&self.others)
     }
+
+    /// Whether a name with several parts may be for something within the field that was sent under this one.
+    fn look_into(&self, service: &str, sent: &str) -> bool {
+        let all = [DEFAULTS, service].into_iter().filter_map(|name| privacy(&self.configs, name));
+        let mut names = all.flat_map(|privacy| privacy.mask_fields.iter().chain(&privacy.drop_fields));
+        let sent = fold_text(sent);
+        names.any(|name| {
+            let name = fold_text(name);
+            name.split_once('.').is_some_and(|(first, _)| sent.split('.').any(|part| part == first))
+        })
+    }
 }
 
 /// What a configuration says of masks; none where there is no configuration.
@@ -100,6 +113,8 @@ impl Admissions {
             now: None,
             taken: Taken::default(),
             redacted: Redacted::default(),
+            asked: None,
+            hidden: Redacted::default(),
         })
     }
 
@@ -137,6 +152,10 @@ pub(super) struct Admission {
     now: Option<i64>,
     taken: Taken,
     redacted: Redacted,
+    /// What is asked about names that are not those of the row.
+    asked: Option<Box<BatchBuilder>>,
+    /// What was hidden of the row that is not admitted yet.
+    hidden: Redacted,
 }
 
 impl Admission {
@@ -153,6 +172,7 @@ impl Gate for Admission {
         if self.policies.ask_nothing {
             return Ok(());
         }
+        let hidden = std::mem::take(&mut self.hidden);
         // A row of a service that the key is not for is none of that service's; whoever appends it refuses all of them.
         if !self.caller.is_for(rows.row_service()) {
             return Ok(());
@@ -165,10 +185,32 @@ impl Gate for Admission {
         }
         if let Some(redaction) = &policy.redaction {
             let Redacted { masked, dropped } = rows.redact(redaction);
-            self.redacted.masked += masked;
-            self.redacted.dropped += dropped;
+            self.redacted.masked += masked + hidden.masked;
+            self.redacted.dropped += dropped + hidden.dropped;
         }
         Ok(())
+    }
+
+    fn renamed(&mut self, rows: &BatchBuilder, sent: &str, is_array: bool) -> Kept {
+        let service = rows.row_service();
+        let Some(redaction) = self.policies.of(service).redaction.as_ref().filter(|_| self.caller.is_for(service))
+        else {
+            return Kept::Whole;
+        };
+        // A row that has nothing but this field, without a text that a pattern could match, says what its name comes to.
+        let asked = self.asked.get_or_insert_with(Box::default);
+        asked.begin_row();
+        asked.string(sent, "");
+        let found = asked.redact(redaction);
+        if found.dropped > 0 {
+            self.hidden.dropped += 1;
+            return Kept::Nothing;
+        }
+        if found.masked > 0 || (is_array && self.policies.look_into(service, sent)) {
+            self.hidden.masked += 1;
+            return Kept::Masked;
+        }
+        Kept::Whole
     }
 }
 
