@@ -8,6 +8,7 @@ const EC_PUBLIC_KEY: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01];
 const P256: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07];
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 const SUBJECT_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1D, 0x11];
+const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1D, 0x13];
 
 /// A certificate and its key.
 pub(crate) struct Certificate {
@@ -19,10 +20,19 @@ pub(crate) struct Certificate {
 impl Certificate {
     /// A new one.
     pub(crate) fn new() -> Self {
+        Self::made(false)
+    }
+
+    /// A new one of a CA.
+    pub(crate) fn of_ca() -> Self {
+        Self::made(true)
+    }
+
+    fn made(is_ca: bool) -> Self {
         let random = SystemRandom::new();
         let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key.as_ref()).unwrap();
-        let body = body(pair.public_key().as_ref());
+        let body = body(pair.public_key().as_ref(), is_ca);
         let signature = pair.sign(&random, &body).unwrap();
         let der = sequence(&[&body, &algorithm(), &bits(signature.as_ref())]);
         Self { der, key: key.as_ref().to_vec() }
@@ -36,7 +46,7 @@ impl Certificate {
 }
 
 /// What is signed.
-fn body(public_key: &[u8]) -> Vec<u8> {
+fn body(public_key: &[u8], is_ca: bool) -> Vec<u8> {
     let version = tagged(0xA0, &tagged(0x02, &[2]));
     let serial = tagged(0x02, &[1]);
     let name = sequence(&[&tagged(0x31, &sequence(&[&tagged(0x06, COMMON_NAME), &tagged(0x0C, b"localhost")]))]);
@@ -44,8 +54,11 @@ fn body(public_key: &[u8]) -> Vec<u8> {
     let kind = sequence(&[&tagged(0x06, EC_PUBLIC_KEY), &tagged(0x06, P256)]);
     let public_key = sequence(&[&kind, &bits(public_key)]);
     let names = tagged(0x04, &sequence(&[&tagged(0x82, b"localhost")]));
-    let extension = sequence(&[&tagged(0x06, SUBJECT_ALTERNATIVE_NAME), &names]);
-    let extensions = tagged(0xA3, &sequence(&[&extension]));
+    let names = sequence(&[&tagged(0x06, SUBJECT_ALTERNATIVE_NAME), &names]);
+    let ca = tagged(0x04, &sequence(&[&tagged(0x01, &[0xFF])]));
+    let ca = sequence(&[&tagged(0x06, BASIC_CONSTRAINTS), &tagged(0x01, &[0xFF]), &ca]);
+    let all = if is_ca { sequence(&[&names, &ca]) } else { sequence(&[&names]) };
+    let extensions = tagged(0xA3, &all);
     sequence(&[&version, &serial, &algorithm(), &name, &validity, &name, &public_key, &extensions])
 }
 

@@ -77,6 +77,11 @@ fn lines_around_a_hit_are_those_of_its_stream() {
     assert_eq!((code, error.as_str()), (0, ""));
     let messages: Vec<Value> = rows(&out).iter().map(|row| row["_msg"].clone()).collect();
     assert_eq!(messages, ["order 0", "order 2", "order 4"]);
+    let around = ["query", "\"order 0\" or \"order 5\"", "--context", "1", "--output", "table"];
+    let (code, out, error) = run(client(&server, home.path()).args(around));
+    assert_eq!((code, error.as_str()), (0, ""));
+    let lines = out.lines().filter(|line| line.ends_with("---")).count();
+    assert!(lines == 2 && !out.contains("_stream"), "{out}");
 }
 
 #[test]
@@ -111,8 +116,6 @@ fn what_is_wrong_is_said_in_a_line_with_what_to_do() {
     assert!(error.contains("--key") && error.contains("--data"), "{error}");
     let error = said(client(&server, home.path()).args(["services", "--key", "other"]));
     assert!(error.contains("the key is from --key"), "{error}");
-    let error = said(client(&server, home.path()).args(["config", "set", "shop", "colour=red"]));
-    assert!(error.contains("colour"), "{error}");
     for usage in [
         &["query"][..],
         &["query", "*", "--limit", "x"],
@@ -131,6 +134,63 @@ fn what_is_wrong_is_said_in_a_line_with_what_to_do() {
         let (code, _, error) = run(client(&server, home.path()).args(usage));
         assert_eq!(code, 2, "{usage:?}: {error}");
     }
+}
+
+#[test]
+fn a_wrong_argument_is_wrong_usage_whoever_finds_it_and_is_named_as_it_was_given() {
+    let (server, home) = (Server::start(), home());
+    for (args, wanted) in [
+        (&["query", "*", "--since", "bogus"][..], "--since has to be a time such as 1h, "),
+        (&["query", "*", "--until", "bogus"], "--until has to be a time such as 1h, "),
+        (&["delete", "x", "--since", "bogus", "--until", "now"], "--since has to be a time"),
+        (&["delete", "x", "--since", "1d", "--until", "bogus"], "--until has to be a time"),
+        (&["stats", "shop", "--since", "bogus"], "--since has to be a time"),
+        (
+            &["key", "create", "q", "--scope", "read", "--expires", "2020-01-01"],
+            "--expires has to be a time that lies ahead",
+        ),
+        (&["key", "create", "q", "--scope", "read", "--expires", "zz"], "--expires has to be a time such as 90d"),
+        (&["key", "create", "q", "--scope", "admin", "--service", "s"], "a key with --scope admin is for all services"),
+        (&["key", "create", "q", "--scope", "read", "--service", ""], "--service must be "),
+        (&["key", "create", "", "--scope", "read"], "NAME must be a text"),
+        (&["config", "set", "shop", "bogus=1"], "bogus cannot be configured"),
+        (&["config", "set", "shop", "ttl_days=many"], "ttl_days must be "),
+    ] {
+        let (code, out, error) = run(client(&server, home.path()).args(args));
+        assert_eq!((code, out.as_str(), error.lines().count()), (2, "", 1), "{args:?}: {error}");
+        assert!(error.starts_with(&format!("logyard: {wanted}")), "{args:?}: {error}");
+    }
+    // Several scopes, in either way that the help names.
+    for scopes in [&["--scope", "ingest,read"][..], &["--scope", "ingest", "--scope", "read"]] {
+        assert_eq!(run(client(&server, home.path()).args(["key", "create", "both"]).args(scopes)).0, 0);
+    }
+    let keys = rows(&run(client(&server, home.path()).args(["key", "list"])).1);
+    assert!(
+        keys.len() == 2 && keys.iter().all(|key| key["scopes"] == serde_json::json!(["ingest", "read"])),
+        "{keys:?}"
+    );
+}
+
+#[test]
+fn a_data_directory_without_a_key_is_named() {
+    let (server, home) = (Server::start(), home());
+    let said = |args: &[&str]| {
+        let (code, _, error) = run(client(&server, home.path()).env_remove("LOGYARD_API_KEY").args(args));
+        assert_eq!(code, 1);
+        error
+    };
+    // Nothing is said of a directory that nobody named and that is not there.
+    assert!(said(&["services"]).contains("name the server's data directory with --data"));
+    for args in [&["services", "--data", "other"][..], &["tail", "*", "--data", "other"]] {
+        let error = said(args);
+        assert!(error.contains("there is no other/admin.key; give a key with --key or LOGYARD_API_KEY"), "{error}");
+    }
+    std::fs::create_dir(home.path().join("logyard-data")).unwrap();
+    let error = said(&["services"]);
+    assert!(error.contains("logyard-data/admin.key; give a key with --key"), "{error}");
+    std::fs::write(home.path().join("logyard-data/admin.key"), "\n").unwrap();
+    let error = said(&["services"]);
+    assert!(error.contains("logyard-data/admin.key has no key; give a key with --key"), "{error}");
 }
 
 #[test]
@@ -162,10 +222,37 @@ fn a_server_is_known_by_its_certificate() {
     assert_eq!(ask("ours.pem"), (0, String::new(), String::new()));
     let (code, out, error) = ask("other.pem");
     assert_eq!((code, out.as_str(), error.lines().count()), (1, "", 1), "{error}");
-    assert!(error.contains("cannot reach https://localhost:") && error.contains("certificate"), "{error}");
+    assert!(error.contains("cannot reach https://localhost:"), "{error}");
+    assert!(error.contains("does not trust who made the server's certificate; name the file of that CA"), "{error}");
     std::fs::write(path("empty.pem"), "").unwrap();
     let (code, _, error) = ask("empty.pem");
     assert!(code == 1 && error.contains("SSL_CERT_FILE"), "{error}");
+}
+
+#[test]
+fn what_is_wrong_with_tls_is_said_with_what_to_do() {
+    let home = home();
+    let path = |name: &str| home.path().join(name);
+    Certificate::of_ca().write(&path("ca.pem"), &path("ca.key"));
+    let secure = Server::start_with(&path("data"), |command| {
+        command.arg("--tls-cert").arg(path("ca.pem")).arg("--tls-key").arg(path("ca.key"));
+        command.env("LOGYARD_ADMIN_KEY", KEY);
+    });
+    let plain = Server::start();
+    let address = |server: &Server| server.address.split_once("127.0.0.1").unwrap().1.to_owned();
+    let said = |url: String| {
+        let mut command = client(&secure, home.path());
+        command.args(["services", "--url", &url]).env("SSL_CERT_FILE", path("ca.pem"));
+        let (code, out, error) = run(command.env("SSL_CERT_DIR", path("none")));
+        assert_eq!((code, out.as_str(), error.lines().count()), (1, "", 1), "{error}");
+        error
+    };
+    let error = said(format!("https://localhost{}", address(&secure)));
+    assert!(error.contains("made for a CA, and cannot be a server's own; have that CA make one"), "{error}");
+    let error = said(format!("http://localhost{}", address(&secure)));
+    assert!(error.contains("use https://"), "{error}");
+    let error = said(format!("https://localhost{}", address(&plain)));
+    assert!(error.contains("does not speak TLS; use http://"), "{error}");
 }
 
 #[test]

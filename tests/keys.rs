@@ -123,7 +123,7 @@ fn keys_are_made_listed_and_revoked_by_command() {
     assert_eq!(run(&server, &["key", "create", "x", "--scope", "all"]).0, 2);
     assert_eq!(run(&server, &["key", "create", "x", "--scope", "read", "--expires", "soon"]).0, 2);
     let (code, _, said) = run(&server, &["key", "create", "x", "--scope", "admin", "--service", "a"]);
-    assert!(code == 1 && said.contains("leave services out"), "{said}");
+    assert!(code == 2 && said.contains("leave --service out"), "{said}");
 }
 
 #[test]

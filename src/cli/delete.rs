@@ -5,8 +5,9 @@
 //! * Standard output has the server's answer, without control characters on a terminal.
 use super::Failure;
 use super::client::{Client, ServerArgs};
-use super::query::{moment, refused};
+use super::query::refused;
 use super::terminal::{is_shown, printable};
+use super::times::moment;
 use clap::Args;
 use serde_json::{Map, Value};
 use std::io::Write;
@@ -37,13 +38,13 @@ pub(super) struct DeleteArgs {
 
 /// Deletes, or says what would be deleted.
 pub(super) fn run(args: &DeleteArgs) -> Result<(), Failure> {
-    let client = Client::new(&args.server)?;
     let body = serde_json::json!({
         "query": args.query,
-        "since": moment(&args.since),
-        "until": moment(&args.until),
+        "since": moment("--since", &args.since)?,
+        "until": moment("--until", &args.until)?,
         "dry_run": args.dry_run,
     });
+    let client = Client::new(&args.server)?;
     let answer = client.send_json(Method::POST, "/api/v1/admin/delete", &body);
     let answer = answer.map_err(|trouble| refused(trouble, &args.query))?;
     let mut out = std::io::stdout().lock();

@@ -3,15 +3,18 @@
 //! Invariant: a new key stands alone on a line of standard output; what is said about it goes to standard error.
 use super::client::{Client, ServerArgs};
 use super::terminal::{is_shown, printable};
+use super::times::now;
 use super::{Failure, cannot_write};
 use clap::{Args, Subcommand, ValueEnum};
 use logyard_storage::query::{duration, time_span, time_text};
 use serde_json::{Value, json};
 use std::io::{self, Write};
-use std::time::{SystemTime, UNIX_EPOCH};
 use ureq::http::Method;
 
 const MILLI: i64 = 1_000_000;
+/// What the API calls what is said on the command line.
+const API_NAMES: [(&str, &str); 4] =
+    [("name", "NAME"), ("scopes", "--scope"), ("services", "--service"), ("expires_at", "--expires")];
 
 pub(super) const EXAMPLES: &str = "Examples:
   logyard key create shop --scope ingest --service shop
@@ -51,7 +54,7 @@ pub(super) struct CreateArgs {
     /// What to call it
     #[arg(value_name = "NAME")]
     name: String,
-    /// What it is good for; may be given several times
+    /// What it is good for; several with commas between, or given several times
     #[arg(long = "scope", value_enum, value_name = "SCOPE", required = true, value_delimiter = ',')]
     scopes: Vec<ScopeName>,
     /// The only services that it is for; may be given several times [default: all]
@@ -65,7 +68,7 @@ pub(super) struct CreateArgs {
 }
 
 /// What a key is good for.
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ScopeName {
     /// Sending records
     Ingest,
@@ -109,10 +112,15 @@ fn create(args: &CreateArgs) -> Result<(), Failure> {
             ScopeName::Admin => "admin",
         })
         .collect();
+    if args.scopes.contains(&ScopeName::Admin) && !args.services.is_empty() {
+        let what = "a key with --scope admin is for all services; leave --service out";
+        return Err(Failure::Usage(what.into()));
+    }
     let expires_at = args.expires.as_deref().map(|text| ends(text, now())).transpose()?;
     let services = (!args.services.is_empty()).then_some(&args.services);
     let wanted = json!({ "name": args.name, "scopes": scopes, "services": services, "expires_at": expires_at });
-    let made = Client::new(&args.server)?.send_json(Method::POST, "/api/v1/keys", &wanted)?;
+    let made = Client::new(&args.server)?.send_json(Method::POST, "/api/v1/keys", &wanted);
+    let made = made.map_err(|trouble| trouble.of_arguments_called(&API_NAMES))?;
     let (key, id) = (text(&made, "secret"), text(made.get("key").unwrap_or(&Value::Null), "id"));
     let lost = |e: io::Error| {
         Failure::Failed(format!(
@@ -128,8 +136,9 @@ fn create(args: &CreateArgs) -> Result<(), Failure> {
 fn ends(text: &str, now: i64) -> Result<i64, Failure> {
     let from_now = duration(text).filter(|nanos| *nanos > 0 && text.parse::<f64>().is_err());
     let at = from_now.map(|nanos| now.saturating_add(nanos)).or_else(|| Some(time_span(text, now)?.0));
-    let wrong = || Failure::Usage(format!("--expires has to be a time such as 90d or 2027-01-01, not `{text}`"));
-    Ok(at.ok_or_else(wrong)?.div_euclid(MILLI))
+    let wrong = |wanted: &str| Failure::Usage(format!("--expires has to be {wanted}, not `{}`", printable(text)));
+    let at = at.ok_or_else(|| wrong("a time such as 90d or 2027-01-01"))?;
+    if at > now { Ok(at.div_euclid(MILLI)) } else { Err(wrong("a time that lies ahead")) }
 }
 
 fn list(args: &ListArgs) -> Result<(), Failure> {
@@ -182,11 +191,6 @@ fn revoke(args: &RevokeArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,7 +201,7 @@ mod tests {
         let at = |text: &str| ends(text, NOW).ok();
         assert_eq!(at("1d"), Some(1_780_086_400_000));
         assert_eq!(at("2027-01-01"), Some(1_798_761_600_000));
-        assert_eq!((at("soon"), at("")), (None, None));
+        assert_eq!((at("soon"), at(""), at("now"), at("2020-01-01")), (None, None, None, None));
     }
 
     #[test]

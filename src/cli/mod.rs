@@ -20,6 +20,7 @@ mod settings;
 mod shells;
 mod tail;
 mod terminal;
+mod times;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use logyard_storage::engine::Ack;

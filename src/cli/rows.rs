@@ -106,6 +106,8 @@ pub(super) struct Printer<W: Write = BufWriter<Stdout>> {
     since: Option<Instant>,
     /// The columns and their widths, once they are known.
     columns: Option<Vec<(String, usize)>>,
+    /// The columns are those of whole records, without what a server adds to each.
+    is_whole: bool,
     /// Names that come first, in this order; of CSV there are no others.
     named: Vec<String>,
     /// Names that CSV has no column for.
@@ -123,7 +125,19 @@ impl Printer {
 impl<W: Write> Printer<W> {
     fn to(out: W, output: Output, is_shown: bool, paint: Paint) -> Self {
         let (waiting, named, surplus) = (Vec::new(), Vec::new(), BTreeSet::new());
-        Self { out, output, is_shown, paint, waiting, waiting_bytes: 0, since: None, columns: None, named, surplus }
+        Self {
+            out,
+            output,
+            is_shown,
+            paint,
+            waiting,
+            waiting_bytes: 0,
+            since: None,
+            columns: None,
+            is_whole: false,
+            named,
+            surplus,
+        }
     }
 
     /// Has columns in the order of these names, before those of others; as CSV just these.
@@ -222,6 +236,7 @@ impl<W: Write> Printer<W> {
     /// Settles the columns by the rows that wait, and writes these.
     fn settle(&mut self) -> io::Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
+        self.is_whole = has_added(&names(&waiting));
         let mut columns = match self.output {
             Output::Csv if self.is_known() => self.named.clone(),
             Output::Csv => names(&waiting),
@@ -268,7 +283,8 @@ impl<W: Write> Printer<W> {
             }
             line.extend(std::iter::repeat_n(' ', padding));
         }
-        let is_whole = ADDED.iter().all(|name| row.has(name));
+        // A row between groups of whole records is none itself.
+        let is_whole = self.is_whole || ADDED.iter().all(|name| row.has(name));
         for (name, value) in &row.0 {
             let is_left_out = is_whole && ADDED.contains(&name.as_str());
             if !is_left_out && !value.is_empty() && !columns.iter().any(|(column, _)| column == name) {
@@ -309,7 +325,7 @@ fn names(rows: &[Row]) -> Vec<String> {
 
 /// The columns of a table: when, how bad and who first, the message last. Of whole records what a server adds is left out.
 fn in_order(names: Vec<String>) -> Vec<String> {
-    let is_whole = ADDED.iter().all(|added| names.iter().any(|name| name == added));
+    let is_whole = has_added(&names);
     let rank = |name: &str| match FIRST.iter().position(|first| *first == name) {
         Some(at) => at,
         None if name == "_msg" => usize::MAX,
@@ -321,6 +337,11 @@ fn in_order(names: Vec<String>) -> Vec<String> {
         names.sort_by_key(|name| rank(name));
     }
     names
+}
+
+/// Whether names are those of whole records.
+fn has_added(names: &[String]) -> bool {
+    ADDED.iter().all(|added| names.iter().any(|name| name == added))
 }
 
 fn chars(text: &str) -> usize {

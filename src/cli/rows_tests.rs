@@ -33,6 +33,14 @@ fn a_table_has_the_time_first_and_the_message_last() {
 }
 
 #[test]
+fn a_row_between_groups_has_none_of_what_a_table_leaves_out() {
+    let row = |n: usize| format!(r#"{{"_msg":"{n}","_stream":"{{}}","_stream_id":"0","_id":"{n}"}}"#);
+    let between = r#"{"_msg":"---","_stream":"{}","_stream_id":"0"}"#;
+    let text = printed(Output::Table, true, &[&row(1), between, &row(2), between]).0;
+    assert_eq!(text, "_msg\n1\n---\n2\n---\n");
+}
+
+#[test]
 fn fields_that_come_late_stand_behind_their_row() {
     let mut lines = vec![r#"{"a":"1"}"#; TABLE_ROWS];
     lines.push(r#"{"a":"2","b":"3"}"#);

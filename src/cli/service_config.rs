@@ -1,7 +1,8 @@
 //! `logyard config`: how a service's logs are kept.
 //!
 //! Invariants
-//! * Only settings that are named are sent. What is no setting, or is set twice, ends it with 2 before a server is asked.
+//! * Only settings that are named are sent. What is no setting, or is set twice, ends it with 2 before a server is asked; what a
+//!   server refuses of them does too.
 //! * A pipe gets the configuration as one line of JSON; a terminal gets it without control characters.
 use super::Failure;
 use super::client::{Client, ServerArgs, Trouble};
@@ -62,10 +63,14 @@ pub(super) struct SetArgs {
 /// Shows or changes a configuration.
 pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {
     let answer = match command {
-        ConfigCommand::Get(args) => Client::new(&args.server)?.get(&path(&args.service))?,
+        ConfigCommand::Get(args) => {
+            Client::new(&args.server)?.get(&path(&args.service)).map_err(Trouble::of_arguments)?
+        }
         ConfigCommand::Set(args) => {
             let change = change(&args.settings)?;
-            Client::new(&args.server)?.send_json(Method::PUT, &path(&args.service), &Value::Object(change))?
+            let answer =
+                Client::new(&args.server)?.send_json(Method::PUT, &path(&args.service), &Value::Object(change));
+            answer.map_err(Trouble::of_arguments)?
         }
     };
     let config = answer.get("config").and_then(Value::as_object);

@@ -7,11 +7,11 @@ use super::Failure;
 use super::client::{Client, ServerArgs, Trouble};
 use super::rows::{Output, Printer};
 use super::terminal::is_shown;
+use super::times::span;
 use clap::Args;
-use logyard_storage::query::{time_span, time_text};
+use logyard_storage::query::time_text;
 use serde_json::{Value, json};
 use std::io::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) const SERVICES_EXAMPLES: &str = "Examples:
   logyard services
@@ -67,17 +67,16 @@ pub(super) fn services(args: &ServicesArgs) -> Result<(), Failure> {
 
 /// Writes how many logs a service has.
 pub(super) fn stats(args: &StatsArgs) -> Result<(), Failure> {
-    let client = Client::new(&args.server)?;
-    let times = [("start_time", &args.since, true), ("end_time", &args.until, false)];
     let mut params = Vec::new();
-    for (name, text, is_start) in times {
-        if let Some(text) = text {
-            params.push(format!("{name}={}", millis(text, is_start)?));
-        }
+    if let Some(text) = &args.since {
+        params.push(format!("start_time={}", span("--since", text)?.0.div_euclid(MILLI)));
+    }
+    if let Some(text) = &args.until {
+        params.push(format!("end_time={}", span("--until", text)?.1.div_euclid(MILLI)));
     }
     let query = if params.is_empty() { String::new() } else { format!("?{}", params.join("&")) };
     let path = format!("/api/v1/logs/stats/{}{query}", in_path(&args.service));
-    let answer = client.get(&path)?;
+    let answer = Client::new(&args.server)?.get(&path).map_err(Trouble::of_arguments)?;
     let stats = answer.get("stats").ok_or_else(|| Trouble::BrokeOff("the server's answer has no stats".into()))?;
     let mut printer = Printer::new(args.output);
     match Output::or_suited(args.output) {
@@ -103,15 +102,6 @@ fn lines(stats: &Value) -> Vec<String> {
     }
     lines.extend(number("bytes").map(|bytes| row("bytes", bytes.to_string())));
     lines
-}
-
-/// A time of the command line in milliseconds.
-fn millis(text: &str, is_start: bool) -> Result<i64, Failure> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
-    let span = time_span(&super::query::moment(text), now);
-    let wrong = || Failure::Usage(format!("`{text}` is no time such as 1h, 2026-05-28 or 2026-05-28T10:00:00Z"));
-    span.map(|(first, last)| (if is_start { first } else { last }).div_euclid(MILLI)).ok_or_else(wrong)
 }
 
 /// A name as part of a path.

@@ -30,7 +30,7 @@ use state::Place;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 pub(super) const EXAMPLES: &str = "Examples:
   logyard ingest app.log --service shop
@@ -168,12 +168,6 @@ fn job(args: &IngestArgs) -> Result<Job, Failure> {
         again: args.again,
         stop,
     })
-}
-
-/// The time, for years that syslog leaves out.
-fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// A path as it is shown.

@@ -4,13 +4,13 @@
 //! * Where a batch ends is kept before it is sent; `done` moves on only when it is acknowledged, and is kept durably then.
 //! * A file that is not the one that is known, or that lacks what was read of it, is read from its beginning.
 //! * Told to stop, it ends with 1 behind the last batch that was acknowledged.
-use super::super::Failure;
+use super::super::{Failure, times};
 use super::batch::Batch;
 use super::input::{Input, is_packed_file, open};
 use super::progress::Progress;
 use super::records::{AtEnd, Records};
 use super::state::{Place, State};
-use super::{Job, now, piped, shown};
+use super::{Job, piped, shown};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
@@ -85,7 +85,8 @@ impl<R: Read> Reader<'_, R> {
         let (batch, at) = match self.state.sending {
             Some((end, at)) => (Batch::read_again(&mut self.records, (done, end), at, reading), at),
             None => {
-                let at = now();
+                // For years that syslog leaves out.
+                let at = times::now();
                 (Batch::read(&mut self.records, done, at, reading, at_end), at)
             }
         };

@@ -3,7 +3,7 @@
 //! Invariants
 //! * What came is sent when there is a batch of it, [`SENT_EACH`] after its first record came, and at the end, be it the input's or a signal.
 //! * What is read and not sent yet is a batch and [`PIECES`] pieces; whoever writes waits beyond that.
-use super::super::Failure;
+use super::super::{Failure, times};
 use super::batch::Batch;
 use super::follow::RECORD_QUIET;
 use super::input::Input;
@@ -11,7 +11,7 @@ use super::once::cannot_read;
 use super::progress::Progress;
 use super::records::{AtEnd, Records};
 use super::state::random;
-use super::{Job, now, shown};
+use super::{Job, shown};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::path::Path;
@@ -153,7 +153,7 @@ impl Piped<'_> {
     /// Puts what came into batches, and sends those that are full or due.
     fn fill(&mut self, at_end: AtEnd) -> Result<(), Failure> {
         loop {
-            let filled = self.batch.fill(&mut self.records, now(), &self.job.reading, at_end);
+            let filled = self.batch.fill(&mut self.records, times::now(), &self.job.reading, at_end);
             filled.map_err(|e| cannot_read(self.path, &e))?;
             if !self.batch.is_full() {
                 break;

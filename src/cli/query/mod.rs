@@ -9,9 +9,10 @@ use super::Failure;
 use super::client::{Client, ServerArgs, Trouble};
 use super::rows::{Output, Printer};
 use super::terminal::{is_shown, printable_lines};
+use super::times::moment;
 use clap::Args;
+use logyard_storage::query::parse;
 use logyard_storage::query::pipe::Pipe;
-use logyard_storage::query::{duration, parse};
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 
@@ -90,25 +91,19 @@ pub(super) fn refused(trouble: Trouble, query: &str) -> Failure {
     trouble.into()
 }
 
-/// A time of the command line as the server reads times: a duration is so long ago.
-pub(super) fn moment(text: &str) -> String {
-    match duration(text) {
-        // A number is a time already.
-        Some(nanos) if nanos >= 0 && text.parse::<f64>().is_err() => format!("now-{text}"),
-        _ => text.to_owned(),
-    }
-}
-
 /// Asks a server, and writes the rows.
 fn ask(args: &QueryArgs) -> Result<(), Failure> {
-    let client = Client::new(&args.server)?;
     let mut params = vec![("query", asked(args)?)];
-    let times = [("start", &args.since), ("end", &args.until)];
-    params.extend(times.iter().filter_map(|(name, time)| time.as_deref().map(|time| (*name, moment(time)))));
+    for (name, flag, time) in [("start", "--since", &args.since), ("end", "--until", &args.until)] {
+        if let Some(time) = time {
+            params.push((name, moment(flag, time)?));
+        }
+    }
     params.extend(args.limit.map(|limit| ("limit", limit.to_string())));
     if args.explain {
         params.push(("explain", "1".into()));
     }
+    let client = Client::new(&args.server)?;
     let answer = client.post_form("/select/logsql/query", &params, &[]);
     let answer = answer.map_err(|trouble| refused(trouble, &args.query))?;
     let mut lines = BufReader::with_capacity(1 << 16, answer.into_body().into_reader());
@@ -155,18 +150,4 @@ fn asked(args: &QueryArgs) -> Result<String, Failure> {
     let around = right(&format!("* | stream_context before {lines} after {lines}"))?;
     query.pipes.splice(0..0, around.pipes);
     Ok(query.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_duration_is_so_long_ago() {
-        assert_eq!(moment("1h"), "now-1h");
-        assert_eq!(moment("90s"), "now-90s");
-        for text in ["2026-05-28", "2026-05-28T10:00:00Z", "now", "1767225600", "now-5m"] {
-            assert_eq!(moment(text), text);
-        }
-    }
 }

@@ -4,18 +4,20 @@
 //! * The admin key of the data directory goes to a server on this machine only.
 //! * Nothing is retried here; whoever asks knows whether it may ask again.
 //! * What a server says never reaches a terminal as it came: see `terminal`.
+mod trouble;
+
 use super::Failure;
 use super::terminal::printable;
 use crate::config::{self, ClientFlags, Remote};
 use clap::Args;
 use logyard_storage::layout::ADMIN_KEY;
 use serde_json::Value;
-use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+pub(super) use trouble::{Refusal, Trouble};
 use ureq::http::{Method, Request, Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody, Body};
@@ -50,6 +52,11 @@ impl ServerArgs {
         self.url.is_some() || std::env::var_os("LOGYARD_URL").is_some_and(|url| !url.is_empty())
     }
 
+    /// Whether the command line or the environment says where the data directory is.
+    fn names_data(&self) -> bool {
+        self.data.is_some() || std::env::var_os("LOGYARD_DATA").is_some_and(|data| !data.is_empty())
+    }
+
     /// The data directory on this machine.
     pub(super) fn data(&self) -> Result<PathBuf, Failure> {
         config::data(self.data.clone(), None, std::env::vars_os()).map_err(|faults| Failure::configuration(&faults))
@@ -61,43 +68,17 @@ impl ServerArgs {
 pub(super) struct Client {
     agent: Agent,
     url: String,
-    /// The key, and where it came from.
-    key: Option<(String, String)>,
+    key: Key,
 }
 
-/// Why there is no answer, or not the one that was wanted.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// There was no answer.
-    Unreachable(String),
-    /// The server said no.
-    Refused(Refusal),
-    /// An answer began and did not end.
-    BrokeOff(String),
+/// What is shown to a server.
+#[derive(Clone)]
+enum Key {
+    /// A key, and where it came from.
+    From(String, String),
+    /// None; and where one was looked for in vain.
+    None(Option<String>),
 }
-
-/// What a server says that does not do what it was asked for.
-#[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) status: u16,
-    /// What is wrong, and what to do.
-    pub(super) error: String,
-    /// The byte of a query that it is about, and what is wrong there.
-    pub(super) position: Option<(usize, String)>,
-    /// How long the server asks to wait.
-    pub(super) retry_after: Option<Duration>,
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable(what) | Self::BrokeOff(what) => f.write_str(what),
-            Self::Refused(refusal) => f.write_str(&refusal.error),
-        }
-    }
-}
-
-impl std::error::Error for Trouble {}
 
 impl Client {
     /// The server that the command line and the environment name.
@@ -113,9 +94,9 @@ impl Client {
         let uri: Uri = url.parse().map_err(|e| Failure::Usage(format!("`{}` is no address: {e}", printable(&url))))?;
         let is_here = uri.host().is_some_and(is_loopback);
         let key = match key {
-            Some((key, from)) => Some((key, from.to_owned())),
-            None if is_here => key_of(&args.data()?)?,
-            None => None,
+            Some((key, from)) => Key::From(key, from.to_owned()),
+            None if is_here => key_of(&args.data()?, args.names_data())?,
+            None => Key::None(None),
         };
         Ok(Self { agent: agent(uri.scheme_str() == Some("https"), is_here, silence)?, url, key })
     }
@@ -127,7 +108,10 @@ impl Client {
 
     /// What is said of who asks, where there is a key.
     pub(super) fn authorization(&self) -> Option<String> {
-        self.key.as_ref().map(|(key, _)| format!("Bearer {key}"))
+        match &self.key {
+            Key::From(key, _) => Some(format!("Bearer {key}")),
+            Key::None(_) => None,
+        }
     }
 
     /// Gets what is at a path, as JSON.
@@ -170,7 +154,7 @@ impl Client {
             request = request.header(*name, *value);
         }
         let request = request.body(body).map_err(|e| Trouble::Unreachable(format!("cannot ask {}: {e}", self.url)))?;
-        let answer = self.agent.run(request).map_err(|e| self.unreachable(&e))?;
+        let answer = self.agent.run(request).map_err(|e| Trouble::reaching(&self.url, &e))?;
         if answer.status().is_success() { Ok(answer) } else { Err(Trouble::Refused(self.refusal(answer))) }
     }
 
@@ -188,18 +172,6 @@ impl Client {
         Trouble::BrokeOff(format!("the answer of {} broke off: {}", self.url, printable(&error.to_string())))
     }
 
-    fn unreachable(&self, error: &ureq::Error) -> Trouble {
-        let url = &self.url;
-        Trouble::Unreachable(match error {
-            ureq::Error::Io(e) if e.kind() == ErrorKind::ConnectionRefused => {
-                format!("cannot reach {url}: connection refused; is `logyard serve` running there?")
-            }
-            ureq::Error::HostNotFound => format!("cannot reach {url}: there is no such host"),
-            ureq::Error::Io(e) => format!("cannot reach {url}: {e}"),
-            e => format!("cannot reach {url}: {}", printable(&e.to_string())),
-        })
-    }
-
     fn refusal(&self, mut answer: Response<Body>) -> Refusal {
         let status = answer.status().as_u16();
         let retry_after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
@@ -211,6 +183,7 @@ impl Client {
         let said = |name: &str| body.get(name).and_then(Value::as_str).map(|text| shortened(&printable(text)));
         let position = body.get("position").and_then(Value::as_u64).zip(said("reason"));
         let position = position.map(|(at, reason)| (usize::try_from(at).unwrap_or(usize::MAX), reason));
+        let is_said = body.get("error").is_some();
         let mut error = match (said("error"), said("message")) {
             (Some(error), Some(message)) => format!("{error}: {message}"),
             (Some(error), None) => error,
@@ -220,17 +193,20 @@ impl Client {
             error.push_str("; ");
             error.push_str(&advice);
         }
-        Refusal { status, error, position, retry_after }
+        Refusal { status, error, is_said, position, retry_after }
     }
 
     /// What to do about a status.
     fn advice(&self, status: u16) -> Option<String> {
         match (status, &self.key) {
-            (401, None) => Some(
+            (401, Key::None(Some(keyless))) => Some(format!(
+                "{keyless}; give a key with --key or LOGYARD_API_KEY, or name the directory of the server that is asked with --data"
+            )),
+            (401, Key::None(None)) => Some(
                 "give a key with --key or LOGYARD_API_KEY, or name the server's data directory with --data where you are on its machine"
                     .into(),
             ),
-            (401 | 403, Some((_, from))) => Some(format!("the key is from {from}")),
+            (401 | 403, Key::From(_, from)) => Some(format!("the key is from {from}")),
             (429 | 503, _) => Some("try again a little later".into()),
             _ => None,
         }
@@ -270,20 +246,23 @@ fn tls() -> Result<TlsConfig, Failure> {
     Ok(config.unversioned_rustls_crypto_provider(provider).build())
 }
 
-/// The key of a data directory, where it is there.
-fn key_of(data: &std::path::Path) -> Result<Option<(String, String)>, Failure> {
+/// The key of a data directory, with where it is; or that there is none in a directory that is there, or was named.
+fn key_of(data: &Path, is_named: bool) -> Result<Key, Failure> {
     let path = data.join(ADMIN_KEY);
+    let shown = path.display();
     match std::fs::read_to_string(&path) {
         Ok(text) => {
             let key = text.trim();
             let is_key = !key.is_empty() && key.chars().all(|c| c.is_ascii_graphic());
-            Ok(is_key.then(|| (key.to_owned(), path.display().to_string())))
+            let none = || Key::None(Some(format!("{shown} has no key")));
+            Ok(if is_key { Key::From(key.to_owned(), shown.to_string()) } else { none() })
         }
-        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-        Err(e) => Err(Failure::Failed(format!(
-            "cannot read the key in {}: {e}; give one with --key or LOGYARD_API_KEY",
-            path.display()
-        ))),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(Key::None((is_named || data.is_dir()).then(|| format!("there is no {shown}"))))
+        }
+        Err(e) => {
+            Err(Failure::Failed(format!("cannot read the key in {shown}: {e}; give one with --key or LOGYARD_API_KEY")))
+        }
     }
 }
 
@@ -308,9 +287,9 @@ mod tests {
         std::fs::write(data.path().join(ADMIN_KEY), "secret\n").unwrap();
         let client = |url: &str| {
             let args = ServerArgs { url: Some(url.into()), data: Some(data.path().into()), key: None };
-            Client::new(&args).ok().unwrap().key.map(|(key, _)| key)
+            Client::new(&args).ok().unwrap().authorization()
         };
-        assert_eq!(client("http://127.0.0.1:1"), Some("secret".into()));
+        assert_eq!(client("http://127.0.0.1:1"), Some("Bearer secret".into()));
         assert_eq!(client("http://10.0.0.1:1"), None);
     }
 }
