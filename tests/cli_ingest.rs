@@ -1,5 +1,5 @@
 //! `logyard ingest` against a server: formats, packed files, files that grow and are rotated, and runs that are killed.
-use crate::harness::{KEY, Server, client, run, until};
+use crate::harness::{KEY, Server, client, logyard, run, until};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -251,6 +251,56 @@ fn a_followed_file_may_be_rotated_and_cut() {
     let (code, _, error) = run(&mut yard.ingest(&["app.log"]));
     assert!(code == 1 && error.contains("another `logyard ingest`"), "{error}");
     follower.stop();
+}
+
+#[test]
+fn a_file_that_was_cut_and_has_grown_beyond_where_it_was_is_read_from_its_beginning() {
+    let yard = Yard::new();
+    let mut command = yard.ingest(&["few.log", "many.log", "--follow"]);
+    let lines = |name: &str, of: std::ops::Range<usize>| of.map(|n| format!("{name} {n}\n")).collect::<String>();
+    // One that is known by less than a kilobyte, and one by a whole one.
+    fs::write(yard.path("few.log"), "line 1\nline 2\nline 3\n").unwrap();
+    fs::write(yard.path("many.log"), lines("many", 0..100)).unwrap();
+    let child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut follower = Follower(child);
+    let before = (1..4).map(|n| format!("line {n}")).chain((0..100).map(|n| format!("many {n}")));
+    let before: Vec<String> = before.collect();
+    yard.has(&once(before.clone()));
+    fs::write(yard.path("few.log"), lines("LINE", 101..121)).unwrap();
+    fs::write(yard.path("many.log"), lines("many longer lines", 0..200)).unwrap();
+    let after = (101..121).map(|n| format!("LINE {n}")).chain((0..200).map(|n| format!("many longer lines {n}")));
+    yard.has(&once(before.into_iter().chain(after)));
+    let mut said = follower.0.stderr.take().unwrap();
+    follower.stop();
+    let mut told = String::new();
+    said.read_to_string(&mut told).unwrap();
+    let cut: Vec<&str> = told.lines().filter(|line| line.contains("was cut")).collect();
+    assert_eq!(cut.len(), 2, "{told}");
+}
+
+#[test]
+fn a_file_that_is_cut_while_its_lines_are_on_their_way_is_not_taken_for_what_it_was() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (path, state) = (home.path().join("app.log"), home.path().join("state"));
+    fs::write(&path, "").unwrap();
+    let mut command = logyard();
+    command.args(["ingest", "app.log", "--follow", "--service", "shop", "--key", KEY, "--url"]);
+    command.arg(format!("http://{listen}")).arg("--state").arg(&state).current_dir(home.path());
+    let _follower = Follower(command.spawn().unwrap());
+    let kept = |what: &str| {
+        let files = fs::read_dir(&state).into_iter().flatten().flatten().map(|entry| entry.path());
+        files
+            .filter(|path| path.extension().is_some_and(|ext| ext == "json"))
+            .any(|path| fs::read_to_string(path).is_ok_and(|text| text.contains(what)))
+    };
+    until("the empty file is known", || kept("\"done\":0"));
+    append(&path, "line 0 of many\n");
+    until("the first line is on its way", || kept("\"sending\":[15,"));
+    fs::write(&path, lines(1..50)).unwrap();
+    let yard = Yard { server: Server::start_at(&data, &listen), home };
+    yard.has(&once((0..50).map(line)));
 }
 
 #[test]

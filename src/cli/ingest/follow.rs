@@ -3,7 +3,7 @@
 //! Invariants
 //! * What is read is what was kept as not sent yet; a record without its end waits, unless its file was rotated away.
 //! * A file that has another number, or first bytes other than they were, is another: it is read from its beginning, after what was
-//!   left of the one before.
+//!   left of the one before. No byte of it is taken for one of that before: see `watched.rs`.
 //! * A file is quiet when it does not grow, whether what it grew by was read or not.
 //! * Between two looks at a file that is quiet it sleeps; nothing is read twice for looking.
 use super::super::Failure;
@@ -14,9 +14,10 @@ use super::progress::done;
 use super::records::{AtEnd, Records};
 use super::sender::Sent;
 use super::state::State;
+use super::watched::Watched;
 use super::{Job, shown};
 use std::fs::{self, File};
-use std::io::{self, Seek, SeekFrom};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -73,7 +74,7 @@ struct Followed<'a> {
 }
 
 struct Open<'a> {
-    reader: Reader<'a, Arc<File>>,
+    reader: Reader<'a, Watched>,
     quiet: Quiet,
 }
 
@@ -156,8 +157,8 @@ impl<'a> Followed<'a> {
         }
         let file = Arc::new(file);
         let failed = |e: io::Error| cannot_read(&self.path, &e);
-        (&*file).seek(SeekFrom::Start(state.done)).map_err(failed)?;
-        let records = Records::new(Arc::clone(&file), state.done, self.job.start.clone());
+        let watched = Watched::new(Arc::clone(&file), &state).map_err(failed)?;
+        let records = Records::new(watched, state.done, self.job.start.clone());
         let reader = Reader { job: self.job, file, place, state, records };
         self.open = Some(Open { reader, quiet: Quiet { length: 0, since: Instant::now() } });
         Ok(())
@@ -173,6 +174,9 @@ impl<'a> Followed<'a> {
         let length = open.reader.file.metadata().map_err(|e| cannot_read(&self.path, &e))?.len();
         open.quiet.see(length);
         let records = &mut open.reader.records;
+        if records.input_mut().is_shorter_than_read(length) {
+            return self.cut();
+        }
         if self.batches == 0 && length.saturating_sub(records.position()) < MUCH_BYTES {
             return self.look();
         }
@@ -196,10 +200,8 @@ impl<'a> Followed<'a> {
     fn look(&mut self) -> Result<bool, Failure> {
         let Some(open) = &mut self.open else { return Ok(false) };
         let failed = |e: io::Error| cannot_read(&self.path, &e);
-        let is_cut = open.reader.file.metadata().map_err(failed)?.len() < open.reader.records.position();
-        if is_cut || !open.reader.state.is_of(&open.reader.file, false).map_err(failed)? {
-            eprintln!("logyard: {} was cut; it is read from its beginning", shown(&self.path));
-            return self.close();
+        if open.reader.records.input_mut().is_cut().map_err(failed)? {
+            return self.cut();
         }
         let is_there = match fs::metadata(&self.path) {
             Ok(meta) => open.reader.state.is_named(&meta),
@@ -209,15 +211,26 @@ impl<'a> Followed<'a> {
         if is_there || !open.quiet.is_for(ROTATED_QUIET) {
             return Ok(false);
         }
-        while let Some((batch, sent)) = self.rest()? {
+        self.leave(AtEnd::EndAll)
+    }
+
+    /// Leaves a file that was cut, and reads it from its beginning.
+    fn cut(&mut self) -> Result<bool, Failure> {
+        eprintln!("logyard: {} was cut; it is read from its beginning", shown(&self.path));
+        // A line that was not whole was cut with it.
+        self.leave(AtEnd::EndLines)
+    }
+
+    /// Sends what is left of a file, and has the one opened next that is there now.
+    fn leave(&mut self, at_end: AtEnd) -> Result<bool, Failure> {
+        while let Some((batch, sent)) = self.rest(at_end)? {
             self.count(&sent, batch.surplus);
         }
         if self.job.stop.load(Ordering::Relaxed) { Ok(false) } else { self.close() }
     }
 
-    /// What is left of a file that was rotated away.
-    fn rest(&mut self) -> Result<Option<(Batch, Sent)>, Failure> {
-        self.open.as_mut().map_or(Ok(None), |open| open.reader.step(AtEnd::EndAll))
+    fn rest(&mut self, at_end: AtEnd) -> Result<Option<(Batch, Sent)>, Failure> {
+        self.open.as_mut().map_or(Ok(None), |open| open.reader.step(at_end))
     }
 
     /// Has the file that is there now opened next, from its beginning.

@@ -68,3 +68,24 @@ fn a_record_does_not_end_before_a_line_that_just_came() {
     assert!(followed.step().is_ok());
     assert!(followed.open.as_ref().is_some_and(|open| open.reader.records.has_begun()));
 }
+
+#[test]
+fn what_is_on_its_way_is_known_by_its_first_bytes() {
+    let place = Place::new(&[]);
+    place.append("app.log", "");
+    let mut followed = place.followed();
+    place.append("app.log", "a line\n");
+    assert!(followed.step().is_err());
+    let kept = followed.open.as_ref().unwrap().reader.place.load().ok().flatten().unwrap();
+    assert!(kept.sending.is_some() && kept.is_known_by(b"a line\n"));
+}
+
+#[test]
+fn a_record_that_was_read_before_its_file_was_cut_is_sent() {
+    let place = Place::new(&["--multiline-start", "^>"]);
+    place.append("app.log", "> a\n  b\n");
+    let mut followed = place.followed();
+    fs::write(place.path(), "").unwrap();
+    assert!(followed.step().is_err());
+    assert!(followed.open.as_ref().is_some_and(|open| open.reader.state.sending.is_some_and(|(end, _)| end == 8)));
+}

@@ -17,6 +17,7 @@ mod progress;
 mod records;
 mod sender;
 mod state;
+mod watched;
 
 use super::client::{Client, ServerArgs};
 use super::{Failure, terminal};

@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::input::{Input, is_packed_file, open};
 use super::progress::Progress;
 use super::records::{AtEnd, Records};
-use super::state::{Place, State};
+use super::state::{Place, State, first_bytes};
 use super::{Job, piped, shown};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -67,6 +67,16 @@ fn of_file(job: &Job, path: &Path, file: File) -> Result<u64, Failure> {
     Ok(progress.end(&note))
 }
 
+/// What the bytes of a file are read from.
+pub(super) trait Source: Read {
+    /// The first bytes of the file that was read, at most so many.
+    fn first_bytes(&self, file: &File, bytes: u64) -> io::Result<Vec<u8>> {
+        first_bytes(file, bytes)
+    }
+}
+
+impl Source for Box<dyn Read> {}
+
 /// A file that is read and sent batch by batch.
 pub(super) struct Reader<'a, R> {
     pub(super) job: &'a Job,
@@ -76,7 +86,7 @@ pub(super) struct Reader<'a, R> {
     pub(super) records: Records<R>,
 }
 
-impl<R: Read> Reader<'_, R> {
+impl<R: Source> Reader<'_, R> {
     /// Reads and sends the next batch, which first of all is one that may have been sent before. Nothing where there is
     /// nothing to read, or where it was told to stop.
     pub(super) fn step(&mut self, at_end: AtEnd) -> Result<Option<(Batch, super::sender::Sent)>, Failure> {
@@ -97,12 +107,15 @@ impl<R: Read> Reader<'_, R> {
         if self.state.sending.is_none() {
             self.state.set(&self.place);
             self.state.sending = Some((batch.end, at));
+            // Not later: the file may become another while the batch is on its way.
+            let bytes = self.state.head_bytes_at(batch.end);
+            let first = self.records.input().first_bytes(&self.file, bytes);
+            self.state.know_better(&first.map_err(|e| cannot_read(self.place.file(), &e))?);
             self.place.save(&self.state, false)?;
         }
         let Some(sent) = self.job.sender.send(&batch, &self.state.key())? else { return Ok(None) };
         self.state.done = batch.end;
         self.state.sending = None;
-        self.state.know_better(&self.file).map_err(|e| cannot_read(self.place.file(), &e))?;
         self.place.save(&self.state, true)?;
         Ok(Some((batch, sent)))
     }

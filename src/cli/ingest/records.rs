@@ -64,6 +64,11 @@ impl<R: Read> Records<R> {
     }
 
     /// What is read.
+    pub(super) fn input(&self) -> &R {
+        &self.lines.input
+    }
+
+    /// The same, to be changed.
     pub(super) fn input_mut(&mut self) -> &mut R {
         &mut self.lines.input
     }

@@ -14,7 +14,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// The first bytes of a file, by which it is known.
-const HEAD_BYTES: u64 = 1_024;
+pub(super) const HEAD_BYTES: u64 = 1_024;
 
 /// How far a file was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,7 +121,8 @@ impl Place {
     /// The state of a file that is read from its beginning.
     pub(super) fn begun(&self, file: &File) -> io::Result<State> {
         let meta = file.metadata()?;
-        let (head, head_bytes) = head(file, HEAD_BYTES)?;
+        let first = first_bytes(file, HEAD_BYTES)?;
+        let (head, head_bytes) = (hashed(&first), first.len() as u64);
         let shown = self.file.to_string_lossy().into_owned();
         let (device, number, run) = (meta.dev(), meta.ino(), random()?);
         let settings = self.settings.clone();
@@ -134,7 +135,7 @@ impl State {
     pub(super) fn is_of(&self, file: &File, is_packed: bool) -> io::Result<bool> {
         let meta = file.metadata()?;
         let has_length = is_packed || meta.len() >= self.sending.map_or(self.done, |(end, _)| end);
-        Ok(self.is_named(&meta) && has_length && head(file, self.head_bytes.min(HEAD_BYTES))?.0 == self.head)
+        Ok(self.is_named(&meta) && has_length && self.is_known_by(&first_bytes(file, self.head_bytes())?))
     }
 
     /// Whether a file has the number that it is known by.
@@ -142,14 +143,28 @@ impl State {
         (meta.dev(), meta.ino()) == (self.device, self.number)
     }
 
-    /// Knows the file by more of its first bytes, once it has them; before it is kept that these are done.
-    pub(super) fn know_better(&mut self, file: &File) -> io::Result<()> {
-        if self.head_bytes < HEAD_BYTES {
-            // Not beyond what was read: that much is known to belong together.
-            let (head, bytes) = head(file, HEAD_BYTES.min(self.done.max(self.head_bytes)))?;
-            (self.head, self.head_bytes) = (head, bytes);
+    /// How many of the first bytes the file is known by.
+    pub(super) fn head_bytes(&self) -> u64 {
+        self.head_bytes.min(HEAD_BYTES)
+    }
+
+    /// Whether these are the first bytes that the file is known by.
+    pub(super) fn is_known_by(&self, first: &[u8]) -> bool {
+        hashed(first) == self.head
+    }
+
+    /// How many of the first bytes the file may be known by once it was read up to `end`: no more than was read, or was known
+    /// before, for that much is known to belong together.
+    pub(super) fn head_bytes_at(&self, end: u64) -> u64 {
+        HEAD_BYTES.min(end.max(self.head_bytes))
+    }
+
+    /// Knows the file by more of its first bytes, once it has them; before it is kept that these are sent.
+    pub(super) fn know_better(&mut self, first: &[u8]) {
+        let bytes = first.len() as u64;
+        if bytes > self.head_bytes {
+            (self.head, self.head_bytes) = (hashed(first), bytes);
         }
-        Ok(())
     }
 
     /// The key of the batch that begins where everything before is done.
@@ -163,9 +178,9 @@ impl State {
     }
 }
 
-/// What the first bytes of a file are, as a hash, and how many these are.
-fn head(file: &File, bytes: u64) -> io::Result<(String, u64)> {
-    let mut first = vec![0; bytes as usize];
+/// The first bytes of a file, as many as there are.
+pub(super) fn first_bytes(file: &File, bytes: u64) -> io::Result<Vec<u8>> {
+    let mut first = vec![0; bytes.min(HEAD_BYTES) as usize];
     let mut have = 0;
     while let Some(into) = first.get_mut(have..).filter(|into| !into.is_empty()) {
         match file.read_at(into, have as u64)? {
@@ -174,8 +189,11 @@ fn head(file: &File, bytes: u64) -> io::Result<(String, u64)> {
         }
     }
     first.truncate(have);
-    let hash = Sha256::digest(&first).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((hash, have as u64))
+    Ok(first)
+}
+
+fn hashed(first: &[u8]) -> String {
+    Sha256::digest(first).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Something that never comes again.
