@@ -428,7 +428,7 @@ fn a_socket_gives_what_its_key_is_for_and_as_long_as_it_is_good() {
     let bearer = format!("Bearer {KEY}");
     let (revoked, _) = raw(&server, "DELETE", &format!("/api/v1/keys/{id}"), &[("Authorization", &bearer)], "");
     assert_eq!(revoked, 200);
-    assert_eq!(socket.closed(), (1_008, "the key is not good any more".into()));
+    assert_eq!(socket.closed(), (1_008, "the key has been revoked".into()));
 }
 
 #[test]

@@ -81,6 +81,8 @@ mod reads;
 mod settings;
 // What is written down of requests and changes.
 mod records;
+// Keys that end while somebody uses them.
+mod revoked;
 // The client that services had before.
 mod seed;
 // LogsQL in the shapes of VictoriaLogs.

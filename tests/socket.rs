@@ -11,7 +11,7 @@ use tungstenite::{Message, WebSocket};
 const PATH: &str = "/api/v1/logs/ws";
 
 /// A client.
-pub(crate) struct Socket(WebSocket<TcpStream>);
+pub(crate) struct Socket(pub(crate) WebSocket<TcpStream>);
 
 impl Socket {
     /// Opened, greeted.
@@ -77,6 +77,17 @@ impl Socket {
     /// Sees that nothing else has come.
     fn is_quiet(&mut self) {
         assert_eq!(self.say(json!({"type": "ping"}))["type"], "pong");
+    }
+
+    /// The same, before anything else is said but that it is there.
+    pub(crate) fn closed_without_a_word(mut self) -> (u16, String) {
+        loop {
+            match self.0.read() {
+                Ok(Message::Close(Some(frame))) => return (frame.code.into(), frame.reason.to_string()),
+                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     /// The code and the reason with which it is closed.

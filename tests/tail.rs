@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Somebody who follows.
-struct Tail {
-    status: u16,
-    head: String,
+pub(crate) struct Tail {
+    pub(crate) status: u16,
+    pub(crate) head: String,
     body: BufReader<TcpStream>,
 }
 
@@ -25,6 +25,11 @@ struct Event {
 
 impl Tail {
     fn open(server: &Server, params: &[(&str, &str)], headers: &[(&str, &str)]) -> Self {
+        Self::open_as(server, KEY, params, headers)
+    }
+
+    /// The same with another key.
+    pub(crate) fn open_as(server: &Server, key: &str, params: &[(&str, &str)], headers: &[(&str, &str)]) -> Self {
         let mut stream = TcpStream::connect(server.address.strip_prefix("http://").unwrap()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let params: Vec<String> = params.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
@@ -33,7 +38,7 @@ impl Tail {
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        stream.write_all(format!("{head}authorization: Bearer {KEY}\r\n\r\n").as_bytes()).unwrap();
+        stream.write_all(format!("{head}authorization: Bearer {key}\r\n\r\n").as_bytes()).unwrap();
         let mut tail = Self { status: 0, head: String::new(), body: BufReader::new(stream) };
         loop {
             let line = tail.line().unwrap();
@@ -47,7 +52,7 @@ impl Tail {
     }
 
     /// The next line; nothing at the end.
-    fn line(&mut self) -> Option<String> {
+    pub(crate) fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         let len = self.body.read_line(&mut line).expect("a line in time");
         (len > 0).then(|| line.trim_end_matches(['\r', '\n']).to_owned())
@@ -76,7 +81,7 @@ impl Tail {
         }
     }
 
-    fn rest(mut self) -> String {
+    pub(crate) fn rest(mut self) -> String {
         let mut rest = String::new();
         self.body.read_to_string(&mut rest).unwrap();
         rest

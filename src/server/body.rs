@@ -3,6 +3,7 @@
 //! Invariants
 //! * What is held is counted as it grows, decompressed bytes beside those that were sent.
 //! * One that is read as a whole has to come at a pace in the mean, since it holds memory until it is there.
+use super::access::KeyEnd;
 use super::blocking;
 use super::encoding::{Encoding, Inflater, WHOLE_FREE_BYTES};
 use super::error::ApiError;
@@ -155,14 +156,17 @@ impl Pieces {
     }
 }
 
-/// Whether that is beneath it; as many errors lie around it as layers that a body came through.
-fn is_too_slow(error: &(dyn Error + 'static)) -> bool {
-    error.is::<TooSlow>() || error.source().is_some_and(is_too_slow)
+/// What of this kind is beneath it; as many errors lie around that as layers that a body came through.
+fn beneath<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
+    error.downcast_ref().or_else(|| beneath(error.source()?))
 }
 
 /// Why a body did not come whole.
 fn broke_off(error: &axum::Error) -> ApiError {
-    if is_too_slow(error) {
+    if let Some(end) = beneath::<KeyEnd>(error) {
+        return (*end).into();
+    }
+    if beneath::<TooSlow>(error).is_some() {
         return ApiError::new(StatusCode::REQUEST_TIMEOUT, TooSlow.to_string());
     }
     ApiError::bad(format!("the body broke off: {error}"))

@@ -2,16 +2,14 @@
 //!
 //! Invariants
 //! * One is made ready in its turn and within the time that a query may take, on a thread that may block.
-//! * It ends when what stands for its client is dropped, or its key is not good any more.
+//! * It ends when what stands for its client is dropped.
 use super::Server;
 use super::error::ApiError;
-use axum::http::{HeaderMap, header};
 use logyard_storage::engine::{LiveOptions, Subscription};
 use logyard_storage::error::{Error, ErrorKind};
 use logyard_storage::query::{Memory, Query, Start};
 use logyard_storage::scan::{Cancel, Control};
 use std::sync::Arc;
-use tokio::time::Instant;
 
 /// Begins a live query, whole records or what its pipes make of them; `make` gives it, and what has to be held until it is ready.
 pub(super) async fn begin<H>(
@@ -39,29 +37,5 @@ pub(super) async fn begin<H>(
                            query.max_duration (LOGYARD_QUERY_MAX_DURATION)";
             Err(Error::new(ErrorKind::OverTime, message).into())
         }
-    }
-}
-
-/// The key with which somebody came in, which may be revoked while it stays.
-pub(super) struct Credential {
-    headers: HeaderMap,
-    seen: Instant,
-}
-
-impl Credential {
-    /// That of a request which was let in.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        let key = headers.get(header::AUTHORIZATION).cloned();
-        let headers = key.map(|key| (header::AUTHORIZATION, key)).into_iter().collect();
-        Self { headers, seen: Instant::now() }
-    }
-
-    /// Whether it is still good, as far as that was to be looked at again.
-    pub(super) fn is_good(&mut self, server: &Server) -> bool {
-        if self.seen.elapsed() < server.tails.silence_max / 2 {
-            return true;
-        }
-        self.seen = Instant::now();
-        server.gate.admit_any(&self.headers, server.env.now()).is_ok()
     }
 }

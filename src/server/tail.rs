@@ -5,10 +5,11 @@
 //!   behind it.
 //! * Nothing is looked at for a client before it has taken what it was sent. One that is too slow is told how many rows it missed,
 //!   where they would have come; one that takes nothing for long is left.
-//! * It ends when the client goes, its key is revoked, or the server stops.
+//! * It ends when the client goes, its key does not count any more, or the server stops.
 use super::Server;
+use super::access::Caller;
 use super::error::ApiError;
-use super::follow::{Credential, begin};
+use super::follow::begin;
 use super::params::Params;
 use super::select::{Gone, broke_off, parsed, read_form};
 use super::tails::Place;
@@ -45,6 +46,7 @@ type Chunk = Result<Bytes, ApiError>;
 /// `GET` or `POST /select/logsql/tail`, the parameters in the query string or in a form.
 pub(super) async fn tail(
     State(server): State<Arc<Server>>,
+    caller: Caller,
     method: Method,
     params: Params,
     headers: HeaderMap,
@@ -62,9 +64,8 @@ pub(super) async fn tail(
     let make = move |memory: &Memory| parsed(&params, memory).map(|(query, held)| (query, (held, room)));
     let subscription = begin(&server, start, false, cancel, make).await?;
     let (sender, rest) = channel(CHUNKS);
-    let credential = Credential::of(&headers);
-    let follower = Follower { server, subscription, form, refresh, credential, _place: place };
-    tokio::spawn(follower.follow(sender));
+    let follower = Follower { server, subscription, form, refresh, _place: place };
+    tokio::spawn(follower.follow(caller, sender));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(form.content_type())),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
@@ -169,18 +170,25 @@ struct Follower {
     subscription: Subscription,
     form: Form,
     refresh: Duration,
-    credential: Credential,
     _place: Place,
 }
 
 impl Follower {
-    /// Sends rows until the client has gone, the server stops, or something is wrong.
-    async fn follow(self, sender: Sender<Chunk>) {
-        let server = Arc::clone(&self.server);
+    /// Sends rows until the client has gone, its key does not count any more, the server stops, or something is wrong.
+    async fn follow(self, caller: Caller, sender: Sender<Chunk>) {
+        let (server, form) = (Arc::clone(&self.server), self.form);
+        // The key is asked first, so that nothing is looked for once it has ended.
         tokio::select! {
-            () = self.send_all(&sender) => {}
+            biased;
+            end = caller.end(&*server.env) => {
+                let mut why = String::new();
+                form.push_fault(&mut why, &end.to_string());
+                // Where others wait before it, the end says enough.
+                let _is_told = !why.is_empty() && sender.try_send(Ok(why.into())).is_ok();
+            }
             () = server.tails.stopped() => {}
             () = sender.closed() => {}
+            () = self.send_all(&sender) => {}
         }
     }
 
@@ -189,9 +197,6 @@ impl Follower {
         let mut arrivals = server.tails.arrivals();
         loop {
             let Ok(Ok(room)) = tokio::time::timeout(server.tails.stalled, sender.reserve()).await else { return };
-            if !self.credential.is_good(&server) {
-                return;
-            }
             arrivals.borrow_and_update();
             let turn = server.tails.turn().await;
             let Ok((follower, chunk, polled)) = super::blocking(move || self.look()).await else { return };
@@ -209,9 +214,6 @@ impl Follower {
                 Some(Polled::Nothing) => {
                     tokio::time::sleep(self.refresh.max(server.tails.rest())).await;
                     while tokio::time::timeout(SILENCE, arrivals.changed()).await.is_err() {
-                        if !self.credential.is_good(&server) {
-                            return;
-                        }
                         if self.form == Form::Events && sender.try_send(Ok(self.sign_of_life())).is_err() {
                             break;
                         }

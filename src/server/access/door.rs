@@ -1,7 +1,7 @@
 //! Who may come in: `Authorization: Bearer <key>`, asked before a body is read.
 //!
 //! Invariant: a credential that is not understood is none; of two credentials none counts.
-use super::keys::{Key, Keys};
+use super::keys::{Key, Keys, invalid};
 use super::table::Scope;
 use crate::server::admin_key::KeyHash;
 use crate::server::error::ApiError;
@@ -45,6 +45,14 @@ impl Holder {
         }
     }
 
+    /// The key that was made, where it is one.
+    pub(super) fn made(&self) -> Option<Arc<Key>> {
+        match self {
+            Self::All(_) => None,
+            Self::Made(key) => Some(Arc::clone(key)),
+        }
+    }
+
     pub(super) fn is_good_for(&self, scope: Scope) -> bool {
         match self {
             Self::All(_) => true,
@@ -66,11 +74,8 @@ impl Door {
         if admin.matches(key) {
             return Ok(Holder::All(ADMIN.into()));
         }
-        let invalid = || ApiError::new(StatusCode::FORBIDDEN, "Invalid API key");
         let made = keys.find(key).ok_or_else(invalid)?;
-        if made.is_over(now) {
-            return Err(invalid().with("message", "the key has expired"));
-        }
+        made.check(now)?;
         made.note_use(now);
         Ok(Holder::Made(made))
     }

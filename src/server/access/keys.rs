@@ -6,14 +6,22 @@
 //! * The key itself is said once, to who had it made. What is compared is its hash, in constant time.
 //! * Changes hold in the catalog before they hold here, and here in the order in which they were made there.
 //! * When a key was used last is known here at once, and written down once in a while.
+//! * Whoever came in with a key has the key itself, which says from then on whether it still counts.
 use super::table::Scope;
 use crate::server::admin_key::{KeyHash, random_digits};
+use crate::server::error::ApiError;
+use axum::http::StatusCode;
 use logyard_storage::catalog::KeyRecord;
 use logyard_storage::engine::Engine;
+use logyard_storage::env::Env;
 use logyard_storage::error::{Error, ErrorKind, Result};
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 const PREFIX: &str = "lyk_";
 /// What a key can be good for, as people write it.
@@ -21,6 +29,37 @@ pub(in crate::server) const SCOPES: [(&str, Scope); 3] =
     [("ingest", Scope::Ingest), ("read", Scope::Read), ("admin", Scope::Admin)];
 /// A key that was never used.
 const NEVER: i64 = i64::MIN;
+/// How often a key that ends by itself is asked whether it has, since the clock may be set.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Why a key does not count any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum KeyEnd {
+    Revoked,
+    Expired,
+}
+
+impl fmt::Display for KeyEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Revoked => "the key has been revoked",
+            Self::Expired => "the key has expired",
+        })
+    }
+}
+
+impl std::error::Error for KeyEnd {}
+
+impl From<KeyEnd> for ApiError {
+    fn from(end: KeyEnd) -> Self {
+        invalid().with("message", end.to_string())
+    }
+}
+
+/// The answer to a key that is none.
+pub(super) fn invalid() -> ApiError {
+    ApiError::new(StatusCode::FORBIDDEN, "Invalid API key")
+}
 
 /// A key that was made.
 pub(super) struct Key {
@@ -31,6 +70,7 @@ pub(super) struct Key {
     pub(super) services: Option<Arc<[String]>>,
     expires_at: Option<i64>,
     last_used_at: AtomicI64,
+    is_revoked: watch::Sender<bool>,
 }
 
 impl Key {
@@ -43,6 +83,7 @@ impl Key {
             services: (!record.services.is_empty()).then(|| record.services.clone().into()),
             expires_at: record.expires_at,
             last_used_at: AtomicI64::new(record.last_used_at.unwrap_or(NEVER)),
+            is_revoked: watch::Sender::new(false),
         }
     }
 
@@ -51,8 +92,30 @@ impl Key {
         self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
     }
 
-    pub(super) fn is_over(&self, now: i64) -> bool {
-        self.expires_at.is_some_and(|at| at <= now)
+    /// Whether it still counts.
+    pub(super) fn check(&self, now: i64) -> std::result::Result<(), KeyEnd> {
+        match self.expires_at {
+            _ if *self.is_revoked.borrow() => Err(KeyEnd::Revoked),
+            Some(at) if at <= now => Err(KeyEnd::Expired),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until it does not count any more.
+    pub(super) async fn end(&self, env: &dyn Env) -> KeyEnd {
+        let mut revoked = self.is_revoked.subscribe();
+        loop {
+            let now = env.now();
+            if let Err(end) = self.check(now) {
+                return end;
+            }
+            let left = self.expires_at.map(|at| u64::try_from(at.saturating_sub(now)).unwrap_or(0));
+            // It fails only where nobody can revoke the key any more, and the key is here.
+            let _changed = match left {
+                None => revoked.changed().await.is_ok(),
+                Some(left) => timeout(Duration::from_nanos(left).min(LOOK), revoked.changed()).await.is_ok(),
+            };
+        }
     }
 
     pub(super) fn note_use(&self, now: i64) {
@@ -104,7 +167,10 @@ impl Keys {
     pub(in crate::server) fn revoke(&self, engine: &Engine, id: &str) -> Result<Option<KeyRecord>> {
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let removed = engine.remove_key(id)?;
-        self.known.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        let key = self.known.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        if let Some(key) = key {
+            key.is_revoked.send_replace(true);
+        }
         Ok(removed)
     }
 

@@ -1,12 +1,14 @@
 //! What stands before every route: who comes, from where, how often, and what is written down of it.
 //!
 //! * [`table`] has every route and what it takes to use it; [`guard`] stands before each, [`turn_away`] where there is none.
-//! * [`door`] tells credentials apart, [`keys`] has the keys that were made, [`caller`] is what handlers see of both.
+//! * [`door`] tells credentials apart, [`keys`] has the keys that were made, [`caller`] is what handlers see of both, [`stay`] what they
+//!   see of a body.
 //! * [`address`], [`limits`], [`cors`]: where requests come from, how often they may, and which pages may make them.
 //! * [`records`] and [`audit`] are what is written down.
 //!
 //! Invariants
 //! * Nothing of a request's body is read before it has passed.
+//! * Who has come in stays no longer than its key counts: [`Caller::stays`] says so for everything that takes its time.
 //! * No key is looked at that is not counted and, but for ingest, written down.
 //! * A route refuses keys that are for some services only, unless the table says who sees to it that they get no others.
 mod address;
@@ -17,6 +19,7 @@ mod door;
 mod keys;
 mod limits;
 mod records;
+mod stay;
 pub(super) mod table;
 
 pub(super) use address::Peer;
@@ -24,7 +27,7 @@ pub(super) use audit::{Changed, audit};
 pub(super) use caller::{Caller, not_for};
 pub(super) use cors::allow;
 pub(crate) use door::Door;
-pub(super) use keys::{Keys, SCOPES};
+pub(super) use keys::{KeyEnd, Keys, SCOPES};
 
 use super::error::ApiError;
 use super::metrics::requests::GONE;
@@ -33,7 +36,7 @@ use super::{Server, complain};
 use crate::config::{AccessSettings, Cidr};
 use axum::RequestExt;
 use axum::extract::{RawPathParams, Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use cors::Origins;
@@ -79,11 +82,6 @@ impl Gate {
         self.origins.are_without(request)
     }
 
-    /// Whether who was let in before still has a right key.
-    pub(super) fn admit_any(&self, headers: &HeaderMap, now: i64) -> Result<(), ApiError> {
-        self.door.identify(&self.keys, headers, now).map(drop)
-    }
-
     /// Stores what there is to write down. This blocks.
     pub(crate) fn write_down(&self, engine: &Engine) {
         self.records.store(engine);
@@ -123,6 +121,7 @@ pub(super) async fn guard(
     let mut told = Told::of(&server, &request, matches!(route.scope, Scope::Read | Scope::Admin));
     let response = match admit(&server.gate, route, &mut request, &mut told).await {
         Ok(caller) => {
+            request = request.map(|body| caller.guarded(body, &server.env));
             request.extensions_mut().insert(caller);
             next.run(request).await
         }

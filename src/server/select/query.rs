@@ -3,10 +3,12 @@
 //! Invariants
 //! * A query that fails before its first row is an answer with a status; one that fails later breaks the body off. An
 //!   answer that ends was whole.
+//! * It ends when its client goes, or the client's key does not count any more; what was given of it then breaks off.
 //! * When the client does not read, the query ends with its time. Of what was found, [`CHUNKS`] chunks at most wait for it.
 use super::asked::{Asked, Form, broke_off, query_text};
 use super::whole::Gone;
 use crate::server::Server;
+use crate::server::access::Caller;
 use crate::server::error::ApiError;
 use crate::server::params::Params;
 use crate::server::room::Room;
@@ -37,8 +39,12 @@ const SHOWN_BYTES_MAX: usize = 4 * KIB;
 type Chunk = Result<Bytes, ApiError>;
 
 /// `GET` or `POST /select/logsql/query`, the parameters in the query string or in a form.
-pub(in crate::server) async fn query(State(server): State<Arc<Server>>, form: Form) -> Result<Response, ApiError> {
-    let Form { params, room } = form;
+pub(in crate::server) async fn query(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    form: Form,
+) -> Result<Response, ApiError> {
+    let (Form { params, room }, env) = (form, Arc::clone(&server.env));
     let explains = params.says("explain");
     let cancel = Cancel::default();
     let gone = Gone::of(cancel.clone());
@@ -49,7 +55,8 @@ pub(in crate::server) async fn query(State(server): State<Arc<Server>>, form: Fo
     let first = rest.recv().await.ok_or_else(broke_off)??;
     let kind = if explains { "text/plain; charset=utf-8" } else { "application/x-ndjson" };
     let is_over = first.is_empty();
-    let body = Body::new(Lines { first: Some(first), is_over, rest, _gone: gone });
+    let lines = Body::new(Lines { first: Some(first), is_over, rest, _gone: gone });
+    let body = caller.guarded(lines, &env);
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, HeaderValue::from_static(kind))], body).into_response())
 }
 

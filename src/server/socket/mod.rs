@@ -8,6 +8,7 @@
 //! * Nothing is looked at for a client before it has taken what it was sent. One that is too slow is told how many logs it
 //!   missed; one that takes nothing for `server.write_timeout`, or says nothing for `server.idle_timeout` though it is asked whether
 //!   it is there, is left.
+//! * Nothing is sent or begun for a key that does not count any more: the connection ends with 1008.
 //! * What a client says is answered in its order, and a subscription's first logs come before what is said after it is heard.
 mod following;
 mod said;
@@ -15,7 +16,6 @@ mod wanted;
 
 use super::access::Caller;
 use super::error::ApiError;
-use super::follow::Credential;
 use super::tails::Place;
 use super::{Server, blocking};
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -61,10 +61,10 @@ pub(super) async fn socket(
             return Err(ApiError::new(StatusCode::UPGRADE_REQUIRED, error));
         }
     };
-    let (place, credential) = (server.tails.place()?, Credential::of(&headers));
+    let place = server.tails.place()?;
     let upgrade = upgrade.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
     let upgrade = upgrade.read_buffer_size(READ_BYTES).write_buffer_size(WRITE_BYTES);
-    Ok(upgrade.on_upgrade(move |socket| Session::new(server, socket, caller, credential, place).run()))
+    Ok(upgrade.on_upgrade(move |socket| Session::new(server, socket, caller, place).run()))
 }
 
 fn wants_upgrade(headers: &HeaderMap) -> bool {
@@ -134,7 +134,6 @@ struct Session {
     server: Arc<Server>,
     socket: WebSocket,
     caller: Caller,
-    credential: Credential,
     arrivals: watch::Receiver<u64>,
     followed: Followed,
     /// Whether there may be logs to send that arrived already.
@@ -147,14 +146,13 @@ struct Session {
 }
 
 impl Session {
-    fn new(server: Arc<Server>, socket: WebSocket, caller: Caller, credential: Credential, place: Place) -> Self {
+    fn new(server: Arc<Server>, socket: WebSocket, caller: Caller, place: Place) -> Self {
         let (arrivals, now) = (server.tails.arrivals(), Instant::now());
         Self {
             server,
             socket,
             followed: Followed::of(caller.services.clone()),
             caller,
-            credential,
             arrivals,
             has_more: false,
             rests: now,
@@ -166,10 +164,13 @@ impl Session {
 
     /// Speaks with the client until it goes or the server stops.
     async fn run(mut self) {
-        let server = Arc::clone(&self.server);
+        let (server, caller) = (Arc::clone(&self.server), self.caller.clone());
+        // The key is asked first, so that nothing is answered once it has ended.
         let end = tokio::select! {
-            end = self.converse() => end,
+            biased;
+            end = caller.end(&*server.env) => Some(End::Wrong(end.to_string())),
             () = server.tails.stopped() => None,
+            end = self.converse() => end,
         };
         let frame = match end {
             Some(End::Gone) => None,
@@ -195,8 +196,8 @@ impl Session {
             self.send(vec![json!({"type": "connected", "message": hello, "timestamp": self.now()}).to_string()]).await;
         while done.is_ok() {
             let next = self.next().await;
-            if !self.credential.is_good(&self.server) {
-                return Some(End::Wrong("the key is not good any more".into()));
+            if let Err(end) = self.caller.stays(self.server.env.now()) {
+                return Some(End::Wrong(end.to_string()));
             }
             done = match next {
                 Ok(Event::Said(text)) => self.answer(&text).await,
