@@ -3,6 +3,7 @@
 //! Invariants
 //! * What is to be deleted is said: without a query nothing is.
 //! * Records that arrive after it was asked for stay.
+//! * What is written down of it says all that was asked for, as it was asked.
 use super::access::{Caller, Changed, audit};
 use super::body::read_whole;
 use super::error::{ApiError, json_response};
@@ -39,9 +40,12 @@ pub(super) async fn delete(
         };
         let shown = shown(&asked, &receipt);
         if !asked.dry_run {
-            let changed =
-                Changed { action: "records.delete", target: &asked.query, before: Value::Null, after: shown.clone() };
-            audit(&server, &caller, &changed);
+            let after = asked.told(shown.clone());
+            audit(
+                &server,
+                &caller,
+                &Changed { action: "records.delete", target: &asked.query, before: Value::Null, after },
+            );
         }
         Ok::<_, ApiError>(shown)
     });
@@ -51,6 +55,9 @@ pub(super) async fn delete(
 /// What is asked for.
 struct Asked {
     query: String,
+    /// The times, as they were given.
+    since: Option<String>,
+    until: Option<String>,
     /// None where no record can be meant.
     search: Option<Search>,
     dry_run: bool,
@@ -85,10 +92,20 @@ impl Asked {
         };
         let missing = || ApiError::bad("query is missing: say in LogsQL which records to delete; * is all of them");
         let query = text("query")?.filter(|query| !query.trim().is_empty()).ok_or_else(missing)?;
-        let since = text("since")?.map(|text| time("since", &text, now)).transpose()?.map(|(first, _)| first);
-        let until = text("until")?.map(|text| time("until", &text, now)).transpose()?.map(|(_, last)| last);
-        let search = search(&query, (since, until), now)?;
-        Ok(Self { query, search, dry_run })
+        let (since, until) = (text("since")?, text("until")?);
+        let from = since.as_ref().map(|text| time("since", text, now)).transpose()?.map(|(first, _)| first);
+        let to = until.as_ref().map(|text| time("until", text, now)).transpose()?.map(|(_, last)| last);
+        let search = search(&query, (from, to), now)?;
+        Ok(Self { query, since, until, search, dry_run })
+    }
+
+    /// What a deletion came to, with the times that were asked for.
+    fn told(&self, mut shown: Value) -> Value {
+        if let Some(fields) = shown.as_object_mut() {
+            fields.insert("since".into(), json!(self.since));
+            fields.insert("until".into(), json!(self.until));
+        }
+        shown
     }
 }
 

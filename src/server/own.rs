@@ -127,10 +127,10 @@ pub(super) fn put(rows: &mut BatchBuilder, name: &str, count: u64) {
     rows.int(name, i64::try_from(count).unwrap_or(i64::MAX));
 }
 
-/// Adds a value to the figures of a record: objects as what is in them, nothing as nothing.
+/// Adds a value to the figures of a record: objects as what is in them.
 pub(super) fn put_value(rows: &mut BatchBuilder, name: &str, value: &Value) {
     match value {
-        Value::Null => {}
+        Value::Null => rows.null(name),
         Value::Bool(value) => rows.bool(name, *value),
         Value::Number(number) => rows.number(name, &number.to_string()),
         Value::String(text) => rows.string(name, text),

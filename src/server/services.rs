@@ -3,6 +3,7 @@
 //! Invariants
 //! * A key that is for some services sees no others: the list is cut here, and the path of the other two names the service that
 //!   the door looks at.
+//! * A service of which everything was deleted is not listed, also while its records are still to be removed.
 //! * What reads logs waits for its turn, and ends with its time or when nobody waits for it any more.
 use super::access::Caller;
 use super::error::{ApiError, json_response};
@@ -18,6 +19,7 @@ use logyard_storage::engine::{QueryControl, Search};
 use logyard_storage::query::{Block, Flow, parse, time_span};
 use logyard_storage::scan::{Cancel, Control};
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The service that a path names.
@@ -34,9 +36,41 @@ pub(super) async fn services(
     caller: Caller,
     params: Params,
 ) -> Result<Response, ApiError> {
-    let mut services = blocking(move || server.engine.services()).await?;
+    let of = Arc::clone(&server);
+    let (mut services, deletes) =
+        blocking(move || (of.engine.services(), !of.engine.pending_deletions().is_empty())).await?;
+    if deletes {
+        services = not_deleted(server, services).await?;
+    }
     services.retain(|service| caller.is_for(service) && (service != own::SERVICE || params.says("all")));
     Ok(json_response(StatusCode::OK, json!({ "services": services }).to_string()))
+}
+
+/// Those of the services that have records which are not deleted.
+async fn not_deleted(server: Arc<Server>, services: Vec<String>) -> Result<Vec<String>, ApiError> {
+    let cancel = Cancel::default();
+    let _gone = Gone::of(cancel.clone());
+    let turn = server.queries.turn().await?;
+    let looked = blocking(move || {
+        let _until_done = turn;
+        let control = QueryControl {
+            control: Control { cancel, ..Control::default() },
+            duration_max: Some(server.queries.duration),
+            ..QueryControl::default()
+        };
+        let query = parse("* | stats by (service_name) count() as n")?;
+        let (mut left, mut kept) = (HashSet::new(), Kept::new(&server));
+        server.engine.query(&query, &control, &mut |block: Block| {
+            let names = block.column("service_name");
+            for row in 0..block.rows() {
+                kept.add(names.value(row).len())?;
+                left.insert(names.value(row).to_owned());
+            }
+            Ok(Flow::More)
+        })?;
+        Ok::<_, ApiError>(services.into_iter().filter(|service| left.contains(service)).collect())
+    });
+    looked.await?
 }
 
 /// `GET /api/v1/logs/recent/:service`
