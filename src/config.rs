@@ -25,7 +25,7 @@ pub(crate) use table::{SectionTable, variable};
 use given::{Given, unknown_variables};
 use logyard_storage::engine::Form;
 use logyard_storage::limits::MIB;
-use readers::Raw;
+use readers::{ADDRESSES, FILE, Raw};
 use settings::{AccessLog, Cors, Top};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -85,6 +85,8 @@ pub(crate) struct Config {
 /// A configuration or all that is wrong with it, and what is only worth a warning.
 pub(crate) struct Loaded {
     pub(crate) config: Result<Config, Vec<String>>,
+    /// The certificate and its key as far as they are named, so that what is wrong with these files is told with the rest.
+    pub(crate) tls: [Option<PathBuf>; 2],
     pub(crate) warnings: Vec<String>,
 }
 
@@ -92,11 +94,12 @@ pub(crate) struct Loaded {
 pub(crate) fn load(flags: Flags, env: impl IntoIterator<Item = (OsString, OsString)>) -> Loaded {
     let (mut given, warnings) = gather(&flags, env);
     let config = Config::new(&mut given, flags.no_auth);
+    let tls = tls_files(config.as_ref().map(|config| &config.tls), &given);
     let config = match config {
         Some(config) if given.faults.is_empty() => Ok(config),
         _ => Err(given.faults),
     };
-    Loaded { config, warnings }
+    Loaded { config, tls, warnings }
 }
 
 /// The data directory, for commands that need nothing else of the configuration.
@@ -186,6 +189,14 @@ fn read_file(given: &mut Given, flag: Option<&Path>) {
     }
 }
 
+/// The certificate and its key as far as they are named, also where the rest of their section is wrong.
+fn tls_files(section: Option<&TlsFiles>, given: &Given) -> [Option<PathBuf>; 2] {
+    match section {
+        Some(tls) => [tls.cert.clone(), tls.key.clone()],
+        None => ["cert", "key"].map(|key| given.peek("tls", key, &FILE).flatten()),
+    }
+}
+
 impl Config {
     fn new(given: &mut Given, no_auth: bool) -> Option<Self> {
         let top = Top::read(given);
@@ -194,13 +205,15 @@ impl Config {
         let (retention, wal, ingest) = (Retention::read(given), Wal::read(given), Ingest::read(given));
         let (access_log, rate_limit, cors) = (AccessLog::read(given), RateLimit::read(given), Cors::read(given));
         let log = LogSettings::read(given);
-        if tls.as_ref().is_some_and(|tls| tls.cert.is_some() != tls.key.is_some()) {
+        let [cert, key] = tls_files(tls.as_ref(), given);
+        if cert.is_some() != key.is_some() {
             given.faults.push("tls.cert and tls.key belong together, and only one of them is named".into());
         }
-        let top = top?;
-        if let Some(address) = top.listen.iter().find(|address| no_auth && !address.ip().is_loopback()) {
+        let listen = top.as_ref().map(|top| top.listen.clone()).or_else(|| given.peek("", "listen", &ADDRESSES));
+        if let Some(address) = listen.iter().flatten().find(|address| no_auth && !address.ip().is_loopback()) {
             given.faults.push(format!("--no-auth works on a loopback address only, and `{address}` is none"));
         }
+        let top = top?;
         let access = match top.admin_key {
             _ if no_auth => Access::Open,
             Some(key) => Access::Key(key.reveal().to_owned()),

@@ -44,6 +44,14 @@ fn the_first_start_makes_a_key_that_stays() {
     std::fs::remove_file(&path).unwrap();
     let server = Server::start_with(data.path(), |_| {});
     assert_eq!((open(&server), path.exists()), (200, false));
+    let said = &server.greeting[2];
+    assert!(said.contains("admin.key.sha256") && said.contains("remove both"), "{said}");
+    drop(server);
+    // And that is how another one is made.
+    std::fs::remove_file(data.path().join("admin.key.sha256")).unwrap();
+    let server = Server::start_with(data.path(), |_| {});
+    assert!(server.greeting[2].ends_with("admin.key"), "{:?}", server.greeting);
+    assert_eq!((open(&server), path.exists()), (403, true));
 }
 
 #[test]

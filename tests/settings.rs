@@ -43,6 +43,25 @@ fn a_check_tells_all_faults_and_starts_nothing() {
     assert_eq!((start.status.code(), String::from_utf8(start.stderr).unwrap()), (Some(2), told));
     assert_eq!(fs::read_dir(here).unwrap().count(), 1);
 
+    let args = ["--no-auth", "--listen", "0.0.0.0:1", "--trusted-proxies", "x", "--tls-cert", "logyard.toml"];
+    let more = check(here, &[&args[..], &["--tls-key", "no.pem", "--tls-reload-interval", "soon"]].concat());
+    let told = String::from_utf8(more.stderr).unwrap();
+    for fault in [
+        "logyard: logyard.toml, line 3: query.max_wait is `soon`",
+        "logyard: --trusted-proxies is `x`",
+        "logyard: --tls-reload-interval is `soon`",
+        "logyard: --no-auth works on a loopback address only, and `0.0.0.0:1` is none",
+        "logyard: cannot use logyard.toml: it has no certificate",
+        "logyard: cannot use no.pem: ",
+    ] {
+        assert!(told.lines().any(|line| line.starts_with(fault)), "{fault}: {told}");
+    }
+    assert_eq!((more.status.code(), told.lines().count()), (Some(2), 8), "{told}");
+    let alone = String::from_utf8(check(here, &["--tls-key", "no.pem"]).stderr).unwrap();
+    for fault in ["tls.cert and tls.key belong together", "cannot use no.pem: "] {
+        assert!(alone.contains(fault), "{alone}");
+    }
+
     let missing = check(here, &["--config", "nothing.toml"]);
     assert_eq!(missing.status.code(), Some(2));
     assert!(String::from_utf8(missing.stderr).unwrap().contains("nothing.toml"));

@@ -10,11 +10,12 @@ use crate::log;
 use crate::open_files;
 use crate::server::{
     Admissions, BodyMemory, Builders, Counters, Door, Gate, KeyHash, Once, Queries, Requests, Server, Storing, Tails,
-    Tls, WholeBounds, keep_log, keep_written, listen, load_or_make, router, serve, tell_retention, tell_troubles,
+    Tls, WholeBounds, is_in_file, keep_log, keep_written, listen, load_or_make, router, serve, tell_retention,
+    tell_troubles,
 };
 use logyard_storage::engine::{Engine, Options};
 use logyard_storage::env::RealEnv;
-use logyard_storage::layout::ADMIN_KEY;
+use logyard_storage::layout::{ADMIN_KEY, ADMIN_KEY_HASH};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -41,8 +42,13 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
             None => eprintln!("warning: {warning}"),
         }
     }
-    let config = loaded.config.map_err(|faults| Failure::configuration(&faults))?;
-    let tls = Tls::load(&config.tls).map_err(Failure::Usage)?.map(Arc::new);
+    let (config, tls) = match (loaded.config, Tls::load(&loaded.tls)) {
+        (Ok(config), Ok(tls)) => (config, tls.map(Arc::new)),
+        (config, tls) => {
+            let faults: Vec<String> = config.err().into_iter().chain(tls.err()).flatten().collect();
+            return Err(Failure::configuration(&faults));
+        }
+    };
     if args.check_config {
         eprintln!("the configuration is right");
         return Ok(());
@@ -148,7 +154,18 @@ fn greet(config: &Config) {
         Access::Open => log::greet(format_args!("no key is asked for (--no-auth)")),
         Access::Key(_) => log::greet(format_args!("admin key from the configuration")),
         Access::KeyOfData => {
-            log::greet(format_args!("admin key in {}", whole(&config.data.join(ADMIN_KEY)).display()));
+            let file = whole(&config.data.join(ADMIN_KEY));
+            if is_in_file(&config.data) {
+                log::greet(format_args!("admin key in {}", file.display()));
+            } else {
+                let hash = whole(&config.data.join(ADMIN_KEY_HASH));
+                log::greet(format_args!(
+                    "admin key known by its hash in {}, and not in {}; if it is lost, remove both and start again, which makes \
+                     another",
+                    hash.display(),
+                    file.display()
+                ));
+            }
         }
     }
 }

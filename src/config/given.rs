@@ -58,6 +58,11 @@ impl Given {
         read
     }
 
+    /// The value of a setting that is no secret, where one was given and is right, whatever else is wrong. Nothing is told of it.
+    pub(super) fn peek<T>(&self, section: &str, key: &str, reader: &Reader<T>) -> Option<T> {
+        self.found(section, key).and_then(|found| (reader.read)(&found.value))
+    }
+
     /// What was given of a setting, from the side that goes first.
     fn found(&self, section: &str, key: &str) -> Option<Found> {
         let flag = flag(section, key);

@@ -70,6 +70,13 @@ pub(crate) fn load_or_make(data: &Path) -> io::Result<KeyHash> {
     Ok(hash)
 }
 
+/// Whether the directory's key, of which there is a hash, can be read there.
+pub(crate) fn is_in_file(data: &Path) -> bool {
+    let text = |name| read(&data.join(name)).ok().flatten();
+    let hash = text(HASH).and_then(|text| KeyHash::from_hex(&text));
+    text(ADMIN_KEY).zip(hash).is_some_and(|(key, hash)| hash.matches(key.trim()))
+}
+
 fn read(path: &Path) -> io::Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -123,7 +130,11 @@ mod tests {
         assert!(load_or_make(data.path()).unwrap().matches(&key));
         fs::remove_file(&path).unwrap();
         assert!(load_or_make(data.path()).unwrap().matches(&key));
-        assert!(!path.exists());
+        assert!(!path.exists() && !is_in_file(data.path()));
+        fs::write(&path, "another").unwrap();
+        assert!(!is_in_file(data.path()));
+        fs::write(&path, &key).unwrap();
+        assert!(is_in_file(data.path()));
     }
 
     #[test]

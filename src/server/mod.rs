@@ -44,7 +44,7 @@ mod tls;
 mod turns;
 
 pub(crate) use access::{Door, Gate, keep_written};
-pub(crate) use admin_key::{KeyHash, load_or_make};
+pub(crate) use admin_key::{KeyHash, is_in_file, load_or_make};
 pub(crate) use admission::Admissions;
 pub(crate) use backup::{done as backup_done, whole_path};
 pub(crate) use body::WholeBounds;

@@ -4,7 +4,6 @@
 //! * Files that cannot be used change nothing: what was used before is used on, and the operator is told once.
 //! * Connections that are open keep what they began with.
 use super::complain;
-use crate::config::TlsFiles;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -30,11 +29,17 @@ pub(crate) struct Tls {
 type Stamp = Option<[i64; 4]>;
 
 impl Tls {
-    /// What the files have, where files are named; the error names the file that is wrong.
-    pub(crate) fn load(files: &TlsFiles) -> Result<Option<Self>, String> {
-        let (Some(cert), Some(key)) = (&files.cert, &files.key) else { return Ok(None) };
-        let used = RwLock::new(read(cert, key)?);
-        Ok(Some(Self { cert: cert.clone(), key: key.clone(), used }))
+    /// What the certificate's and the key's files have, where both are named; what is wrong names the file, of one that is named alone too.
+    pub(crate) fn load(files: &[Option<PathBuf>; 2]) -> Result<Option<Self>, Vec<String>> {
+        match files {
+            [Some(cert), Some(key)] => {
+                let used = RwLock::new(read(cert, key)?);
+                Ok(Some(Self { cert: cert.clone(), key: key.clone(), used }))
+            }
+            [Some(cert), None] => certificates(cert).map(|_| None).map_err(|e| vec![e]),
+            [None, Some(key)] => private_key(key).map(|_| None).map_err(|e| vec![e]),
+            [None, None] => Ok(None),
+        }
     }
 
     /// What makes a connection a secure one.
@@ -61,7 +66,7 @@ impl Tls {
         if seen != Some(stamps) {
             match read(&self.cert, &self.key) {
                 Ok(read) => *self.used.write().unwrap_or_else(PoisonError::into_inner) = read,
-                Err(e) => complain(format_args!("{e}; the certificate from before is used on")),
+                Err(faults) => complain(format_args!("{}; the certificate from before is used on", faults.join("; "))),
             }
         }
         stamps
@@ -73,19 +78,30 @@ fn stamp(path: &Path) -> Stamp {
     Some([meta.mtime(), meta.mtime_nsec(), meta.ino().cast_signed(), meta.size().cast_signed()])
 }
 
-fn read(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
-    let wrong = |path: &Path, what: &dyn std::fmt::Display| format!("cannot use {}: {what}", path.display());
-    let chain: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_file_iter(cert).and_then(Iterator::collect).map_err(|e| wrong(cert, &e))?;
-    if chain.is_empty() {
-        return Err(wrong(cert, &"it has no certificate in PEM"));
-    }
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| wrong(key, &e))?;
+fn wrong(path: &Path, what: &dyn std::fmt::Display) -> String {
+    format!("cannot use {}: {what}", path.display())
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain: Vec<_> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|e| wrong(path, &e))?;
+    if chain.is_empty() { Err(wrong(path, &"it has no certificate in PEM")) } else { Ok(chain) }
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_file(path).map_err(|e| wrong(path, &e))
+}
+
+/// Both files, or all that is wrong with them.
+fn read(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, Vec<String>> {
+    let (chain, private) = match (certificates(cert), private_key(key)) {
+        (Ok(chain), Ok(private)) => (chain, private),
+        (chain, private) => return Err(chain.err().into_iter().chain(private.err()).collect()),
+    };
     let made = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .map(|builder| builder.with_no_client_auth())
         .and_then(|builder| builder.with_single_cert(chain, private));
-    let mut config = made.map_err(|e| wrong(cert, &format_args!("with {}: {e}", key.display())))?;
+    let mut config = made.map_err(|e| vec![wrong(cert, &format_args!("with {}: {e}", key.display()))])?;
     config.alpn_protocols = PROTOCOLS.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(Arc::new(config))
 }
