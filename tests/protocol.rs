@@ -19,6 +19,64 @@ fn every_answer_has_a_request_id() {
 }
 
 #[test]
+fn heads_that_are_no_request_are_answered_like_others() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start_with(data.path(), |command| {
+        command.env("LOGYARD_SERVER_MAX_HEADERS", "20").env("LOGYARD_SERVER_MAX_HEADER_BYTES", "8KiB");
+    });
+    let post = |lines: &str| format!("POST /insert/jsonline HTTP/1.1\r\nhost: x\r\n{lines}\r\n");
+    let cases = [
+        ("too many lines", post(&"a: b\r\n".repeat(20)), 431),
+        ("too many bytes", post(&format!("a: {}\r\n", "b".repeat(9_000))), 431),
+        ("a path that is too long", format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(70_000)), 431),
+        ("garbage", "\x16\x03\x01 garbage\r\n\r\n".to_owned(), 400),
+        ("a line that is none", post("a b\r\n"), 400),
+        ("two lengths", post("content-length: 1\r\ncontent-length: 2\r\n"), 400),
+        ("a negative length", post("content-length: -1\r\n"), 400),
+        ("no number", post("content-length: 0x1\r\n"), 400),
+        ("an unknown encoding", post("transfer-encoding: rot13\r\n"), 400),
+    ];
+    for (what, request, status) in cases {
+        // By itself, and behind another one that was answered.
+        for before in ["", "GET /health HTTP/1.1\r\nhost: x\r\nx-request-id: first\r\n\r\n"] {
+            let answers = behind(&server, before, &request);
+            let (head, body) = answers.rsplit_once("\r\n\r\n").unwrap();
+            let head = head.rsplit_once("HTTP/1.1 ").unwrap().1;
+            let of = |name: &str| head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
+            assert!(head.starts_with(&status.to_string()), "{what}: {answers}");
+            let error: serde_json::Value = serde_json::from_str(body).unwrap();
+            assert!(error["error"].as_str().unwrap().starts_with("the request's "), "{what}: {body}");
+            assert_eq!(of("content-length"), Some(&*body.len().to_string()), "{what}: {answers}");
+            assert_eq!(of("content-type"), Some("application/json"), "{what}: {answers}");
+            assert!(of("x-request-id").is_some_and(|id| id.len() == 16), "{what}: {answers}");
+            assert_eq!(answers.matches("HTTP/1.1 ").count(), 1 + usize::from(!before.is_empty()), "{what}: {answers}");
+        }
+    }
+}
+
+/// What is answered to bytes that come once those before them were answered.
+fn behind(server: &Server, before: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(server.address.strip_prefix("http://").unwrap()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut answers = Vec::new();
+    if !before.is_empty() {
+        stream.write_all(before.as_bytes()).unwrap();
+        let mut byte = [0];
+        while !answers.ends_with(b"}") {
+            stream.read_exact(&mut byte).unwrap();
+            answers.push(byte[0]);
+        }
+    }
+    // Whoever refuses a head may close before it has all of it.
+    let _is_taken = stream.write_all(request.as_bytes());
+    match stream.read_to_end(&mut answers) {
+        Ok(_) => {}
+        Err(e) => assert_eq!(e.kind(), ErrorKind::ConnectionReset, "{e}"),
+    }
+    String::from_utf8(answers).unwrap()
+}
+
+#[test]
 fn wrong_methods_and_paths_are_told_apart() {
     let server = Server::start();
     let answer = server.post("/api/v1/logs/search", "");

@@ -98,11 +98,11 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         let tails = Arc::clone(&server);
         tokio::spawn(async move { tails.tails.watch(&tails.engine).await });
         tokio::spawn(keep_written(Arc::clone(&server)));
-        let tails = Arc::clone(&server);
+        let (tails, ids) = (Arc::clone(&server), Arc::clone(&server.env));
         if let Some(tls) = &tls {
             tokio::spawn(Arc::clone(tls).watch(config.tls.reload_interval));
         }
-        serve(listener, router(Arc::clone(&server)), config.server.clone(), tls, || tails.tails.stop()).await
+        serve(listener, router(Arc::clone(&server)), config.server.clone(), tls, ids, || tails.tails.stop()).await
     });
     tell_retention(&engine);
     server.gate.write_down(&engine);

@@ -8,6 +8,7 @@ mod framing;
 mod held;
 mod life;
 mod paced;
+mod refusals;
 mod taken;
 
 pub(super) use framing::{refuse_ambiguous, refuse_too_many};
@@ -15,11 +16,13 @@ pub(super) use held::Held;
 pub(super) use paced::TooSlow;
 
 use super::access::Peer;
+use super::request_id::fresh;
 use super::tls::Tls;
 use crate::config::ServerBounds;
 use axum::Router;
 use connection::Host;
 use hyper_util::server::graceful::GracefulShutdown;
+use logyard_storage::env::Env;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,9 +34,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// How long to wait when there is no file descriptor left for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What one too many is told, where it does not speak TLS.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
-    connection: close\r\ncontent-length: 95\r\n\r\n\
-    {\"error\":\"as many connections are open as may (server.max_connections); come back in a second\"}";
+const FULL: &str =
+    "{\"error\":\"as many connections are open as may (server.max_connections); come back in a second\"}";
 
 /// Opens the first of the addresses that can be.
 pub(crate) async fn listen(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
@@ -46,6 +48,7 @@ pub(crate) async fn serve(
     router: Router,
     bounds: ServerBounds,
     tls: Option<Arc<Tls>>,
+    env: Arc<dyn Env>,
     stopping: impl FnOnce(),
 ) -> io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -53,7 +56,7 @@ pub(crate) async fn serve(
     let connections = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(bounds.max_connections));
     let drain_timeout = bounds.drain_timeout;
-    let host = Arc::new(Host { router, bounds });
+    let host = Arc::new(Host { router, bounds, env });
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener) => accepted,
@@ -63,7 +66,7 @@ pub(crate) async fn serve(
         let Some((stream, peer)) = accepted else { continue };
         match Arc::clone(&places).try_acquire_owned() {
             Ok(place) => converse(&host, (stream, peer), place, tls.as_deref(), connections.watcher()),
-            Err(_) => refuse(stream, tls.is_some()),
+            Err(_) => refuse(stream, tls.is_some(), &fresh(&*host.env)),
         }
     }
     drop(listener);
@@ -115,25 +118,24 @@ fn converse(
 }
 
 /// Tells one too many, as far as that costs no waiting.
-fn refuse(stream: TcpStream, is_tls: bool) {
+fn refuse(stream: TcpStream, is_tls: bool, id: &str) {
     if is_tls {
         return;
     }
     // Past the runtime, which does not know yet that a new connection takes bytes; it stays one that never waits.
     if let Ok(mut stream) = stream.into_std() {
         // There is room for so little; where there is not, it is closed without a word.
-        let _is_told = stream.write(FULL);
+        let _is_told = stream.write(full(id).as_bytes());
         // What has come already is read, since closing over it would take the answer back.
         let _is_read = stream.read(&mut [0; 4_096]);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn what_one_too_many_is_told_is_as_long_as_it_says() {
-        let text = std::str::from_utf8(super::FULL).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.ends_with(&format!("content-length: {}", body.len())), "{head}");
-    }
+/// The answer to one too many.
+fn full(id: &str) -> String {
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nx-request-id: {id}\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n{FULL}",
+        FULL.len()
+    )
 }

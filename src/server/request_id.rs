@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
+use logyard_storage::env::Env;
 use std::sync::Arc;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -25,7 +26,7 @@ pub(super) async fn tag(State(server): State<Arc<Server>>, mut request: Request,
     let id = match request.headers().get(REQUEST_ID).filter(is_sensible) {
         Some(id) => id.clone(),
         None => {
-            let text = format!("{:016x}", server.env.random());
+            let text = fresh(&*server.env);
             HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("-"))
         }
     };
@@ -33,4 +34,9 @@ pub(super) async fn tag(State(server): State<Arc<Server>>, mut request: Request,
     let mut response = next.run(request).await;
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// A new one.
+pub(super) fn fresh(env: &dyn Env) -> String {
+    format!("{:016x}", env.random())
 }

@@ -17,6 +17,7 @@ fn one_connection_too_many_is_told_so() {
     }
     let told = rest(&mut connect(server));
     assert!(told.starts_with("HTTP/1.1 503 ") && told.contains("retry-after: 1\r\n"), "{told}");
+    assert!(told.contains("x-request-id: "), "{told}");
     assert!(told.ends_with("come back in a second\"}"), "{told}");
     drop(places.pop());
     // The place is free once the server has seen that it was left.

@@ -6,6 +6,7 @@
 //! * What a client of HTTP/2 may send, or leave untaken, is bounded for each stream and for the connection.
 use super::life::{Life, Watched};
 use super::paced::{LAST_LOOK, Paced};
+use super::refusals::Refusals;
 use super::taken::Taken;
 use crate::config::ServerBounds;
 use crate::server::access::Peer;
@@ -18,6 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::Watcher;
+use logyard_storage::env::Env;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
@@ -41,6 +43,8 @@ const PING: Duration = Duration::from_secs(30);
 pub(super) struct Host {
     pub(super) router: Router,
     pub(super) bounds: ServerBounds,
+    /// Where ids come from.
+    pub(super) env: Arc<dyn Env>,
 }
 
 impl Host {
@@ -72,7 +76,8 @@ impl Host {
                 Ok::<_, Infallible>(response.map(|body| Taken::new(body, guard)))
             }
         });
-        let stream = TokioIo::new(Watched::new(stream, Arc::clone(&life), place));
+        let watched = Watched::new(stream, Arc::clone(&life), place);
+        let stream = TokioIo::new(Refusals::new(watched, Arc::clone(&life), Arc::clone(&self.env)));
         let connection = self.builder().serve_connection_with_upgrades(stream, service).into_owned();
         let mut connection = pin!(watcher.watch(connection));
         // What goes wrong is the client's leaving. A timeout is seen however much comes, which another branch of a `select!` is not: who

@@ -39,6 +39,8 @@ struct Doing {
     given_since: BTreeMap<u64, Instant>,
     /// Requests so far.
     begun: u64,
+    /// Whether something of an answer of ours may be still to go out.
+    owes: bool,
     framing: Framing,
     /// Whether what comes is none of HTTP any more.
     is_upgraded: bool,
@@ -56,6 +58,7 @@ impl Life {
             blocked_since: None,
             given_since: BTreeMap::new(),
             begun: 0,
+            owes: false,
             framing: Framing::default(),
             is_upgraded: false,
         };
@@ -77,7 +80,7 @@ impl Life {
         doing.requests += 1;
         doing.begun += 1;
         let number = doing.begun;
-        (doing.has_asked, doing.is_http2, doing.head_since) = (true, is_http2, None);
+        (doing.has_asked, doing.is_http2, doing.head_since, doing.owes) = (true, is_http2, None, true);
         let is_ambiguous = std::mem::take(&mut doing.framing).is_ambiguous() && !is_http2;
         drop(doing);
         Underway { life: Arc::clone(self), number, is_http2, is_ambiguous }
@@ -100,6 +103,18 @@ impl Life {
         } else if blocked_since.is_none() {
             *blocked_since = Some(now);
         }
+    }
+
+    /// All that was written has gone.
+    pub(super) fn flushed(&self) {
+        let mut doing = self.doing();
+        doing.owes &= doing.requests > 0;
+    }
+
+    /// Whether what is written next answers no request that was begun.
+    pub(super) fn owes_nothing(&self) -> bool {
+        let doing = self.doing();
+        !doing.owes && !doing.is_http2 && !doing.is_upgraded
     }
 
     /// When it ends if nothing happens until then.
