@@ -36,7 +36,16 @@ fn an_image_has_a_user_of_its_own_and_asks_whether_it_is_ready() {
     assert_eq!(words.iter().filter(|word| **word == "FROM").count(), 2, "one to build and one to run");
     let user = file.lines().find_map(|line| line.strip_prefix("USER ")).unwrap();
     assert!(!user.starts_with('0') && !user.starts_with("root"));
-    assert!(file.contains("/ready") && words.contains(&"HEALTHCHECK") && file.contains("--locked"));
+    assert!(words.contains(&"HEALTHCHECK") && file.contains("--locked"));
+    let check = file.lines().find_map(|line| line.trim().strip_prefix("CMD ")).unwrap().replace("curl -fsSk", "echo");
+    let asked = |settings: &[(&str, &str)]| {
+        let mut command = Command::new("sh");
+        command.args(["-c", &check]).env_remove("PORT").env_remove("HEALTH_URL").envs(settings.iter().copied());
+        String::from_utf8(command.output().unwrap().stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(asked(&[]), "http://127.0.0.1:7514/ready");
+    assert_eq!(asked(&[("PORT", "8080")]), "http://127.0.0.1:8080/ready");
+    assert_eq!(asked(&[("PORT", "8080"), ("HEALTH_URL", "https://127.0.0.1:1")]), "https://127.0.0.1:1/ready");
     for copied in file.lines().filter_map(|line| line.strip_prefix("COPY docs/")) {
         let path = Path::new("docs").join(copied.split_whitespace().next().unwrap());
         let mode = std::fs::metadata(Path::new(env!("CARGO_MANIFEST_DIR")).join(&path)).unwrap().permissions().mode();

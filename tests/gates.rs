@@ -193,6 +193,17 @@ fn a_service_has_so_many_logs_a_day() {
 }
 
 #[test]
+fn records_without_a_service_have_a_day_too_and_are_called_so() {
+    let server = Server::start();
+    configure(&server, "_default", json!({"max_logs_per_day": 2}));
+    let answer = server.post(LINES, "{\"_msg\":\"m\"}\n".repeat(3));
+    let answer = answer.json();
+    assert_eq!((&answer["ingested"], &answer["rejected"]), (&json!(2), &json!(1)), "{answer}");
+    let reason = answer["errors"][0].as_str().unwrap();
+    assert!(reason.starts_with("line 3: the service without a name has had the 2 logs"), "{reason}");
+}
+
+#[test]
 fn who_has_no_key_for_a_service_learns_nothing_of_its_day() {
     let server = Server::start();
     configure(&server, "bank", json!({"max_logs_per_day": 1}));

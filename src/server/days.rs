@@ -83,7 +83,7 @@ impl Days {
         let mut today = locked(&slot);
         if today.day != Some(day) {
             let counted = engine.arrived_since(service, day * DAY_NANOS).map_err(|e| Refused::Later {
-                what: format!("the logs that {service} had today cannot be counted: {e}"),
+                what: format!("the logs that {} had today cannot be counted: {e}", named(service)),
                 seconds: 1,
             })?;
             *today = Today { day: Some(day), used: counted };
@@ -119,7 +119,15 @@ fn over(service: &str, most: u64, now: i64, day: i64) -> Refused {
     let minutes = seconds.div_ceil(60);
     let (hours, minutes) = (minutes / 60, minutes % 60);
     let ends = format!("the day ends at 00:00 UTC, in {hours} h {minutes} min");
-    Refused::Later { what: format!("{service} has had the {most} logs that it may have today; {ends}"), seconds }
+    Refused::Later {
+        what: format!("{} has had the {most} logs that it may have today; {ends}", named(service)),
+        seconds,
+    }
+}
+
+/// A service as people call it: one that has no name, too.
+fn named(service: &str) -> &str {
+    if service.is_empty() { "the service without a name" } else { service }
 }
 
 #[cfg(test)]
@@ -170,5 +178,7 @@ mod tests {
         let Refused::Later { what, seconds } = over("s", 5, DAY_NANOS - 90 * SECOND, 0) else { panic!("another kind") };
         assert_eq!(seconds, 91);
         assert_eq!(what, "s has had the 5 logs that it may have today; the day ends at 00:00 UTC, in 0 h 2 min");
+        let Refused::Later { what, .. } = over("", 5, 0, 0) else { panic!("another kind") };
+        assert!(what.starts_with("the service without a name has had the 5 logs"), "{what}");
     }
 }
