@@ -6,14 +6,21 @@
 //! * bincode never sees bytes whose crc has not passed, and always has a limit.
 //! * Reading never allocates more than the bytes it was given allow.
 use crate::error::{Error, Result};
-use crate::limits::CATALOG_VALUE_BYTES_MAX;
+use crate::limits::{CATALOG_VALUE_BYTES_MAX, KIB};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::ops::Range;
 
 const ENVELOPE_BYTES: usize = 16;
+/// Payloads up to this length may say that they hold no more than [`SMALL_LIMIT`] bytes: no value takes 64 times its encoding.
+const SMALL_BYTES: usize = 16 * KIB;
+const SMALL_LIMIT: usize = 64 * SMALL_BYTES;
 
-fn config() -> impl bincode::config::Config {
+fn config() -> bincode::config::Configuration<
+    bincode::config::LittleEndian,
+    bincode::config::Fixint,
+    bincode::config::Limit<CATALOG_VALUE_BYTES_MAX>,
+> {
     bincode::config::legacy().with_limit::<CATALOG_VALUE_BYTES_MAX>()
 }
 
@@ -57,8 +64,12 @@ pub fn open<T: DeserializeOwned>(magic: [u8; 4], version_max: u16, bytes: &[u8])
         let message = format!("a {} has format {version}, this program reads up to {version_max}", name(magic));
         return Err(Error::new(crate::error::ErrorKind::NewerFormat, message));
     }
-    let (value, used) = bincode::serde::decode_from_slice(payload, config())
-        .map_err(|e| Error::corrupt(format!("a {} cannot be decoded: {e}", name(magic))))?;
+    // A length is believed up to the limit before it is found to reach beyond the end: of what is small, little is.
+    let read = match payload.len() {
+        0..=SMALL_BYTES => bincode::serde::decode_from_slice(payload, config().with_limit::<SMALL_LIMIT>()),
+        _ => bincode::serde::decode_from_slice(payload, config()),
+    };
+    let (value, used) = read.map_err(|e| Error::corrupt(format!("a {} cannot be decoded: {e}", name(magic))))?;
     if used != payload.len() {
         return Err(Error::corrupt(format!("a {} has {} bytes too many", name(magic), payload.len() - used)));
     }
