@@ -42,13 +42,17 @@ pub enum ErrorKind {
     Closed,
     /// The operating system refused an operation.
     Io,
+    /// The archive did not answer; what is stored there is as it was.
+    Unavailable,
+    /// The archive refused: its configuration, or its rights, have to be changed.
+    Denied,
     /// What cannot be has happened: the fault is the engine's, whatever was asked.
     Bug,
 }
 
 impl ErrorKind {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Invalid,
         Self::NotFound,
         Self::Conflict,
@@ -63,6 +67,8 @@ impl ErrorKind {
         Self::Cancelled,
         Self::Closed,
         Self::Io,
+        Self::Unavailable,
+        Self::Denied,
         Self::Bug,
     ];
 
@@ -83,6 +89,8 @@ impl ErrorKind {
             Self::Cancelled => "cancelled",
             Self::Closed => "closed",
             Self::Io => "io",
+            Self::Unavailable => "archive_unavailable",
+            Self::Denied => "archive_denied",
             Self::Bug => "bug",
         }
     }

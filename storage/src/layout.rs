@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 /// The format of the whole directory; a higher one is refused with the version that reads it.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 /// Magic of a WAL file.
 pub const WAL_MAGIC: [u8; 4] = *b"LYW1";
 /// Magic at both ends of a segment file.
@@ -30,6 +30,8 @@ pub const WAL: &str = "wal";
 pub const SEGMENTS: &str = "segments";
 /// What recovery or the scrubber set aside.
 pub const QUARANTINE: &str = "quarantine";
+/// What finds things in segments that are in the archive.
+pub const COLD: &str = "cold";
 /// Suffix of a file that is being written and has no meaning yet.
 pub const TEMPORARY: &str = "tmp";
 
@@ -78,6 +80,21 @@ impl Layout {
     /// A segment's file.
     pub fn segment(&self, day: &str, id: u64) -> PathBuf {
         self.segments().join(day).join(format!("{id:016x}.seg"))
+    }
+
+    /// The folder of what is kept here of segments that are in the archive.
+    pub fn cold(&self) -> PathBuf {
+        self.root.join(COLD)
+    }
+
+    /// The footer of a segment that is in the archive.
+    pub fn cold_footer(&self, id: u64) -> PathBuf {
+        self.cold().join(format!("{id:016x}.footer"))
+    }
+
+    /// The shapes and indexes of a segment that is in the archive.
+    pub fn cold_index(&self, id: u64) -> PathBuf {
+        self.cold().join(format!("{id:016x}.index"))
     }
 
     /// The folder of what was set aside.

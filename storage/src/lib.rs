@@ -2,6 +2,7 @@
 //! segments indexed by shape, and gives them back.
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod batch;
 pub mod catalog;
 pub mod codec;

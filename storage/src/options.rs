@@ -2,6 +2,7 @@
 //!
 //! Invariants
 //! * With the defaults two generations of `seal_bytes` fit into `hot_bytes_max`: one can fill up while another is sealed.
+use crate::archive::Target;
 use crate::limits::{KIB, MIB};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -74,6 +75,12 @@ pub struct Options {
     pub scrub_bytes_per_second: u64,
     /// How long after the scrubber began with the first segment it begins anew.
     pub scrub_every: Duration,
+    /// Where sealed segments are copied to; the first is the primary one.
+    pub archive: Vec<Target>,
+    /// Memory for parts of segments that were fetched from there.
+    pub cold_cache_bytes: usize,
+    /// Bytes of this disk for what finds things in segments whose files are there alone.
+    pub cold_index_bytes: u64,
     /// Whether the engine seals and compacts by itself; tests that step it by hand say no.
     pub background: bool,
 }
@@ -105,6 +112,9 @@ impl Options {
             maintenance_bytes_per_second: 64 * MIB as u64,
             scrub_bytes_per_second: 4 * MIB as u64,
             scrub_every: Duration::from_secs(7 * 86_400),
+            archive: Vec::new(),
+            cold_cache_bytes: 64 * MIB,
+            cold_index_bytes: 2 << 30,
             background: true,
         }
     }

@@ -5,7 +5,7 @@
 //! * Each step is one transaction that also sets the format it leads to; a crash leaves the format before or after.
 use super::Catalog;
 use super::database::{Made, beside, parent};
-use super::tables::Change;
+use super::tables::{Change, Table};
 use crate::env::{Env, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::MIB;
@@ -22,7 +22,13 @@ pub(super) struct Migration {
 }
 
 /// The steps that this program knows, oldest first.
-pub(super) const MIGRATIONS: &[Migration] = &[];
+pub(super) const MIGRATIONS: &[Migration] = &[Migration { from: 1, plan: add_archive }];
+
+/// Format 2 has tables of what is in object storage.
+fn add_archive(_: &Catalog, change: &mut Change) -> Result<()> {
+    change.accept(Table::Archive).accept(Table::Condemned);
+    Ok(())
+}
 
 /// Refuses what this program cannot bring up to `target`.
 pub(super) fn check_format(path: &Path, made: &Made, target: u32, steps: &[Migration]) -> Result<()> {

@@ -14,6 +14,7 @@
 //!
 //! redb panics on some damaged files that it was told to believe; [`database::prove`] reads a file first, so that
 //! nothing here has to catch a panic.
+mod archive;
 mod backend;
 pub mod config_copy;
 mod copy;
@@ -27,6 +28,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+pub use archive::{ArchiveRecord, ArchivedCopy, CondemnedObject, Residency};
 pub use keys::KeyRecord;
 pub use segments::{RetentionClass, SEGMENT_SERVICES_MAX, SegmentRecord, SegmentServices, SegmentState, ServiceCount};
 pub use services::{ServiceConfig, TTL_FOREVER};

@@ -2,6 +2,7 @@
 //!
 //! Invariants
 //! * A row is either given as it was written or named as damaged; it is never left out silently.
+use super::archive::{ArchiveRecord, CondemnedObject};
 use super::segments::SegmentRecord;
 use super::services::ServiceConfig;
 use super::tables::{Change, Row, Scan, Table};
@@ -85,6 +86,10 @@ pub struct State {
     pub effects: Vec<Row<EffectRow>>,
     /// Deletions, as their owner encoded them.
     pub deletions: Vec<Row<Vec<u8>>>,
+    /// Copies of segments in object storage, by segment.
+    pub archived: Vec<ArchiveRecord>,
+    /// Objects that are to be removed.
+    pub condemned: Vec<CondemnedObject>,
     /// What is damaged, in any table, those that are not given here included.
     pub damaged: Vec<Damage>,
 }
@@ -104,11 +109,16 @@ impl Catalog {
         })?;
         let effects = self.load_table(Table::Effects, &mut damaged, |key, effect| Ok((key.to_vec(), effect)))?;
         let deletions = self.load_table(Table::Deletions, &mut damaged, |key, bytes| Ok((key.to_vec(), bytes)))?;
+        let archived = self.load_table(Table::Archive, &mut damaged, |key, record: ArchiveRecord| {
+            record.check(key)?;
+            Ok(record)
+        })?;
+        let condemned = self.load_table(Table::Condemned, &mut damaged, |_, object: CondemnedObject| Ok(object))?;
         // Their rows belong to others; what is missing from them shows here all the same.
         for table in [Table::Keys, Table::Jobs, Table::Alerts] {
             note_whole(table, self.stored_rows(table)?.whole, &mut damaged);
         }
-        Ok(State { meta, segments, services, effects, deletions, damaged })
+        Ok(State { meta, segments, services, effects, deletions, archived, condemned, damaged })
     }
 
     fn load_meta(&self, damaged: &mut Vec<Damage>) -> Result<Option<Meta>> {

@@ -35,11 +35,15 @@ pub enum Table {
     Alerts,
     /// Deletions that are not yet carried out everywhere.
     Deletions,
+    /// Copies of segments in object storage.
+    Archive,
+    /// Objects that are to be removed from there.
+    Condemned,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Meta,
         Self::Segments,
         Self::Services,
@@ -48,6 +52,8 @@ impl Table {
         Self::Effects,
         Self::Alerts,
         Self::Deletions,
+        Self::Archive,
+        Self::Condemned,
     ];
 
     /// Its name on disk.
@@ -61,6 +67,8 @@ impl Table {
             Self::Effects => "effects",
             Self::Alerts => "alerts",
             Self::Deletions => "deletions",
+            Self::Archive => "archive",
+            Self::Condemned => "condemned",
         }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Invariants
 //! * A row is taken once: not from a segment and from one that took its place, nor from a segment and the log.
+use super::archive::Archive;
 use super::returned::unread_record;
 use super::segments::{may_be_sound, open_segment, segment_files, set_aside};
 use crate::catalog::{Change, Meta, SegmentRecord};
@@ -20,6 +21,7 @@ pub(super) fn adopt_segments(
     env: &Arc<dyn Env>,
     layout: &Layout,
     cache: &Arc<ReadCache>,
+    archive: &Archive,
     records: &mut Vec<SegmentRecord>,
     meta: &mut Meta,
     change: &mut Change,
@@ -40,6 +42,7 @@ pub(super) fn adopt_segments(
             Err(e) => return Err(e.context("the catalog is lost, and it is made again from every segment")),
         }
     }
+    footers.extend(archive.adopt(layout, cache, &footers, change, troubles)?);
     let unread: Vec<SegmentRecord> = unread.iter().filter_map(|path| unread_record(path)).collect();
     let unread_ids: Vec<u64> = unread.iter().map(|record| record.id).collect();
     let unfinished = drop_unfinished(&mut footers, &unread_ids, layout, env);
@@ -50,8 +53,13 @@ pub(super) fn adopt_segments(
         records.push(record);
     }
     for (path, segment) in &footers {
-        let crc = match crate::env::read_file(&**env, path, u64::MAX >> 1) {
-            Ok(bytes) => crc32fast::hash(&bytes),
+        let away = archive.record(segment.footer.id).filter(|record| record.is_away());
+        let crc = match away {
+            Some(away) => Ok(away.crc),
+            None => crate::env::read_file(&**env, path, u64::MAX >> 1).map(|bytes| crc32fast::hash(&bytes)),
+        };
+        let crc = match crc {
+            Ok(crc) => crc,
             Err(e) => {
                 troubles.push(format!("{} cannot be read as a whole: {e}", path.display()));
                 0

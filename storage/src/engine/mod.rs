@@ -9,6 +9,7 @@
 //!   is unknown.
 mod activity;
 mod adopt;
+mod archive;
 mod backup;
 mod check;
 mod clock;
@@ -28,6 +29,8 @@ mod tests;
 
 pub(crate) use activity::Activity;
 pub use activity::ActivityReport;
+use archive::Archive;
+pub use archive::{ArchiveStatus, OffloadReport, Offloading, RestoreReport, Restoring, TargetStatus};
 pub use backup::{BackedUp, BackupProgress, BackupStage, back_up_at_rest};
 pub use check::{CheckReport, Told, check, check_telling};
 pub(crate) use clock::{Clock, ClockRow};
@@ -100,6 +103,8 @@ pub(crate) struct Shared {
     pub(crate) catalog: Catalog,
     pub(crate) files: Arc<wal::Files>,
     pub(crate) cache: Arc<ReadCache>,
+    /// What is in object storage.
+    pub(crate) archive: Archive,
     /// Threads that help searches.
     pub(crate) crew: Arc<Crew>,
     /// Memory that all searches share.
@@ -169,7 +174,7 @@ pub struct StorageStats {
     pub hot_bytes: u64,
     /// Bytes of WAL files that are not spare.
     pub wal_bytes: u64,
-    /// Bytes of segments.
+    /// Bytes of segments on this disk.
     pub segment_bytes: u64,
     /// Bytes of the catalog.
     pub catalog_bytes: u64,
@@ -349,6 +354,22 @@ impl Engine {
         self.shared.deletions().iter().map(|deletion| deletion.id).collect()
     }
 
+    /// Seals everything and copies every sealed segment to the archive, now; with `evict` their files leave this disk. `told`
+    /// hears how far it is, and its error ends it.
+    pub fn offload(&self, evict: bool, told: &mut dyn FnMut(Offloading) -> Result<()>) -> Result<OffloadReport> {
+        self.shared.offload_all(evict, told)
+    }
+
+    /// Brings segments back from the archive for a while. `told` hears how many bytes are here, and of how many.
+    pub fn restore(&self, wanted: &Restoring, told: &mut dyn FnMut(u64, u64) -> Result<()>) -> Result<RestoreReport> {
+        self.shared.restore(wanted, told)
+    }
+
+    /// What is in the archive.
+    pub fn archive_status(&self) -> ArchiveStatus {
+        self.shared.archive_status()
+    }
+
     /// Verifies every checksum of every segment, now.
     pub fn scrub(&self) -> Result<ScrubReport> {
         self.shared.scrub_all()
@@ -376,7 +397,10 @@ impl Engine {
             hot_rows,
             hot_bytes: shared.hot_bytes.load(Ordering::Relaxed) as u64,
             wal_bytes: shared.files.live_bytes(),
-            segment_bytes: state.segments.iter().map(|live| live.record.bytes).sum(),
+            segment_bytes: {
+                let here = state.segments.iter().filter(|live| !shared.archive.is_away(live.record.id));
+                here.map(|live| live.record.bytes).sum()
+            },
             catalog_bytes,
             segments: state.segments.len() as u64,
         })

@@ -9,6 +9,7 @@
 //!   or written, or something is of a newer format.
 //! * It changes nothing that a second run, after a crash in the middle of the first, would read otherwise.
 use super::adopt::adopt_segments;
+use super::archive::Archive;
 use super::backup::unfinished;
 use super::config::{lives, reconcile};
 use super::epochs::{EPOCHS_KEY, Epochs};
@@ -28,7 +29,7 @@ use crate::payload;
 use crate::scan::Crew;
 use crate::segment::ReadCache;
 use crate::wal::{self, Files, Start, Writer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, RwLock};
@@ -111,12 +112,14 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     let segments_in_doubt =
         is_new || found.meta.is_none() || found.damaged.iter().any(|damage| damage.table == Table::Segments);
     let repaired = repair(&found.damaged, &mut change);
+    let archive_in_doubt = segments_in_doubt || repaired.contains(&Table::Archive);
+    let archive = Archive::new(env, &layout, options, found.archived, archive_in_doubt);
     if segments_in_doubt {
         // What the catalog says of segments is not whole: their own footers say it all again.
         for record in std::mem::take(&mut records) {
             change.remove_segment(record.id);
         }
-        adopt_segments(env, &layout, &cache, &mut records, &mut meta, &mut change, &mut troubles)?;
+        adopt_segments(env, &layout, &cache, &archive, &mut records, &mut meta, &mut change, &mut troubles)?;
     }
     let in_doubt = |table| is_new || repaired.contains(&table);
     let (services, doubt) = (found.services, in_doubt(Table::Services));
@@ -128,7 +131,7 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     for table in repaired {
         change.accept(table);
     }
-    let mut opened = open_segments(&**env, &layout, &cache, &records, &mut change, &mut troubles)?;
+    let mut opened = open_segments(&**env, &layout, &cache, &archive, &records, &mut change, &mut troubles)?;
     let mut effects: BTreeMap<Vec<u8>, EffectRow> = found.effects.into_iter().collect();
     if effects_in_doubt || !opened.returned.is_empty() {
         restore_effects(&mut opened, &mut effects, &mut change, &mut troubles)?;
@@ -167,6 +170,9 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     change.put(Table::Meta, EPOCHS_KEY, &epochs)?;
     let (stale, parts) = settle(&mut opened, &hot.generations, &mut change, &mut troubles)?;
     let Segments { live: segments, unread, .. } = opened;
+    let named: BTreeSet<u64> =
+        segments.iter().map(|live| &live.record).chain(&unread).map(|record| record.id).collect();
+    archive.settle(&named, env.now(), &mut change)?;
     meta.clean_shutdown = false;
     change.put_meta(&meta)?;
     let last = last_clock(&catalog, &segments);
@@ -174,7 +180,7 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     let retained_day = last.map_or(0, |last| last.retained_day);
     change.put(Table::Meta, CLOCK_KEY, &clock.row(env.now(), env.monotonic(), retained_day))?;
     catalog.commit(&change)?;
-    let named = segments.iter().map(|live| &live.record).chain(&unread);
+    let named = segments.iter().map(|live| &live.record).chain(&unread).filter(|record| !archive.is_away(record.id));
     let named = named.map(|record| layout.segment(&record.day, record.id)).collect();
     for path in stale {
         troubles.push(format!("{} can be read again, and all of its records are elsewhere", path.display()));
@@ -191,6 +197,7 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
         catalog,
         files,
         cache,
+        archive,
         crew: Crew::new(options.scan_threads),
         query_memory: Pool::new(options.queries_bytes_max),
         publish: Mutex::default(),

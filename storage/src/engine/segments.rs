@@ -5,6 +5,7 @@
 //! * A file that nothing names is removed only where the catalog was whole.
 //! * The number of a segment that is in quarantine is not given to another, which would take its name there one day.
 use super::LiveSegment;
+use super::archive::Archive;
 use super::returned::is_anybodys_guess;
 use crate::catalog::{Change, SegmentRecord, SegmentState};
 use crate::env::Env;
@@ -38,11 +39,12 @@ pub(super) struct Segments {
     pub(super) unread: Vec<SegmentRecord>,
 }
 
-/// Opens the segments that the catalog names. One that is damaged or gone is set aside; its rows are named as lost.
+/// Opens the segments that the catalog names; those whose files are in the archive from there. One that is damaged or gone is set aside; its rows are named as lost.
 pub(super) fn open_segments(
     env: &dyn Env,
     layout: &Layout,
     cache: &Arc<ReadCache>,
+    archive: &Archive,
     records: &[SegmentRecord],
     change: &mut Change,
     troubles: &mut Vec<String>,
@@ -53,8 +55,34 @@ pub(super) fn open_segments(
             change.remove_segment(record.id);
             continue;
         }
+        if let Some(away) = archive.record(record.id).filter(|archived| archived.is_away()) {
+            match archive.open_away(layout, cache, record, &away) {
+                Ok(segment) => {
+                    opened.live.push(LiveSegment { record: record.clone(), segment: Arc::new(segment) });
+                }
+                Err(e) => {
+                    let named = named(record);
+                    troubles.push(format!("{named} is left out of searches until a start that can reach it: {e}"));
+                    opened.unread.push(record.clone());
+                }
+            }
+            continue;
+        }
         let path = layout.segment(&record.day, record.id);
-        match open_segment(env, &path, cache) {
+        let found = match open_segment(env, &path, cache) {
+            Err(e) if matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
+                match from_archive(layout, cache, archive, record, change)? {
+                    Some(segment) => {
+                        troubles.push(format!("{} is read from the archive from now on: {e}", named(record)));
+                        set_aside(env, layout, &path, troubles);
+                        Ok(segment)
+                    }
+                    None => Err(e),
+                }
+            }
+            found => found,
+        };
+        match found {
             Ok(segment) if segment.footer.id == record.id => {
                 let is_back = record.state == SegmentState::Unread;
                 let of = if is_back { &mut opened.returned } else { &mut opened.live };
@@ -81,6 +109,21 @@ pub(super) fn open_segments(
         }
     }
     Ok(opened)
+}
+
+/// A segment whose file here is lost, where a copy of it can be read.
+fn from_archive(
+    layout: &Layout,
+    cache: &Arc<ReadCache>,
+    archive: &Archive,
+    record: &SegmentRecord,
+    change: &mut Change,
+) -> Result<Option<Segment>> {
+    let Some(away) = archive.away(record.id) else { return Ok(None) };
+    let Ok(segment) = archive.open_away(layout, cache, record, &away) else { return Ok(None) };
+    change.put_archived(&away)?;
+    archive.note(away);
+    Ok(Some(segment))
 }
 
 fn lost(record: &SegmentRecord, why: &str) -> String {

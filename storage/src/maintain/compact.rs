@@ -204,8 +204,8 @@ impl Shared {
     pub(super) fn merge_some(&self, turn: &Turn<'_>, effort: Effort) -> Result<bool> {
         let (mut candidates, mut bare) = (Vec::new(), Vec::new());
         for live in self.live_segments() {
-            // What cannot be read stays where it is.
-            if self.lost.touches(live.record.id) {
+            // What cannot be read stays where it is, and so does what is in the archive alone, or back for a while.
+            if self.lost.touches(live.record.id) || self.archive.is_settled(live.record.id) {
                 continue;
             }
             let Some(counts) = self.known(&live, self.census.counts(&live))? else { continue };

@@ -63,7 +63,9 @@ impl Shared {
     fn is_disk_full(&self, budget: DiskBudget) -> bool {
         match budget {
             DiskBudget::Bytes(_) => {
-                let segments: u64 = self.live_segments().iter().map(|live| live.record.bytes).sum();
+                let segments = self.live_segments();
+                let here = segments.iter().filter(|live| !self.archive.is_away(live.record.id));
+                let segments: u64 = here.map(|live| live.record.bytes).sum();
                 is_over(budget, segments + self.files.live_bytes(), 0, 0)
             }
             // A disk that cannot be asked refuses by itself when it is full.

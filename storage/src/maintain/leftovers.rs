@@ -33,7 +33,7 @@ impl Shared {
     }
 
     /// Removes files that nobody names, now or as soon as it can be done.
-    pub(super) fn abandon(&self, files: Vec<PathBuf>) {
+    pub(crate) fn abandon(&self, files: Vec<PathBuf>) {
         self.leave(files.into_iter());
         self.clear_leftovers();
     }

@@ -205,6 +205,16 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Lets searches see a segment in another place in one step.
+    pub(crate) fn exchange(&self, id: u64, new: LiveSegment) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(live) = state.segments.iter_mut().find(|live| live.record.id == id) {
+            *live = new;
+        }
+    }
+}
+
 /// Looks at a block of a segment.
 pub(crate) fn with_block<T>(segment: &Segment, index: usize, then: impl FnOnce(&Part<'_>) -> Result<T>) -> Result<T> {
     read_block(segment, index, then).map(|(found, _)| found)

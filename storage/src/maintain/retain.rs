@@ -248,11 +248,12 @@ impl Shared {
             change.remove_segment(live.record.id);
             undo.put_segment(&live.record)?;
         }
+        let gone: Vec<u64> = segments.iter().map(|live| live.record.id).collect();
+        self.condemn_copies(&gone, &mut change, &mut undo)?;
         if let Err(e) = self.commit_catalog(&change, &undo) {
             self.abandon(carried.iter().map(|sealed| sealed.segment.path().to_path_buf()).collect());
             return Err(e);
         }
-        let gone: Vec<u64> = segments.iter().map(|live| live.record.id).collect();
         self.replace(&gone, carried, None);
         self.unlink(segments);
         Ok(())
@@ -261,6 +262,7 @@ impl Shared {
     /// Forgets what was found out about a segment that is gone.
     pub(super) fn forget(&self, live: &LiveSegment) {
         self.census.forget_segment(live.record.id);
+        self.archive.forget(live.record.id);
         self.lost.forget(live.record.id);
     }
 

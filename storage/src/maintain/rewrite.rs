@@ -134,6 +134,8 @@ impl Shared {
         for live in group.iter().filter(|_| !planted::on("merge-keeps-inputs")) {
             change.remove_segment(live.record.id);
         }
+        let gone: Vec<u64> = group.iter().map(|live| live.record.id).collect();
+        self.condemn_copies(&gone, &mut change, &mut undo)?;
         if planted::on("inputs-removed-before-commit") {
             self.unlink(group);
         }

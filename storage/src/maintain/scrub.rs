@@ -48,7 +48,7 @@ impl Shared {
             at.began = Some(self.env.monotonic());
         }
         while report.bytes < budget {
-            let Some(live) = self.live_segments().into_iter().find(|live| live.record.id >= at.segment) else {
+            let Some(live) = self.next_to_scrub(at.segment) else {
                 (at.segment, at.block) = (0, 0);
                 report.finished = true;
                 break;
@@ -61,6 +61,12 @@ impl Shared {
         self.activity.scrubbed_bytes.add(report.bytes);
         self.say_losses();
         Ok(report)
+    }
+
+    /// The next segment whose file is on this disk.
+    fn next_to_scrub(&self, from: u64) -> Option<LiveSegment> {
+        let is_here = |live: &LiveSegment| !self.archive.is_away(live.record.id);
+        self.live_segments().into_iter().find(|live| live.record.id >= from && is_here(live))
     }
 
     /// Whether a pass is under way, or due.
@@ -144,6 +150,9 @@ impl Shared {
 
     /// Finds out which blocks of a segment that could not be read as a whole are lost.
     pub(super) fn find_losses(&self, live: &LiveSegment) {
+        if self.archive.is_away(live.record.id) {
+            return;
+        }
         let mut report = ScrubReport::default();
         let mut at = Scrub { segment: live.record.id, ..Scrub::default() };
         self.scrub_segment(live, &mut at, u64::MAX, &mut report);

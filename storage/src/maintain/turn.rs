@@ -90,7 +90,7 @@ impl Throttle {
 }
 
 /// A turn at changing segments, until it is dropped.
-pub(super) struct Turn<'a> {
+pub(crate) struct Turn<'a> {
     shared: &'a Shared,
     throttle: Option<&'a Throttle>,
     /// What seals wait for: given back before the turn is.
@@ -118,7 +118,7 @@ impl Drop for Turn<'_> {
 
 impl Shared {
     /// A turn without bounds, for whoever waits for what is done in it.
-    pub(super) fn turn(&self) -> Turn<'_> {
+    pub(crate) fn turn(&self) -> Turn<'_> {
         self.turn_within(None)
     }
 

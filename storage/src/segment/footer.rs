@@ -120,6 +120,15 @@ impl Footer {
         Ok(footer)
     }
 
+    /// Reads the footer at the end of a file of `file_len` bytes, whose last ones these are: from where it begins.
+    pub(crate) fn at_end(bytes: &[u8], file_len: u64) -> Result<Self> {
+        let (footer, _) = bytes
+            .split_last_chunk::<{ TAIL_BYTES as usize }>()
+            .filter(|(footer, tail)| Self::len_from_tail(**tail).is_ok_and(|len| len == footer.len()))
+            .ok_or_else(|| Error::corrupt("not the end of a segment"))?;
+        Self::decode(footer, file_len)
+    }
+
     fn check(&self, file_len: u64) -> Result<()> {
         let inside = |offset: u64, len: u64| offset.checked_add(len).is_some_and(|end| end <= file_len);
         let blocks = self.blocks.iter().all(|b| {

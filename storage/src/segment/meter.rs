@@ -39,6 +39,10 @@ pub struct ScanStats {
     pub kept_bytes: u64,
     /// Bytes that indexes, shape tables, block heads and the like take which were in memory, and are in none of these.
     pub kept_head_bytes: u64,
+    /// Requests to object storage.
+    pub bucket_gets: u64,
+    /// Bytes that came from there: more than was read of them, as whole blocks are fetched where much of one is.
+    pub bucket_bytes: u64,
 }
 
 impl ScanStats {
@@ -69,6 +73,8 @@ pub(crate) struct Counters {
     bytes: [AtomicU64; 4],
     kept_bytes: AtomicU64,
     kept_head_bytes: AtomicU64,
+    bucket_gets: AtomicU64,
+    bucket_bytes: AtomicU64,
     /// The numbers of the segments that were read.
     segments: Mutex<FxHashSet<u64>>,
     /// What bounds the search.
@@ -101,6 +107,8 @@ impl Counters {
             value_bytes: bytes(Kind::Values),
             kept_bytes: get(&self.kept_bytes),
             kept_head_bytes: get(&self.kept_head_bytes),
+            bucket_gets: get(&self.bucket_gets),
+            bucket_bytes: get(&self.bucket_bytes),
             segments_read: self.segments.lock().unwrap_or_else(PoisonError::into_inner).len() as u64,
         }
     }
@@ -227,7 +235,12 @@ impl Source for Metered<'_> {
         if let Some(segment) = self.source.segment() {
             self.counters.segments.lock().unwrap_or_else(PoisonError::into_inner).insert(segment);
         }
-        self.source.read(offset, buf)
+        let fetched = self.source.fetch(offset, buf)?;
+        if fetched.gets > 0 {
+            add(&self.counters.bucket_gets, fetched.gets);
+            add(&self.counters.bucket_bytes, fetched.bytes);
+        }
+        Ok(())
     }
 
     fn spared(&self, bytes: usize) {

@@ -77,10 +77,24 @@ impl Stream {
     }
 }
 
+/// What had to be fetched from object storage for a read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fetched {
+    /// Requests.
+    pub(crate) gets: u64,
+    /// Bytes of their answers.
+    pub(crate) bytes: u64,
+}
+
 /// Where stored bytes come from: a file, a bucket, memory.
 pub(crate) trait Source: Send + Sync {
     /// Fills `buf` from `offset`.
     fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()>;
+
+    /// The same, and says what had to be fetched for it.
+    fn fetch(&self, offset: u64, buf: &mut [u8]) -> Result<Fetched> {
+        self.read(offset, buf).map(|()| Fetched::default())
+    }
 
     /// Asks for memory before it is taken for what is read.
     fn hold(&self, bytes: usize) -> Result<()> {

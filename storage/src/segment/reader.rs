@@ -12,7 +12,7 @@ use super::footer::{self, Footer, HEAD_BYTES, Piece, TAIL_BYTES};
 use super::index::ShapeIndex;
 use super::meter::KeptPages;
 use super::numbers::Totals;
-use super::pages::Source;
+use super::pages::{Fetched, Source};
 use super::rowindex::{self, RowIndex};
 use super::whole::{Opened, Part};
 use crate::env::{Env, File, OpenMode};
@@ -23,16 +23,40 @@ use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-struct FileSource {
+/// What the bytes of a segment are read from.
+pub(crate) trait Backing: Send + Sync {
+    /// Fills `buf` from `offset`, and says what had to be fetched for it.
+    fn read(&self, offset: u64, buf: &mut [u8]) -> Result<Fetched>;
+}
+
+/// A file of this machine.
+struct FileBacking {
     file: Arc<dyn File>,
+    path: PathBuf,
+}
+
+impl Backing for FileBacking {
+    fn read(&self, offset: u64, buf: &mut [u8]) -> Result<Fetched> {
+        self.file.read_exact_at(buf, offset).map_err(|e| Error::io("read", &self.path, e))?;
+        Ok(Fetched::default())
+    }
+}
+
+struct SegmentSource {
+    backing: Arc<dyn Backing>,
+    /// What it is called where it is damaged.
     path: PathBuf,
     /// The cache's number of the segment.
     number: u64,
 }
 
-impl Source for FileSource {
+impl Source for SegmentSource {
     fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        self.file.read_exact_at(buf, offset).map_err(|e| Error::io("read", &self.path, e))
+        self.backing.read(offset, buf).map(drop)
+    }
+
+    fn fetch(&self, offset: u64, buf: &mut [u8]) -> Result<Fetched> {
+        self.backing.read(offset, buf)
     }
 
     fn segment(&self) -> Option<u64> {
@@ -45,12 +69,14 @@ pub(crate) struct Segment {
     pub(crate) footer: Footer,
     pub(crate) fields: Vec<FieldPath>,
     pub(crate) bytes: u64,
-    source: FileSource,
+    source: SegmentSource,
     cache: Arc<ReadCache>,
     /// The cache's number of it.
     number: u64,
     /// For each block the number of its first group of whole texts.
     first_groups: Vec<u32>,
+    /// Where the footer begins.
+    footer_at: u64,
 }
 
 impl Drop for Segment {
@@ -64,9 +90,15 @@ impl Segment {
     pub(crate) fn open(env: &dyn Env, path: &Path, cache: &Arc<ReadCache>) -> Result<Self> {
         let file = env.open(path, OpenMode::Read).map_err(|e| Error::io("open", path, e))?;
         let bytes = file.len().map_err(|e| Error::io("measure", path, e))?;
+        let backing = FileBacking { file, path: path.to_path_buf() };
+        Self::over(Arc::new(backing), path, bytes, cache)
+    }
+
+    /// Opens a segment of so many bytes over what they are read from, and reads its footer.
+    pub(crate) fn over(backing: Arc<dyn Backing>, path: &Path, bytes: u64, cache: &Arc<ReadCache>) -> Result<Self> {
         let number = cache.number();
-        let source = FileSource { file, path: path.to_path_buf(), number };
-        let footer = read_footer(&source, bytes).map_err(|e| e.context(path.display()))?;
+        let source = SegmentSource { backing, path: path.to_path_buf(), number };
+        let (footer, footer_at) = read_footer(&source, bytes).map_err(|e| e.context(path.display()))?;
         let fields = footer.fields.iter().map(FieldPath::from).collect();
         let mut groups = 0u32;
         let first_groups = footer.blocks.iter().map(|block| {
@@ -76,12 +108,17 @@ impl Segment {
             first
         });
         let first_groups = first_groups.collect();
-        Ok(Self { footer, fields, bytes, source, cache: Arc::clone(cache), number, first_groups })
+        Ok(Self { footer, fields, bytes, source, cache: Arc::clone(cache), number, first_groups, footer_at })
     }
 
     /// The file's path.
     pub(crate) fn path(&self) -> &Path {
         &self.source.path
+    }
+
+    /// Where its shapes and indexes lie in the file: behind all blocks, before the footer.
+    pub(crate) fn index_range(&self) -> (u64, u64) {
+        (self.footer.shapes.offset, self.footer_at)
     }
 
     /// Where pages are read from.
@@ -368,7 +405,7 @@ impl Segment {
     }
 }
 
-fn read_footer(source: &FileSource, bytes: u64) -> Result<Footer> {
+fn read_footer(source: &dyn Source, bytes: u64) -> Result<(Footer, u64)> {
     let tail_at = bytes.checked_sub(TAIL_BYTES).ok_or_else(|| Error::corrupt("too short for a segment"))?;
     let mut tail = [0u8; TAIL_BYTES as usize];
     source.read(tail_at, &mut tail)?;
@@ -377,5 +414,5 @@ fn read_footer(source: &FileSource, bytes: u64) -> Result<Footer> {
         tail_at.checked_sub(len as u64).ok_or_else(|| Error::corrupt("the footer is longer than the file"))?;
     let mut footer = vec![0; len];
     source.read(footer_at, &mut footer)?;
-    Footer::decode(&footer, bytes)
+    Ok((Footer::decode(&footer, bytes)?, footer_at))
 }

@@ -219,8 +219,9 @@ fn a_newer_format_is_refused_by_its_number() {
     let error = open_at(&path).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::NewerFormat);
     let message = error.to_string();
-    let reader = format!("up to format 1. Start version {} or later", env!("CARGO_PKG_VERSION"));
-    assert!(message.contains("format 7, written by a newer version") && message.contains(&reader), "{message}");
+    let reader = format!("up to format {FORMAT_VERSION}. Start version {} or later", env!("CARGO_PKG_VERSION"));
+    let newer = format!("format {}, written by a newer version", FORMAT_VERSION + 6);
+    assert!(message.contains(&newer) && message.contains(&reader), "{message}");
     assert!(fs::read(&path).unwrap() == before, "the file of another version was changed");
 }
 
@@ -241,18 +242,18 @@ fn a_migration_copies_first_and_is_atomic() {
     let (_dir, path, catalog) = fresh();
     fill(&catalog, 2);
     drop(catalog);
-    let next = FORMAT_VERSION + 1;
+    let (now, next) = (FORMAT_VERSION, FORMAT_VERSION + 1);
     let open = |steps: &[Migration]| Catalog::open_as(env(), &path, Options::default(), next, steps);
-    let backup = path.with_file_name("catalog.redb.v1.bak");
+    let backup = path.with_file_name(format!("catalog.redb.v{now}.bak"));
 
-    assert!(open(&[]).err().unwrap().to_string().contains("no step leads on from format 1"));
+    assert!(open(&[]).err().unwrap().to_string().contains(&format!("no step leads on from format {now}")));
     assert!(!backup.exists());
-    assert!(open(&[Migration { from: 1, plan: refuse }]).err().unwrap().to_string().contains("not today"));
+    assert!(open(&[Migration { from: now, plan: refuse }]).err().unwrap().to_string().contains("not today"));
     assert!(backup.exists());
     assert_eq!(open_at(&path).unwrap().load().unwrap().services[0].0, "web");
 
-    let opened = open(&[Migration { from: 1, plan: rename_service }]).unwrap();
-    assert_eq!(opened.migrated_from, Some(1));
+    let opened = open(&[Migration { from: now, plan: rename_service }]).unwrap();
+    assert_eq!(opened.migrated_from, Some(now));
     assert_eq!(opened.catalog.load().unwrap().services[0].0, "v2-web");
     drop(opened);
     assert_eq!(open_at(&path).err().unwrap().kind(), ErrorKind::NewerFormat);

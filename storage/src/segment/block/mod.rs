@@ -54,6 +54,13 @@ pub(crate) struct BlockMeta {
     pub(crate) groups: Vec<(u32, u32)>,
 }
 
+impl BlockMeta {
+    /// Bytes of its pages and its head, which lies behind them.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        self.pages_len + u64::from(self.head_len)
+    }
+}
+
 /// Streams of a block that the footer lists.
 const META_STREAMS_MAX: usize = 8;
 

@@ -1,0 +1,321 @@
+//! A segment whose blocks are in object storage alone: its footer is on this disk, its shapes and indexes are or are fetched at
+//! once, and of its blocks those ranges are fetched that somebody reads.
+//!
+//! What is asked of a block first is fetched as it is asked for, with what lies around it; whoever asks a third time gets the
+//! whole block at once.
+//!
+//! Invariants
+//! * A range is asked of one target after the other, until one has it.
+//! * What lies here may be lost or damaged: it is compared with its checksum before it is used, and fetched again.
+//! * The same range is not fetched by two at once.
+use super::bucket::Bucket;
+use super::chunks::Chunks;
+use super::shelf::Shelf;
+use crate::catalog::ArchiveRecord;
+use crate::codec;
+use crate::env::{Env, OpenMode, read_file, write_file_atomic};
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::Layout;
+use crate::limits::{FOOTER_BYTES_MAX, KIB};
+use crate::segment::{Backing, Fetched, Footer};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Fewer bytes than this are never asked for, where there are more.
+const FETCH_BYTES_MIN: u64 = 128 * KIB as u64;
+/// A block of so many bytes is fetched whole at once.
+const SMALL_BLOCK_BYTES: u64 = 512 * KIB as u64;
+/// How often parts of a block are fetched before all of it is.
+const PARTS_MAX: u32 = 2;
+
+const KEPT_MAGIC: [u8; 4] = *b"LYK1";
+const KEPT_VERSION: u16 = 1;
+/// What may be known of a segment's copies, beside its footer.
+const RECORD_BYTES_MAX: usize = 64 * KIB;
+
+/// What all segments in the archive share.
+pub(crate) struct Shared {
+    pub(crate) env: Arc<dyn Env>,
+    pub(crate) layout: Layout,
+    pub(crate) chunks: Chunks,
+    pub(crate) shelf: Shelf,
+    /// What was fetched by all.
+    pub(crate) fetched: super::Traffic,
+}
+
+/// Such a segment.
+pub(crate) struct ColdFile {
+    shared: Arc<Shared>,
+    record: ArchiveRecord,
+    day: String,
+    /// Where each block begins and ends.
+    blocks: Vec<(u64, u64)>,
+    /// Held while something is fetched for a block, or for what lies behind all.
+    fetching: Vec<Mutex<()>>,
+    footer: Vec<u8>,
+    copies: Vec<Copy>,
+}
+
+/// An object in a target.
+pub(crate) struct Copy {
+    pub(crate) bucket: Arc<dyn Bucket>,
+    pub(crate) object: String,
+}
+
+impl ColdFile {
+    /// Opens a segment. Where its footer is not here, it is fetched.
+    pub(crate) fn open(shared: &Arc<Shared>, record: ArchiveRecord, copies: Vec<Copy>) -> Result<Self> {
+        let mut cold = Self {
+            shared: Arc::clone(shared),
+            record,
+            day: String::new(),
+            blocks: Vec::new(),
+            fetching: Vec::new(),
+            footer: Vec::new(),
+            copies,
+        };
+        let (footer, read) = match cold.footer_here() {
+            Some(found) => found,
+            None => cold.fetch_footer()?,
+        };
+        if read.id != cold.record.id {
+            return Err(Error::corrupt(format!("segment {:016x} in the archive is another one", cold.record.id)));
+        }
+        cold.footer = footer;
+        cold.day = read.day;
+        cold.blocks = read.blocks.iter().map(|block| (block.offset, block.offset + block.stored_bytes())).collect();
+        cold.fetching = (0..=cold.blocks.len()).map(|_| Mutex::default()).collect();
+        let index = shared.layout.cold_index(cold.record.id);
+        if shared.env.exists(&index).unwrap_or(false) {
+            shared.shelf.found(cold.record.id, cold.index_bytes());
+        }
+        Ok(cold)
+    }
+
+    /// The folder that its file has on a disk.
+    pub(crate) fn day(&self) -> String {
+        self.day.clone()
+    }
+
+    /// Length of the whole.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.record.bytes
+    }
+
+    fn index_bytes(&self) -> u64 {
+        self.record.footer_at - self.record.index_at
+    }
+
+    fn footer_bytes(&self) -> Result<usize> {
+        let len = self.record.bytes.checked_sub(self.record.footer_at).and_then(|len| usize::try_from(len).ok());
+        len.filter(|len| *len <= FOOTER_BYTES_MAX + 64).ok_or_else(|| Error::corrupt("a footer that is no footer"))
+    }
+
+    fn footer_here(&self) -> Option<(Vec<u8>, Footer)> {
+        let (record, bytes) = kept(&*self.shared.env, &self.shared.layout.cold_footer(self.record.id))?;
+        let footer = Footer::at_end(&bytes, self.record.bytes).ok()?;
+        (record.digest == self.record.digest && Some(bytes.len()) == self.footer_bytes().ok())
+            .then_some((bytes, footer))
+    }
+
+    fn fetch_footer(&self) -> Result<(Vec<u8>, Footer)> {
+        let mut bytes = vec![0; self.footer_bytes()?];
+        self.get(self.record.footer_at, &mut bytes)?;
+        let footer = Footer::at_end(&bytes, self.record.bytes)?;
+        // Where it cannot be kept it is fetched again the next time.
+        let _kept = self.keep(&self.shared.layout.cold_footer(self.record.id), &to_keep(&self.record, &bytes)?);
+        Ok((bytes, footer))
+    }
+
+    fn keep(&self, path: &Path, bytes: &[u8]) -> bool {
+        let folder = self.shared.layout.cold();
+        let made = self.shared.env.create_dir_all(&folder);
+        made.and_then(|()| write_file_atomic(&*self.shared.env, path, bytes)).is_ok()
+    }
+
+    /// Fills a buffer by one request, to the first target that answers.
+    fn get(&self, offset: u64, buf: &mut [u8]) -> Result<Fetched> {
+        let mut failed = None;
+        for copy in &self.copies {
+            match copy.bucket.read(&copy.object, offset, buf) {
+                Ok(()) => {
+                    let fetched = Fetched { gets: 1, bytes: buf.len() as u64 };
+                    self.shared.fetched.note(fetched);
+                    return Ok(fetched);
+                }
+                Err(e) => failed = failed.or(Some(e)),
+            }
+        }
+        let id = self.record.id;
+        let failed = failed.unwrap_or_else(|| {
+            Error::new(ErrorKind::Unavailable, "no target that has it is configured: name it under [[archive]] again")
+        });
+        // Where one target has lost it, others that did not answer may have it still.
+        Err(failed.context(format!("segment {id:016x} in the archive")))
+    }
+
+    fn alone(&self, place: usize) -> Option<MutexGuard<'_, ()>> {
+        self.fetching.get(place).map(|held| held.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Fills a buffer with a part of a block.
+    fn read_block(&self, number: usize, offset: u64, buf: &mut [u8]) -> Result<Fetched> {
+        let key = (self.record.id, number as u32);
+        let chunks = &self.shared.chunks;
+        if chunks.fill(key, offset, buf).0 {
+            return Ok(Fetched::default());
+        }
+        let _alone = self.alone(number);
+        let (is_there, fetches) = chunks.fill(key, offset, buf);
+        if is_there {
+            return Ok(Fetched::default());
+        }
+        let Some(block) = self.blocks.get(number).copied() else { return Err(outside(self.record.id, offset)) };
+        let (from, to) = fetched_for((offset, offset + buf.len() as u64), block, fetches);
+        let mut part = vec![0; usize::try_from(to - from).unwrap_or(usize::MAX)];
+        let fetched = self.get(from, &mut part)?;
+        let own = usize::try_from(offset - from).ok().and_then(|at| part.get(at..at + buf.len()));
+        buf.copy_from_slice(own.unwrap_or_default());
+        chunks.keep(key, from, part, (from, to) == block);
+        Ok(fetched)
+    }
+
+    /// Fills a buffer with what lies between blocks and footer.
+    fn read_index(&self, offset: u64, buf: &mut [u8]) -> Result<Fetched> {
+        let at = offset - self.record.index_at;
+        let path = self.shared.layout.cold_index(self.record.id);
+        let id = self.record.id;
+        if self.shared.shelf.is_sound(id) && self.read_here(&path, at, buf) {
+            return Ok(Fetched::default());
+        }
+        let _alone = self.alone(self.blocks.len());
+        if self.shared.shelf.is_sound(id) && self.read_here(&path, at, buf) {
+            return Ok(Fetched::default());
+        }
+        let (index, fetched) = match self.index_here(&path) {
+            Some(index) => (index, Fetched::default()),
+            None => {
+                let mut index = vec![0; usize::try_from(self.index_bytes()).unwrap_or(usize::MAX)];
+                let mut fetched = self.get(self.record.index_at, &mut index)?;
+                if crc32fast::hash(&index) != self.record.index_crc {
+                    fetched.gets += self.get(self.record.index_at, &mut index)?.gets;
+                }
+                if crc32fast::hash(&index) != self.record.index_crc {
+                    return Err(Error::corrupt(format!("the indexes of segment {id:016x} in the archive are damaged")));
+                }
+                (index, fetched)
+            }
+        };
+        if fetched.gets == 0 || self.keep(&path, &index) {
+            let gone = self.shared.shelf.put(id, self.index_bytes());
+            self.shared.forget_indexes(&gone);
+        }
+        let own = usize::try_from(at).ok().and_then(|at| index.get(at..at.checked_add(buf.len())?));
+        let own = own.ok_or_else(|| outside(id, offset))?;
+        buf.copy_from_slice(own);
+        Ok(fetched)
+    }
+
+    fn read_here(&self, path: &Path, at: u64, buf: &mut [u8]) -> bool {
+        let open = self.shared.env.open(path, OpenMode::Read);
+        open.and_then(|file| file.read_exact_at(buf, at)).is_ok()
+    }
+
+    /// The indexes as they are kept here, where they are sound.
+    fn index_here(&self, path: &Path) -> Option<Vec<u8>> {
+        let bytes = read_file(&*self.shared.env, path, self.index_bytes()).ok()?;
+        (bytes.len() as u64 == self.index_bytes() && crc32fast::hash(&bytes) == self.record.index_crc).then_some(bytes)
+    }
+}
+
+impl Backing for ColdFile {
+    fn read(&self, offset: u64, buf: &mut [u8]) -> Result<Fetched> {
+        let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= self.record.bytes);
+        let end = end.ok_or_else(|| outside(self.record.id, offset))?;
+        if offset >= self.record.footer_at {
+            let at = usize::try_from(offset - self.record.footer_at).unwrap_or(usize::MAX);
+            let own = self.footer.get(at..at.saturating_add(buf.len()));
+            buf.copy_from_slice(own.ok_or_else(|| outside(self.record.id, offset))?);
+            return Ok(Fetched::default());
+        }
+        if offset >= self.record.index_at {
+            return self.read_index(offset, buf);
+        }
+        let number = self.blocks.partition_point(|(_, block_end)| *block_end <= offset);
+        match self.blocks.get(number) {
+            Some((start, block_end)) if *start <= offset && end <= *block_end => self.read_block(number, offset, buf),
+            // The first bytes of the file belong to no block.
+            _ => self.get(offset, buf),
+        }
+    }
+}
+
+impl Drop for ColdFile {
+    fn drop(&mut self) {
+        self.shared.chunks.forget(self.record.id);
+    }
+}
+
+impl Shared {
+    /// Removes indexes that are over the budget.
+    pub(crate) fn forget_indexes(&self, ids: &[u64]) {
+        for path in ids.iter().map(|id| self.layout.cold_index(*id)) {
+            // What stays is found at the next start.
+            let _gone = self.env.remove_file(&path);
+        }
+    }
+
+    /// What there is here of a segment.
+    pub(crate) fn paths(&self, id: u64) -> [PathBuf; 2] {
+        [self.layout.cold_footer(id), self.layout.cold_index(id)]
+    }
+}
+
+/// A footer as it is kept, with what is archived of its segment: so that it is known also where the catalog is lost.
+///
+/// `| length of the envelope u32 | envelope of codec | footer |`
+pub(crate) fn to_keep(record: &ArchiveRecord, footer: &[u8]) -> Result<Vec<u8>> {
+    let sealed = codec::seal(KEPT_MAGIC, KEPT_VERSION, record)?;
+    Ok([&(sealed.len() as u32).to_le_bytes()[..], &sealed, footer].concat())
+}
+
+/// What is kept of a segment at a path; nothing where that is damaged.
+pub(crate) fn kept(env: &dyn Env, path: &Path) -> Option<(ArchiveRecord, Vec<u8>)> {
+    let bytes = read_file(env, path, (FOOTER_BYTES_MAX + RECORD_BYTES_MAX) as u64).ok()?;
+    let (len, rest) = bytes.split_first_chunk()?;
+    let (sealed, footer) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+    Some((codec::open(KEPT_MAGIC, KEPT_VERSION, sealed).ok()?, footer.to_vec()))
+}
+
+fn outside(id: u64, offset: u64) -> Error {
+    Error::corrupt(format!("segment {id:016x} has nothing at byte {offset}"))
+}
+
+/// Which bytes of a block are fetched where some are asked for, and others were fetched so often before.
+fn fetched_for(wanted: (u64, u64), block: (u64, u64), fetches: u32) -> (u64, u64) {
+    let (len, all) = (wanted.1 - wanted.0, block.1 - block.0);
+    if fetches >= PARTS_MAX || all <= SMALL_BLOCK_BYTES || len * 2 >= all {
+        return block;
+    }
+    let more = FETCH_BYTES_MIN.saturating_sub(len);
+    let to = wanted.1.saturating_add(more).min(block.1);
+    // Where the block ends sooner, the rest is what lies before.
+    (wanted.0.min(to.saturating_sub(FETCH_BYTES_MIN)).max(block.0), to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_fetched_in_parts_and_then_whole() {
+        let block = (1_000, 3_001_000);
+        let small = FETCH_BYTES_MIN;
+        assert_eq!(fetched_for((2_000, 2_010), block, 0), (2_000, 2_000 + small));
+        assert_eq!(fetched_for((3_000_990, 3_001_000), block, 0), (3_001_000 - small, 3_001_000));
+        assert_eq!(fetched_for((2_000, 2_000 + 2 * small), block, 1), (2_000, 2_000 + 2 * small));
+        assert_eq!(fetched_for((2_000, 2_010), block, 2), block);
+        assert_eq!(fetched_for((1_000, 1_600_000), block, 0), block);
+        assert_eq!(fetched_for((10, 20), (0, 400_000), 0), (0, 400_000));
+    }
+}

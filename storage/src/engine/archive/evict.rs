@@ -1,0 +1,76 @@
+//! Lets files of segments go that are in the archive.
+//!
+//! Order: what finds things in it is written beside and durable; the catalog says that the file is away; searches look there;
+//! the file is removed. A crash in between leaves a file too many, which the next start removes.
+//!
+//! Invariants
+//! * A file goes only where a copy of it was verified in a target that is configured.
+use super::{LiveSegment, Shared};
+use crate::archive::to_keep;
+use crate::catalog::{ArchiveRecord, Change, Residency};
+use crate::env::write_file_atomic;
+use crate::error::{Error, Result};
+use std::sync::Arc;
+
+impl Shared {
+    /// Lets the file of a segment go, if it is in the archive and here. Says whether it went.
+    pub(crate) fn evict(&self, id: u64) -> Result<bool> {
+        let _turn = self.turn();
+        let (Some(live), Some(record)) = (self.live(id), self.archive.record(id)) else { return Ok(false) };
+        if record.is_away() || self.archive.copies(&record).is_empty() || self.lost.touches(id) {
+            return Ok(false);
+        }
+        self.keep_index(&live, &record)?;
+        let away = ArchiveRecord { residency: Residency::Away, ..(*record).clone() };
+        let opened = self.archive.open_away(&self.layout, &self.cache, &live.record, &away);
+        let opened = opened.inspect_err(|_| self.archive.forget_here(id))?;
+        self.settle(&live, &record, away, opened)?;
+        self.abandon(vec![live.segment.path().to_path_buf()]);
+        Ok(true)
+    }
+
+    /// Lets the catalog know where a segment's file is, then searches.
+    pub(super) fn settle(
+        &self,
+        live: &LiveSegment,
+        before: &ArchiveRecord,
+        after: ArchiveRecord,
+        opened: crate::segment::Segment,
+    ) -> Result<()> {
+        let (mut change, mut undo) = (Change::new(), Change::new());
+        change.put_archived(&after)?;
+        undo.put_archived(before)?;
+        self.commit_catalog(&change, &undo)?;
+        self.archive.note(after);
+        self.exchange(live.record.id, LiveSegment { record: live.record.clone(), segment: Arc::new(opened) });
+        Ok(())
+    }
+
+    /// Writes what finds things in a segment beside the others of its kind.
+    fn keep_index(&self, live: &LiveSegment, record: &ArchiveRecord) -> Result<()> {
+        let folder = self.layout.cold();
+        if !self.env.exists(&folder).map_err(|e| Error::io("look for", &folder, e))? {
+            self.env.create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
+            let root = self.layout.root();
+            self.env.sync_dir(root).map_err(|e| Error::io("sync", root, e))?;
+        }
+        let [footer, index] = self.archive.cold.paths(live.record.id);
+        let source = live.segment.source();
+        let read = |from: u64, to: u64| -> Result<Vec<u8>> {
+            let mut bytes = vec![0; usize::try_from(to - from).unwrap_or(usize::MAX)];
+            source.read(from, &mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes = read(record.index_at, record.footer_at)?;
+        if crc32fast::hash(&bytes) != record.index_crc {
+            return Err(Error::corrupt(format!("{} is not what was copied", live.segment.path().display())));
+        }
+        write_file_atomic(&*self.env, &index, &bytes).map_err(|e| Error::io("write", &index, e))?;
+        let away = ArchiveRecord { residency: Residency::Away, ..record.clone() };
+        let bytes = to_keep(&away, &read(record.footer_at, live.segment.bytes)?)?;
+        write_file_atomic(&*self.env, &footer, &bytes).map_err(|e| Error::io("write", &footer, e))?;
+        let gone = self.archive.cold.shelf.put(live.record.id, record.footer_at - record.index_at);
+        self.archive.cold.forget_indexes(&gone);
+        Ok(())
+    }
+}

@@ -1,0 +1,319 @@
+//! Segments and their copies in object storage: what is where, and who may change that.
+//!
+//! A segment that is copied is read back and compared before the catalog says that it is copied; only then may its file leave
+//! this disk. A segment whose file has left is searched through what is fetched of it ([`crate::archive`]).
+//!
+//! Invariants
+//! * The catalog says that a file has left before it goes, and that it is back after all of it is durable.
+//! * What the catalog forgets of a copy it condemns in the same commit, so that no object is forgotten.
+//! * Whoever copies holds no lock that seals and searches wait for while bytes are on their way.
+mod evict;
+mod offload;
+mod restore;
+#[cfg(test)]
+mod tests;
+
+pub use offload::{OffloadReport, Offloading};
+pub use restore::{RestoreReport, Restoring};
+
+use super::{LiveSegment, Shared, locked};
+use crate::archive::{Chunks, ColdFile, ColdShared, Copy, Shelf, Target, Traffic, kept};
+use crate::catalog::{ArchiveRecord, ArchivedCopy, Change, CondemnedObject, Residency, SegmentRecord};
+use crate::env::Env;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::Layout;
+use crate::options::Options;
+use crate::segment::{ReadCache, Segment};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// What the engine knows of object storage.
+pub(crate) struct Archive {
+    targets: Vec<Target>,
+    cold: Arc<ColdShared>,
+    /// What is archived of each segment, as the catalog has it.
+    records: RwLock<BTreeMap<u64, Arc<ArchiveRecord>>>,
+    /// Held by whoever copies segments, or brings them back.
+    moving: Mutex<()>,
+    /// Why the last attempt failed, by target.
+    troubles: Mutex<BTreeMap<String, String>>,
+}
+
+/// What is in one target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub place: String,
+    /// Segments that are there.
+    pub segments: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Segments that are to go there and are not there yet.
+    pub waiting: u64,
+    /// Why the last attempt failed, where it did.
+    pub trouble: Option<String>,
+}
+
+/// What is where.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ArchiveStatus {
+    /// Each target.
+    pub targets: Vec<TargetStatus>,
+    /// Segments that are in the archive alone, and their bytes.
+    pub away: (u64, u64),
+    /// Segments that were brought back for a while, and their bytes.
+    pub restored: (u64, u64),
+    /// Bytes on this disk of what finds things in segments that are away.
+    pub index_bytes: u64,
+    /// Requests that fetched parts of these since the start, and their bytes.
+    pub fetched: (u64, u64),
+}
+
+impl Archive {
+    /// What the catalog knows, and where it is in doubt what is kept here beside it.
+    pub(super) fn new(
+        env: &Arc<dyn Env>,
+        layout: &Layout,
+        options: &Options,
+        mut records: Vec<ArchiveRecord>,
+        in_doubt: bool,
+    ) -> Self {
+        if in_doubt {
+            let known: BTreeSet<u64> = records.iter().map(|record| record.id).collect();
+            records.extend(kept_here(&**env, layout).into_iter().filter(|record| !known.contains(&record.id)));
+        }
+        let cold = ColdShared {
+            env: Arc::clone(env),
+            layout: layout.clone(),
+            chunks: Chunks::new(options.cold_cache_bytes),
+            shelf: Shelf::new(options.cold_index_bytes),
+            fetched: Traffic::default(),
+        };
+        Self {
+            targets: options.archive.clone(),
+            cold: Arc::new(cold),
+            records: RwLock::new(records.into_iter().map(|record| (record.id, Arc::new(record))).collect()),
+            moving: Mutex::default(),
+            troubles: Mutex::default(),
+        }
+    }
+
+    /// What is archived of a segment.
+    pub(crate) fn record(&self, id: u64) -> Option<Arc<ArchiveRecord>> {
+        self.records.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// Lets a start forget what is archived of segments that there are no more, and of others what is here and has no use.
+    pub(super) fn settle(&self, named: &BTreeSet<u64>, now: i64, change: &mut Change) -> Result<()> {
+        let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
+        let gone: Vec<u64> = records.keys().copied().filter(|id| !named.contains(id)).collect();
+        for record in gone.iter().filter_map(|id| records.remove(id)) {
+            condemn(&record, now, change)?;
+        }
+        let cold = &self.cold;
+        for entry in cold.env.list(&cold.layout.cold()).unwrap_or_default() {
+            let id = entry.name.split('.').next().and_then(|id| u64::from_str_radix(id, 16).ok());
+            if !id.is_some_and(|id| records.get(&id).is_some_and(|record| record.is_away())) {
+                // What stays is found at the next start.
+                let _gone = cold.env.remove_file(&cold.layout.cold().join(&entry.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// What would be archived of a segment if its file here were gone; nothing where there is no copy to be read.
+    pub(super) fn away(&self, id: u64) -> Option<ArchiveRecord> {
+        let record = self.record(id).filter(|record| !self.copies(record).is_empty())?;
+        Some(ArchiveRecord { residency: Residency::Away, ..(*record).clone() })
+    }
+
+    /// Opens those that are away and not among the files that were found, for a catalog that is made again. Those whose files
+    /// are here as well are here.
+    pub(super) fn adopt(
+        &self,
+        layout: &Layout,
+        cache: &Arc<ReadCache>,
+        found: &[(PathBuf, Segment)],
+        change: &mut Change,
+        troubles: &mut Vec<String>,
+    ) -> Result<Vec<(PathBuf, Segment)>> {
+        let here: BTreeSet<u64> = found.iter().map(|(_, segment)| segment.footer.id).collect();
+        let mut away = Vec::new();
+        for archived in self.all() {
+            if here.contains(&archived.id) {
+                let back = ArchiveRecord { residency: Residency::Here, ..(*archived).clone() };
+                change.put_archived(&back)?;
+                self.note(back);
+                continue;
+            }
+            let opened = ColdFile::open(&self.cold, (*archived).clone(), self.copies(&archived)).and_then(|cold| {
+                let (path, bytes) = (layout.segment(&cold.day(), archived.id), cold.bytes());
+                Ok((path.clone(), Segment::over(Arc::new(cold), &path, bytes, cache)?))
+            });
+            change.put_archived(&archived)?;
+            match opened {
+                Ok(segment) => away.push(segment),
+                Err(e) => troubles.push(format!("segment {:016x} in the archive is left out: {e}", archived.id)),
+            }
+        }
+        Ok(away)
+    }
+
+    /// Whether a segment's file is not on this disk.
+    pub(crate) fn is_away(&self, id: u64) -> bool {
+        self.record(id).is_some_and(|record| record.is_away())
+    }
+
+    /// Whether a segment is in the archive alone, or back from there for a while.
+    pub(crate) fn is_settled(&self, id: u64) -> bool {
+        self.record(id).is_some_and(|record| record.residency != Residency::Here)
+    }
+
+    /// All that is archived.
+    fn all(&self) -> Vec<Arc<ArchiveRecord>> {
+        self.records.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub(super) fn note(&self, record: ArchiveRecord) {
+        self.records.write().unwrap_or_else(PoisonError::into_inner).insert(record.id, Arc::new(record));
+    }
+
+    /// Forgets a segment that the catalog has forgotten, and removes what is here of it.
+    pub(crate) fn forget(&self, id: u64) {
+        let known = self.records.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        if known.is_some() {
+            self.forget_here(id);
+        }
+    }
+
+    /// Removes what is here of a segment beside its file.
+    fn forget_here(&self, id: u64) {
+        self.cold.shelf.forget(id);
+        for path in self.cold.paths(id) {
+            // What stays is removed by the next start.
+            let _gone = self.cold.env.remove_file(&path);
+        }
+    }
+
+    /// Where a segment's copies are, of those in targets that are configured.
+    fn copies(&self, record: &ArchiveRecord) -> Vec<Copy> {
+        let of = |name: &str| self.targets.iter().find(|target| target.name == name);
+        let copy = |copy: &ArchivedCopy| {
+            of(&copy.target).map(|target| Copy { bucket: Arc::clone(&target.bucket), object: copy.object.clone() })
+        };
+        // In the order of the targets: the first is the primary one.
+        let mut copies: Vec<_> = record.copies.iter().filter_map(copy).collect();
+        copies.sort_by_key(|copy| self.targets.iter().position(|target| Arc::ptr_eq(&target.bucket, &copy.bucket)));
+        copies
+    }
+
+    /// Opens a segment of which the file is in the archive alone.
+    pub(super) fn open_away(
+        &self,
+        layout: &Layout,
+        cache: &Arc<ReadCache>,
+        record: &SegmentRecord,
+        archived: &ArchiveRecord,
+    ) -> Result<Segment> {
+        let cold = ColdFile::open(&self.cold, archived.clone(), self.copies(archived))?;
+        // By this path its file is known again when it comes back.
+        Segment::over(Arc::new(cold), &layout.segment(&record.day, record.id), record.bytes, cache)
+    }
+
+    fn blame(&self, target: &Target, e: &Error) {
+        locked(&self.troubles).insert(target.name.clone(), e.to_string());
+    }
+
+    fn praise(&self, target: &Target) {
+        locked(&self.troubles).remove(&target.name);
+    }
+}
+
+impl Shared {
+    /// Lets a change condemn the copies of segments that it forgets.
+    pub(crate) fn condemn_copies(&self, ids: &[u64], change: &mut Change, undo: &mut Change) -> Result<()> {
+        for record in ids.iter().filter_map(|id| self.archive.record(*id)) {
+            condemn(&record, self.env.now(), change)?;
+            undo.put_archived(&record)?;
+            for copy in &record.copies {
+                undo.spare(&copy.target, &copy.object);
+            }
+        }
+        Ok(())
+    }
+
+    /// A segment that counts.
+    fn live(&self, id: u64) -> Option<LiveSegment> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.segments.iter().find(|live| live.record.id == id).cloned()
+    }
+
+    fn segments(&self) -> Vec<LiveSegment> {
+        let mut segments = self.state.read().unwrap_or_else(PoisonError::into_inner).segments.clone();
+        segments.sort_by_key(|live| live.record.id);
+        segments
+    }
+
+    /// What is where.
+    pub(super) fn archive_status(&self) -> ArchiveStatus {
+        let archive = &self.archive;
+        let mut status = ArchiveStatus {
+            index_bytes: archive.cold.shelf.bytes(),
+            fetched: archive.cold.fetched.sums(),
+            ..ArchiveStatus::default()
+        };
+        let segments = self.segments();
+        let add = |sum: &mut (u64, u64), bytes: u64| *sum = (sum.0 + 1, sum.1 + bytes);
+        for live in &segments {
+            match archive.record(live.record.id).map(|record| record.residency) {
+                Some(Residency::Away) => add(&mut status.away, live.record.bytes),
+                Some(Residency::Restored { .. }) => add(&mut status.restored, live.record.bytes),
+                _ => {}
+            }
+        }
+        for target in &archive.targets {
+            let mut of = TargetStatus {
+                name: target.name.clone(),
+                place: target.bucket.place(),
+                trouble: locked(&archive.troubles).get(&target.name).cloned(),
+                ..TargetStatus::default()
+            };
+            for live in segments.iter().filter(|live| live.record.class.archive) {
+                let is_there = archive.record(live.record.id).is_some_and(|r| r.copy_in(&target.name).is_some());
+                if is_there {
+                    of.segments += 1;
+                    of.bytes += live.record.bytes;
+                } else {
+                    of.waiting += 1;
+                }
+            }
+            status.targets.push(of);
+        }
+        status
+    }
+}
+
+/// What is kept of segments whose files are away.
+fn kept_here(env: &dyn Env, layout: &Layout) -> Vec<ArchiveRecord> {
+    let entries = env.list(&layout.cold()).unwrap_or_default();
+    let footers = entries.iter().map(|entry| layout.cold().join(&entry.name));
+    footers.filter_map(|path| kept(env, &path).map(|(record, _)| record)).collect()
+}
+
+/// Lets a change forget what is archived of a segment, and condemn it.
+pub(super) fn condemn(record: &ArchiveRecord, now: i64, change: &mut Change) -> Result<()> {
+    change.remove_archived(record.id);
+    for copy in &record.copies {
+        let (target, object) = (copy.target.clone(), copy.object.clone());
+        change.condemn(&CondemnedObject { target, object, since: now })?;
+    }
+    Ok(())
+}
+
+/// Why nothing is offloaded or restored where there is nowhere to.
+fn no_archive() -> Error {
+    Error::new(ErrorKind::Invalid, "there is no archive: name a target under [[archive]] in logyard.toml")
+}

@@ -1,0 +1,242 @@
+//! Copies sealed segments to object storage.
+//!
+//! A segment is read twice here and once there: for its digest, which names the object, for sending it, and back. It counts as
+//! copied when what came back has the same digest.
+//!
+//! Invariants
+//! * An object that is there under the right name and is not what it should be is made again, once.
+//! * A segment that went away while it was on its way is condemned where it arrived.
+use super::{LiveSegment, Shared, condemn, locked, no_archive};
+use crate::archive::{Bucket, Put, Target, segment_object};
+use crate::catalog::{ArchiveRecord, ArchivedCopy, Change};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::MIB;
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+/// Bytes that are read at once, here and there.
+const PIECE_BYTES: u64 = 8 * MIB as u64;
+
+/// How far an offload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offloading {
+    /// Bytes of segments that are done.
+    pub done: u64,
+    /// And of how many.
+    pub total: u64,
+}
+
+/// What was offloaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OffloadReport {
+    /// Segments that were copied, counted for each target.
+    pub segments: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Segments whose files left this disk.
+    pub evicted: u64,
+    /// What could not be copied, and why.
+    pub failed: Vec<String>,
+}
+
+/// What is known of a file once all of it was read.
+struct Facts {
+    digest: [u8; 32],
+    index_crc: u32,
+}
+
+impl Shared {
+    /// Seals everything, copies every sealed segment to every target that does not have it, and where it is asked for lets
+    /// their files go.
+    pub(crate) fn offload_all(
+        &self,
+        evict: bool,
+        told: &mut dyn FnMut(Offloading) -> Result<()>,
+    ) -> Result<OffloadReport> {
+        if self.archive.targets.is_empty() {
+            return Err(no_archive());
+        }
+        self.seal_all()?;
+        let report = self.offload_some(|_, _| true, told)?;
+        if !evict {
+            return Ok(report);
+        }
+        let mut evicted = 0;
+        for live in self.segments() {
+            evicted += u64::from(self.evict(live.record.id)?);
+        }
+        Ok(OffloadReport { evicted, ..report })
+    }
+
+    /// Copies segments for which `is_due` says yes to the targets that do not have them. What fails is named, and the rest is
+    /// gone on with; a target that fails is left alone for the rest of it.
+    pub(crate) fn offload_some(
+        &self,
+        is_due: impl Fn(&Target, &LiveSegment) -> bool,
+        told: &mut dyn FnMut(Offloading) -> Result<()>,
+    ) -> Result<OffloadReport> {
+        let _alone = locked(&self.archive.moving);
+        let mut report = OffloadReport::default();
+        let segments = self.segments();
+        let wanted = |target: &Target, live: &LiveSegment| {
+            let record = self.archive.record(live.record.id);
+            let is_there = record.is_some_and(|record| record.is_away() || record.copy_in(&target.name).is_some());
+            live.record.class.archive && !is_there && is_due(target, live)
+        };
+        let bytes =
+            |target| segments.iter().filter(|live| wanted(target, live)).map(|live| live.record.bytes).sum::<u64>();
+        let total = self.archive.targets.iter().map(bytes).sum();
+        let mut done = 0;
+        for target in &self.archive.targets {
+            for live in segments.iter().filter(|live| wanted(target, live)) {
+                self.is_closing()?;
+                told(Offloading { done, total })?;
+                match self.offload(target, live) {
+                    Ok(true) => {
+                        report.segments += 1;
+                        report.bytes += live.record.bytes;
+                        self.archive.praise(target);
+                    }
+                    Ok(false) => {}
+                    Err(e) => {
+                        self.archive.blame(target, &e);
+                        report.failed.push(e.to_string());
+                        if matches!(e.kind(), ErrorKind::Unavailable | ErrorKind::Denied) {
+                            break;
+                        }
+                    }
+                }
+                done += live.record.bytes;
+            }
+        }
+        told(Offloading { done, total })?;
+        Ok(report)
+    }
+
+    /// Copies one segment to one target; says whether it is there then. It is not where the segment went away meanwhile.
+    fn offload(&self, target: &Target, live: &LiveSegment) -> Result<bool> {
+        let began = self.env.monotonic();
+        let facts = self.facts(live)?;
+        let object = segment_object(&live.record.day, &facts.digest);
+        self.send(target, live, &object, &facts)?;
+        let counts = self.note_copy(target, live, object, &facts)?;
+        if let Some(rate) = target.bytes_per_second.filter(|rate| *rate > 0) {
+            let least = Duration::from_secs_f64(live.record.bytes as f64 / rate as f64);
+            self.rest(least.saturating_sub(self.env.monotonic().saturating_sub(began)))?;
+        }
+        Ok(counts)
+    }
+
+    /// Waits, and ends early where the engine does.
+    fn rest(&self, time: Duration) -> Result<()> {
+        const STEP: Duration = Duration::from_millis(100);
+        let until = self.env.monotonic() + time;
+        while self.env.monotonic() < until {
+            self.is_closing()?;
+            self.env.pause(until.saturating_sub(self.env.monotonic()).min(STEP));
+        }
+        Ok(())
+    }
+
+    /// Reads all of a segment's file.
+    fn facts(&self, live: &LiveSegment) -> Result<Facts> {
+        let (source, segment) = (live.segment.source(), &live.segment);
+        let (index_at, footer_at) = segment.index_range();
+        let (mut digest, mut crc, mut index) = (Sha256::new(), crc32fast::Hasher::new(), crc32fast::Hasher::new());
+        let mut piece = vec![0; PIECE_BYTES.min(segment.bytes) as usize];
+        let mut at = 0;
+        while at < segment.bytes {
+            let n = PIECE_BYTES.min(segment.bytes - at);
+            let piece = piece.get_mut(..n as usize).unwrap_or_default();
+            source.read(at, piece)?;
+            digest.update(&*piece);
+            crc.update(piece);
+            let (from, to) = (index_at.clamp(at, at + n) - at, footer_at.clamp(at, at + n) - at);
+            index.update(piece.get(from as usize..to as usize).unwrap_or_default());
+            at += n;
+        }
+        if crc.finalize() != live.record.crc {
+            let path = segment.path().display();
+            return Err(Error::corrupt(format!("{path} is not what was written, and is not copied to the archive")));
+        }
+        Ok(Facts { digest: digest.finalize().into(), index_crc: index.finalize() })
+    }
+
+    /// Makes an object and compares what comes back.
+    fn send(&self, target: &Target, live: &LiveSegment, object: &str, facts: &Facts) -> Result<()> {
+        let (bucket, source, len) = (&*target.bucket, live.segment.source(), live.segment.bytes);
+        let put = || bucket.put_new(object, len, &|at, buf| source.read(at, buf));
+        let mut made = put()?;
+        if read_back(bucket, object, len)? == Some(facts.digest) {
+            return Ok(());
+        }
+        // What was there before is not what its name says, or what was made did not arrive as it was sent.
+        for _again in 0..2 {
+            bucket.remove(object)?;
+            made = put()?;
+            if read_back(bucket, object, len)? == Some(facts.digest) {
+                return Ok(());
+            }
+        }
+        let place = bucket.place();
+        let what = if made == Put::Made { "what was sent" } else { "it should be" };
+        let message = format!("{place}/{object} does not come back as {what}: it is tried again later");
+        Err(Error::new(ErrorKind::Unavailable, message))
+    }
+
+    /// Lets the catalog know of a copy. Says whether the segment is still there.
+    fn note_copy(&self, target: &Target, live: &LiveSegment, object: String, facts: &Facts) -> Result<bool> {
+        // Held by whoever lets the catalog forget segments.
+        let _held = locked(&self.maintenance);
+        let id = live.record.id;
+        let (index_at, footer_at) = live.segment.index_range();
+        let before = self.archive.record(id);
+        let new = ArchiveRecord {
+            id,
+            digest: facts.digest,
+            crc: live.record.crc,
+            bytes: live.segment.bytes,
+            index_at,
+            footer_at,
+            index_crc: facts.index_crc,
+            ..ArchiveRecord::default()
+        };
+        let mut record = before.as_deref().cloned().unwrap_or(new);
+        let copy = ArchivedCopy { target: target.name.clone(), object, verified: self.env.now() };
+        let (mut change, mut undo) = (Change::new(), Change::new());
+        if self.live(id).is_none() {
+            record.copies = vec![copy];
+            condemn(&record, self.env.now(), &mut change)?;
+            self.commit_catalog(&change, &undo)?;
+            return Ok(false);
+        }
+        change.spare(&copy.target, &copy.object);
+        record.copies.push(copy);
+        change.put_archived(&record)?;
+        match &before {
+            Some(before) => undo.put_archived(before)?,
+            None => undo.remove_archived(id),
+        };
+        self.commit_catalog(&change, &undo)?;
+        self.archive.note(record);
+        Ok(true)
+    }
+}
+
+/// The digest of an object of so many bytes; nothing where it is not there or has another length.
+pub(super) fn read_back(bucket: &dyn Bucket, object: &str, len: u64) -> Result<Option<[u8; 32]>> {
+    if bucket.len(object)? != Some(len) {
+        return Ok(None);
+    }
+    let mut digest = Sha256::new();
+    let mut piece = vec![0; PIECE_BYTES.min(len) as usize];
+    let mut at = 0;
+    while at < len {
+        let n = PIECE_BYTES.min(len - at);
+        let piece = piece.get_mut(..n as usize).unwrap_or_default();
+        bucket.read(object, at, piece)?;
+        digest.update(&*piece);
+        at += n;
+    }
+    Ok(Some(digest.finalize().into()))
+}
