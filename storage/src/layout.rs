@@ -32,6 +32,8 @@ pub const SEGMENTS: &str = "segments";
 pub const QUARANTINE: &str = "quarantine";
 /// What finds things in segments that are in the archive.
 pub const COLD: &str = "cold";
+/// What tells the directory from others that would use the same place in the archive.
+pub const ARCHIVE_ID: &str = "archive.id";
 /// Suffix of a file that is being written and has no meaning yet.
 pub const TEMPORARY: &str = "tmp";
 
@@ -95,6 +97,16 @@ impl Layout {
     /// The shapes and indexes of a segment that is in the archive.
     pub fn cold_index(&self, id: u64) -> PathBuf {
         self.cold().join(format!("{id:016x}.index"))
+    }
+
+    /// What was written to a target's last manifest.
+    pub fn cold_manifest(&self, target: &str) -> PathBuf {
+        self.cold().join(format!("{target}.manifest"))
+    }
+
+    /// What tells the directory from others.
+    pub fn archive_id(&self) -> PathBuf {
+        self.root.join(ARCHIVE_ID)
     }
 
     /// The folder of what was set aside.

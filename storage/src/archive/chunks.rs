@@ -105,11 +105,6 @@ impl Chunks {
             stays
         });
     }
-
-    /// Bytes that are kept.
-    pub(crate) fn bytes(&self) -> usize {
-        self.inner().bytes
-    }
 }
 
 #[cfg(test)]
@@ -127,17 +122,17 @@ mod tests {
         // What lies across its end is not there.
         assert_eq!(chunks.fill((1, 0), 85, &mut buf), (false, 1));
         chunks.keep((1, 0), 40, (0..60).collect(), true);
-        assert_eq!(chunks.bytes(), 60);
+        assert_eq!(chunks.inner().bytes, 60);
         assert_eq!(chunks.fill((1, 0), 45, &mut buf), (true, 2));
         chunks.keep((2, 0), 0, vec![7; 30], false);
-        assert_eq!(chunks.bytes(), 90);
+        assert_eq!(chunks.inner().bytes, 90);
         chunks.keep((3, 0), 0, vec![8; 50], false);
-        assert!(chunks.bytes() <= 100);
+        assert!(chunks.inner().bytes <= 100);
         assert!(chunks.fill((3, 0), 0, &mut buf).0);
         chunks.forget(3);
         assert!(!chunks.fill((3, 0), 0, &mut buf).0);
         // A part larger than the budget is not kept.
         chunks.keep((4, 0), 0, vec![9; 101], false);
-        assert!(chunks.bytes() <= 100);
+        assert!(chunks.inner().bytes <= 100);
     }
 }

@@ -9,7 +9,9 @@
 mod bucket;
 mod chunks;
 mod cold;
+mod manifest;
 mod names;
+mod owner;
 mod shelf;
 pub mod sim;
 mod store;
@@ -17,10 +19,14 @@ mod store;
 pub use bucket::{Bucket, Bytes, Listed, Put};
 pub(crate) use chunks::Chunks;
 pub(crate) use cold::{ColdFile, Copy, Shared as ColdShared, kept, to_keep};
-pub(crate) use names::segment_object;
+pub(crate) use manifest::{Head, MANIFEST_BYTES_MAX, MANIFESTS, Manifest, manifest_number, manifest_object};
+pub(crate) use names::{SEGMENTS, segment_object};
+pub(crate) use owner::{Claim, OWNER, OWNER_BYTES_MAX, Owner};
 pub(crate) use shelf::Shelf;
 pub use store::{S3Access, Store, StoreLimits, runtime};
 
+use crate::error::{Error, Result};
+use crate::limits::MIB;
 use crate::segment::Fetched;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,10 +41,40 @@ pub struct Target {
     pub bucket: Arc<dyn Bucket>,
     /// How long after it was sealed a segment is copied.
     pub offload_after: Duration,
+    /// Bytes of segments that wait to be copied; where there are more, none waits any longer.
+    pub offload_bytes: u64,
     /// How old records may become that are on this disk alone; for ever where nothing is said.
     pub max_loss: Option<Duration>,
     /// Bytes a second that are sent, at most; without a bound where nothing is said.
     pub bytes_per_second: Option<u64>,
+    /// How long an object stays that nothing needs any more.
+    pub grace: Duration,
+}
+
+impl Target {
+    /// A target with what suits most.
+    pub fn new(name: &str, bucket: Arc<dyn Bucket>) -> Self {
+        Self {
+            name: name.to_owned(),
+            bucket,
+            offload_after: Duration::from_secs(600),
+            offload_bytes: 256 * MIB as u64,
+            max_loss: None,
+            bytes_per_second: None,
+            grace: Duration::from_secs(3_600),
+        }
+    }
+
+    /// Refuses what would have no meaning.
+    pub(crate) fn check(&self) -> Result<()> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if self.name.is_empty() || self.name.len() > 64 || !self.name.chars().all(is_plain) {
+            let message =
+                format!("a target of the archive is called {:?}: use 1 to 64 letters, digits, - and _", self.name);
+            return Err(Error::invalid(message));
+        }
+        Ok(())
+    }
 }
 
 /// What was fetched from object storage.

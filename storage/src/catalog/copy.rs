@@ -1,4 +1,4 @@
-//! The catalog as it is at one commit, as another file.
+//! The catalog as it is at one commit, as another file or as the change that makes it.
 //!
 //! Invariants
 //! * All tables are read in one transaction: what the copy says of one fits what it says of another.
@@ -23,7 +23,7 @@ impl Catalog {
     }
 
     /// Everything there is, as the change that makes it.
-    fn whole(&self) -> Result<Change> {
+    pub(crate) fn whole(&self) -> Result<Change> {
         self.with(|database| {
             let txn = database.begin_read().map_err(|e| self.refused("read", e))?;
             let mut change = Change::new();

@@ -33,6 +33,7 @@ pub use keys::KeyRecord;
 pub use segments::{RetentionClass, SEGMENT_SERVICES_MAX, SegmentRecord, SegmentServices, SegmentState, ServiceCount};
 pub use services::{ServiceConfig, TTL_FOREVER};
 pub use state::{Damage, EffectRow, Meta, State};
+pub(crate) use tables::read_stored;
 pub use tables::{Change, Row, Scan, Table};
 
 use crate::env::Env;

@@ -29,6 +29,9 @@ pub struct Meta {
 }
 
 impl Meta {
+    /// Its key in its table.
+    pub(crate) const KEY: &'static [u8] = META_KEY;
+
     /// That of a new directory.
     pub fn new(random: u64) -> Self {
         let epoch = (random % u64::from(EPOCH_END)) as u32;

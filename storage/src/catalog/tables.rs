@@ -56,6 +56,11 @@ impl Table {
         Self::Condemned,
     ];
 
+    /// The table with a name on disk.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.name() == name)
+    }
+
     /// Its name on disk.
     pub fn name(self) -> &'static str {
         match self {
@@ -134,6 +139,30 @@ impl Change {
         self
     }
 
+    /// Sets a key to a value as it is stored, if that is what was stored under this key.
+    pub(crate) fn put_stored(&mut self, table: Table, key: &[u8], stored: &[u8]) -> Result<&mut Self> {
+        check_stored(table.name(), key, stored)?;
+        self.steps.push(Step::Put(table, key.to_vec(), stored.to_vec()));
+        Ok(self)
+    }
+
+    /// What it puts, as it is stored, in the order in which it does so.
+    pub(crate) fn puts(&self) -> impl Iterator<Item = (Table, &[u8], &[u8])> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Put(table, key, stored) => Some((*table, key.as_slice(), stored.as_slice())),
+            Step::Remove(..) | Step::Accept(_) => None,
+        })
+    }
+
+    /// Leaves out what it puts under keys for which `stays` says no.
+    pub(crate) fn keep_puts(&mut self, stays: impl Fn(Table, &[u8]) -> bool) -> &mut Self {
+        self.steps.retain(|step| match step {
+            Step::Put(table, key, _) => stays(*table, key),
+            Step::Remove(..) | Step::Accept(_) => true,
+        });
+        self
+    }
+
     /// Does all of another change after this one.
     pub fn then(&mut self, other: &Self) -> &mut Self {
         self.steps.extend_from_slice(&other.steps);
@@ -161,19 +190,29 @@ pub(super) fn seal_row<T: Serialize>(table: &str, key: &[u8], value: &T) -> Resu
     Ok(stored)
 }
 
+/// The value that was stored under `key` of a table, as [`Change::puts`] gives it.
+pub(crate) fn read_stored<T: DeserializeOwned>(table: Table, key: &[u8], stored: &[u8]) -> Result<T> {
+    open_row(table.name(), key, stored)
+}
+
 /// The value that was stored under `key`.
 pub(super) fn open_row<T: DeserializeOwned>(table: &str, key: &[u8], stored: &[u8]) -> Result<T> {
     open_at(table, key, stored).map_err(|e| e.context(format!("{table} row {}", show_key(key))))
 }
 
 fn open_at<T: DeserializeOwned>(table: &str, key: &[u8], stored: &[u8]) -> Result<T> {
+    codec::open(ROW_MAGIC, ROW_VERSION, check_stored(table, key, stored)?)
+}
+
+/// The envelope of a stored value, where that was written for this key.
+fn check_stored<'a>(table: &str, key: &[u8], stored: &'a [u8]) -> Result<&'a [u8]> {
     let Some((sealed, crc)) = stored.split_last_chunk::<CRC_BYTES>() else {
         return Err(Error::corrupt("a value without a checksum"));
     };
     if place_crc(table, key, sealed) != u32::from_le_bytes(*crc) {
         return Err(Error::corrupt("the value is not the one written for this key"));
     }
-    codec::open(ROW_MAGIC, ROW_VERSION, sealed)
+    Ok(sealed)
 }
 
 fn place_crc(table: &str, key: &[u8], sealed: &[u8]) -> u32 {

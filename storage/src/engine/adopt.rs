@@ -16,17 +16,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// Where segments are found.
+pub(super) struct Sources<'a> {
+    pub(super) env: &'a Arc<dyn Env>,
+    pub(super) layout: &'a Layout,
+    pub(super) cache: &'a Arc<ReadCache>,
+    pub(super) archive: &'a Archive,
+}
+
 /// Takes over every whole segment on disk into a new catalog. Those that cannot be read are kept for a start that can.
 pub(super) fn adopt_segments(
-    env: &Arc<dyn Env>,
-    layout: &Layout,
-    cache: &Arc<ReadCache>,
-    archive: &Archive,
+    found_in: &Sources<'_>,
     records: &mut Vec<SegmentRecord>,
     meta: &mut Meta,
     change: &mut Change,
     troubles: &mut Vec<String>,
 ) -> Result<()> {
+    let Sources { env, layout, cache, archive } = *found_in;
     let (mut footers, mut unread) = (Vec::new(), Vec::new());
     for path in segment_files(&**env, layout)? {
         if path.extension().is_none_or(|extension| extension != "seg") {

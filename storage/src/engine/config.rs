@@ -45,15 +45,17 @@ pub(crate) fn lives(configs: &Configs, default_days: Option<u32>) -> Lives {
     Lives { default_days, days_of }
 }
 
-fn check(service: &str, config: &ServiceConfig) -> Result<()> {
+fn check(service: &str, config: &ServiceConfig, has_archive: bool) -> Result<()> {
     if service.is_empty() || service.len() > NAME_BYTES_MAX {
         return Err(Error::invalid(format!("a service's name has 1 to {NAME_BYTES_MAX} bytes")));
     }
     if config.ttl_days < TTL_FOREVER {
         return Err(Error::invalid(format!("ttl_days is {}: use -1 for ever, 0 for the default", config.ttl_days)));
     }
-    if config.local_days.is_some() {
-        return Err(Error::invalid("local_days needs an archive that records move to, and there is none"));
+    if config.local_days.is_some() && !(has_archive && config.archive) {
+        let message =
+            "local_days needs an archive that records move to, and there is none: name a target under [[archive]]";
+        return Err(Error::invalid(message));
     }
     if service == DEFAULTS && (config.size_budget.is_some() || !config.archive) {
         return Err(Error::invalid("size_budget and archive are set for one service, not for all"));
@@ -83,8 +85,8 @@ impl Engine {
 
     /// Sets a service's configuration and gives it as it is kept: with its first `created_at`, and `updated_at` now.
     pub fn set_config(&self, service: &str, config: ServiceConfig) -> Result<ServiceConfig> {
-        check(service, &config)?;
         let shared = &self.shared;
+        check(service, &config, !shared.options.archive.is_empty())?;
         let _one_at_a_time = locked(&shared.configuring);
         let mut configs = (*shared.configs()).clone();
         let now = shared.env.now();

@@ -29,8 +29,12 @@ mod tests;
 
 pub(crate) use activity::Activity;
 pub use activity::ActivityReport;
-use archive::Archive;
-pub use archive::{ArchiveStatus, OffloadReport, Offloading, RestoreReport, Restoring, TargetStatus};
+use archive::{Archive, Mover};
+pub use archive::{
+    ArchiveStatus, CollectReport, OffloadReport, Offloading, RebuildReport, Rebuilding, RestoreReport, Restoring,
+    TargetStatus, VerifyReport,
+};
+pub use archive::{rebuild, verify};
 pub use backup::{BackedUp, BackupProgress, BackupStage, back_up_at_rest};
 pub use check::{CheckReport, Told, check, check_telling};
 pub(crate) use clock::{Clock, ClockRow};
@@ -66,6 +70,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 /// Where the catalog keeps [`ClockRow`].
 pub(crate) const CLOCK_KEY: &[u8] = b"clock";
@@ -77,6 +82,7 @@ pub struct Engine {
     shared: Arc<Shared>,
     committer: Committer,
     worker: Worker,
+    mover: Mover,
     _lock: Box<dyn DirLock>,
 }
 
@@ -190,7 +196,8 @@ impl Engine {
         let shared = recovered.shared;
         let committer = Committer::start(Arc::clone(&shared), recovered.writer, recovered.next_seq)?;
         let worker = Worker::start(Arc::clone(&shared), background)?;
-        Ok(Arc::new(Self { shared, committer, worker, _lock: recovered.lock }))
+        let mover = Mover::start(&shared, background)?;
+        Ok(Arc::new(Self { shared, committer, worker, mover, _lock: recovered.lock }))
     }
 
     /// Appends a batch and waits until it is as durable as `append.ack` says.
@@ -365,6 +372,22 @@ impl Engine {
         self.shared.restore(wanted, told)
     }
 
+    /// Waits until a record is in the archive's first target, or for so long; says whether it is. Of
+    /// records that their service keeps out of the archive that says nothing.
+    pub fn await_archived(&self, seq: u64, at_most: Duration) -> Result<bool> {
+        self.shared.await_archived(seq, at_most)
+    }
+
+    /// Removes from the archive what nothing needs any more, now; with `dry_run`, only says what that would be.
+    pub fn collect(&self, dry_run: bool) -> Result<CollectReport> {
+        self.shared.collect(dry_run)
+    }
+
+    /// Makes a target of the archive this directory's, whosever it was. Says whose.
+    pub fn take_over(&self, target: &str) -> Result<Option<String>> {
+        self.shared.take_over(target)
+    }
+
     /// What is in the archive.
     pub fn archive_status(&self) -> ArchiveStatus {
         self.shared.archive_status()
@@ -430,6 +453,7 @@ impl Engine {
             return Ok(());
         }
         self.worker.stop();
+        self.mover.stop();
         let writer = self.committer.stop();
         self.shared.feed.close();
         self.shared.seal_all()?;
@@ -459,6 +483,7 @@ impl Drop for Engine {
         // Without `close`, an engine ends as a crash would end it, but for its threads.
         self.shared.closing.store(true, Ordering::SeqCst);
         self.worker.stop();
+        self.mover.stop();
         drop(self.committer.stop());
         self.shared.feed.close();
     }

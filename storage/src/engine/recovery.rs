@@ -8,7 +8,7 @@
 //! * It fails only where nothing could be served or kept: the directory, its lock, the catalog or the log cannot be read
 //!   or written, or something is of a newer format.
 //! * It changes nothing that a second run, after a crash in the middle of the first, would read otherwise.
-use super::adopt::adopt_segments;
+use super::adopt::{Sources, adopt_segments};
 use super::archive::Archive;
 use super::backup::unfinished;
 use super::config::{lives, reconcile};
@@ -17,6 +17,7 @@ use super::feed::Feed;
 use super::returned::{is_anybodys_guess, seq_after, settle};
 use super::segments::{Segments, highest_aside, open_segments, set_aside, sweep};
 use super::{Activity, CLOCK_KEY, Clock, ClockRow, LiveSegment, Shared, State, keys};
+use crate::archive::Target;
 use crate::catalog::{Catalog, Change, Damage, EffectRow, Meta, SegmentRecord, SegmentState, Table};
 use crate::env::{DirLock, Env};
 use crate::error::{Error, ErrorKind, Result};
@@ -113,13 +114,18 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
         is_new || found.meta.is_none() || found.damaged.iter().any(|damage| damage.table == Table::Segments);
     let repaired = repair(&found.damaged, &mut change);
     let archive_in_doubt = segments_in_doubt || repaired.contains(&Table::Archive);
-    let archive = Archive::new(env, &layout, options, found.archived, archive_in_doubt);
+    let mut epochs = if is_new { Epochs::default() } else { load_epochs(&catalog, &mut troubles) };
+    let home = env.identity(&layout.lock());
+    let is_home = epochs.is_home(home.as_deref());
+    options.archive.iter().try_for_each(Target::check)?;
+    let archive = Archive::new(env, &layout, options, found.archived, (archive_in_doubt, is_home));
     if segments_in_doubt {
         // What the catalog says of segments is not whole: their own footers say it all again.
         for record in std::mem::take(&mut records) {
             change.remove_segment(record.id);
         }
-        adopt_segments(env, &layout, &cache, &archive, &mut records, &mut meta, &mut change, &mut troubles)?;
+        let found_in = Sources { env, layout: &layout, cache: &cache, archive: &archive };
+        adopt_segments(&found_in, &mut records, &mut meta, &mut change, &mut troubles)?;
     }
     let in_doubt = |table| is_new || repaired.contains(&table);
     let (services, doubt) = (found.services, in_doubt(Table::Services));
@@ -143,7 +149,6 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
             change.put_segment(record)?;
         }
     }
-    let mut epochs = if is_new { Epochs::default() } else { load_epochs(&catalog, &mut troubles) };
     let mut hot = Replay::new(options, env.monotonic(), effects, (epochs.clone(), meta.epoch));
     let wal_options =
         wal::Options { file_bytes: options.wal_file_bytes, ..wal::Options::new(layout.wal(), layout.quarantine()) };
@@ -162,8 +167,7 @@ pub(super) fn open(env: &Arc<dyn Env>, options: &Options) -> Result<Recovered> {
     if segments_in_doubt && opened.unread.iter().any(is_anybodys_guess) {
         next_seq = seq_after(next_seq);
     }
-    let home = env.identity(&layout.lock());
-    if !is_new && !epochs.is_home(home.as_deref()) {
+    if !is_new && !is_home {
         meta.epoch = epochs.begin(meta.epoch, next_seq, env.random());
     }
     epochs.settle(home, meta.sealed_seq);

@@ -1,4 +1,5 @@
-//! The disk budget: at its mark appends are refused, or the oldest segments go.
+//! The disk budget: at its mark segments leave this disk that are in the archive; then appends are refused, or the oldest
+//! segments go.
 //!
 //! Invariants
 //! * Reads, seals and starts are never refused. Appends are taken again as soon as there is room.
@@ -45,6 +46,11 @@ impl Shared {
         }
         self.disk.looked.store(now, Ordering::Relaxed);
         let mut full = self.is_disk_full(budget);
+        if full && let Some(turn) = self.try_turn() {
+            self.make_room_by_leaving(&turn)?;
+            drop(turn);
+            full = self.is_disk_full(budget);
+        }
         if full && self.options.when_full == WhenFull::DropOldest {
             self.free_disk()?;
             full = self.is_disk_full(budget);
@@ -73,6 +79,11 @@ impl Shared {
                 self.env.space(self.layout.root()).is_ok_and(|space| is_over(budget, 0, space.available, space.total))
             }
         }
+    }
+
+    /// Whether the disk is filled to its mark.
+    pub(crate) fn is_disk_short(&self) -> bool {
+        self.options.disk_budget.is_some_and(|budget| self.is_disk_full(budget))
     }
 
     /// Gives up the oldest segments until there is room; nothing where somebody is at work on segments.

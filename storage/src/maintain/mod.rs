@@ -36,7 +36,7 @@ pub(crate) use leftovers::Leftovers;
 pub use retain::{Removed, RetentionReport};
 pub(crate) use scrub::Scrub;
 pub use scrub::ScrubReport;
-pub(crate) use turn::Turns;
+pub(crate) use turn::{Turn, Turns};
 pub(crate) use worker::Worker;
 
 use crate::catalog::{Change, EffectRow, Meta, SegmentRecord, SegmentServices};
@@ -53,7 +53,6 @@ use seal::{Place, Sealed};
 use std::cell::RefCell;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use turn::Turn;
 
 impl Shared {
     fn generations(&self) -> Vec<Arc<Generation>> {
@@ -189,6 +188,7 @@ impl Shared {
         undo.put_meta(&meta)?;
         self.commit_catalog(&change, &undo)?;
         *meta = next;
+        self.archive.sealed(end_seq, effects);
         Ok(())
     }
 

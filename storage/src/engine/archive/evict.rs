@@ -10,12 +10,29 @@ use crate::archive::to_keep;
 use crate::catalog::{ArchiveRecord, Change, Residency};
 use crate::env::write_file_atomic;
 use crate::error::{Error, Result};
+use crate::maintain::Turn;
 use std::sync::Arc;
 
 impl Shared {
     /// Lets the file of a segment go, if it is in the archive and here. Says whether it went.
     pub(crate) fn evict(&self, id: u64) -> Result<bool> {
-        let _turn = self.turn();
+        self.evict_within(&self.turn(), id)
+    }
+
+    /// Lets files of segments go that are in the archive, until the disk is below its mark: those with the oldest rows first.
+    pub(crate) fn make_room_by_leaving(&self, turn: &Turn<'_>) -> Result<()> {
+        let mut segments = self.segments();
+        segments.sort_by_key(|live| (live.record.time_max, live.record.id));
+        for live in segments {
+            if !self.is_disk_short() {
+                break;
+            }
+            self.evict_within(turn, live.record.id)?;
+        }
+        Ok(())
+    }
+
+    fn evict_within(&self, _turn: &Turn<'_>, id: u64) -> Result<bool> {
         let (Some(live), Some(record)) = (self.live(id), self.archive.record(id)) else { return Ok(false) };
         if record.is_away() || self.archive.copies(&record).is_empty() || self.lost.touches(id) {
             return Ok(false);

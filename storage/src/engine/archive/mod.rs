@@ -7,13 +7,25 @@
 //! * The catalog says that a file has left before it goes, and that it is back after all of it is durable.
 //! * What the catalog forgets of a copy it condemns in the same commit, so that no object is forgotten.
 //! * Whoever copies holds no lock that seals and searches wait for while bytes are on their way.
+mod collect;
 mod evict;
+mod history;
+mod manifest;
+mod mover;
 mod offload;
+mod owner;
+mod pieces;
+mod policy;
+mod rebuild;
 mod restore;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
+pub use collect::CollectReport;
+pub(super) use mover::Mover;
 pub use offload::{OffloadReport, Offloading};
+pub use rebuild::{RebuildReport, Rebuilding, VerifyReport, rebuild, verify};
 pub use restore::{RestoreReport, Restoring};
 
 use super::{LiveSegment, Shared, locked};
@@ -23,10 +35,15 @@ use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::options::Options;
-use crate::segment::{ReadCache, Segment};
+use crate::segment::{ReadCache, SealedEffects, Segment};
+use history::History;
+use manifest::Last;
+use owner::Hold;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+use wanted::Wanted;
 
 /// What the engine knows of object storage.
 pub(crate) struct Archive {
@@ -38,6 +55,22 @@ pub(crate) struct Archive {
     moving: Mutex<()>,
     /// Why the last attempt failed, by target.
     troubles: Mutex<BTreeMap<String, String>>,
+    /// Whether no copy of this directory can be open elsewhere.
+    is_home: bool,
+    /// This process's own number.
+    holder: String,
+    /// The directory's own number, once it was asked for.
+    directory: Mutex<Option<String>>,
+    /// Whose each target is.
+    holds: Mutex<BTreeMap<String, Hold>>,
+    /// The last manifest of each target, once it was asked for.
+    last: Mutex<BTreeMap<String, Arc<Last>>>,
+    /// What seals said of effects since then.
+    history: Mutex<History>,
+    /// Objects that nobody knows of, by target, and when they were seen first.
+    strangers: Mutex<BTreeMap<String, BTreeMap<String, i64>>>,
+    /// Who waits for records to be there.
+    wanted: Wanted,
 }
 
 /// What is in one target.
@@ -53,6 +86,12 @@ pub struct TargetStatus {
     pub bytes: u64,
     /// Segments that are to go there and are not there yet.
     pub waiting: u64,
+    /// Every record below this number that goes to the archive is there.
+    pub below: u64,
+    /// When the last manifest was written there, nanoseconds since 1970.
+    pub manifest: Option<i64>,
+    /// When the oldest segment was sealed that is to go there and is not there yet, nanoseconds since 1970.
+    pub oldest_waiting: Option<i64>,
     /// Why the last attempt failed, where it did.
     pub trouble: Option<String>,
 }
@@ -79,7 +118,7 @@ impl Archive {
         layout: &Layout,
         options: &Options,
         mut records: Vec<ArchiveRecord>,
-        in_doubt: bool,
+        (in_doubt, is_home): (bool, bool),
     ) -> Self {
         if in_doubt {
             let known: BTreeSet<u64> = records.iter().map(|record| record.id).collect();
@@ -98,6 +137,14 @@ impl Archive {
             records: RwLock::new(records.into_iter().map(|record| (record.id, Arc::new(record))).collect()),
             moving: Mutex::default(),
             troubles: Mutex::default(),
+            is_home,
+            holder: owner::drawn(&**env),
+            directory: Mutex::default(),
+            holds: Mutex::default(),
+            last: Mutex::default(),
+            history: Mutex::default(),
+            strangers: Mutex::default(),
+            wanted: Wanted::default(),
         }
     }
 
@@ -115,6 +162,9 @@ impl Archive {
         }
         let cold = &self.cold;
         for entry in cold.env.list(&cold.layout.cold()).unwrap_or_default() {
+            if self.targets.iter().any(|target| cold.layout.cold_manifest(&target.name).ends_with(&entry.name)) {
+                continue;
+            }
             let id = entry.name.split('.').next().and_then(|id| u64::from_str_radix(id, 16).ok());
             if !id.is_some_and(|id| records.get(&id).is_some_and(|record| record.is_away())) {
                 // What stays is found at the next start.
@@ -223,6 +273,13 @@ impl Archive {
         Segment::over(Arc::new(cold), &layout.segment(&record.day, record.id), record.bytes, cache)
     }
 
+    /// Notes what became sealed with all records below a number.
+    pub(crate) fn sealed(&self, end_seq: u64, effects: &SealedEffects) {
+        if !self.targets.is_empty() {
+            locked(&self.history).note(end_seq, effects);
+        }
+    }
+
     fn blame(&self, target: &Target, e: &Error) {
         locked(&self.troubles).insert(target.name.clone(), e.to_string());
     }
@@ -257,6 +314,40 @@ impl Shared {
         segments
     }
 
+    /// A target by its name.
+    fn target(&self, name: &str) -> Result<&Target> {
+        self.archive.targets.iter().find(|target| target.name == name).ok_or_else(|| {
+            let names: Vec<&str> = self.archive.targets.iter().map(|target| target.name.as_str()).collect();
+            let known =
+                if names.is_empty() { "there is none".into() } else { format!("there are {}", names.join(", ")) };
+            Error::new(ErrorKind::NotFound, format!("the archive has no target {name}: {known}"))
+        })
+    }
+
+    /// Whether a segment is to go to a target and is not there.
+    fn is_waiting(&self, target: &Target, live: &LiveSegment) -> bool {
+        let record = self.archive.record(live.record.id);
+        let is_there = record.is_some_and(|record| record.is_away() || record.copy_in(&target.name).is_some());
+        live.record.class.archive && live.record.rows > 0 && !is_there
+    }
+
+    /// Lets the status of a target say why something failed.
+    fn noting<T>(&self, target: &Target, outcome: Result<T>) -> Result<T> {
+        outcome.inspect_err(|e| {
+            if e.kind() != ErrorKind::Closed {
+                self.archive.blame(target, e);
+            }
+        })
+    }
+
+    /// Waits until a record that is sealed or on its way is in the first target, or for so long. Says whether it is.
+    pub(super) fn await_archived(&self, seq: u64, at_most: Duration) -> Result<bool> {
+        if self.archive.targets.is_empty() {
+            return Err(no_archive());
+        }
+        Ok(self.archive.wanted.wait(seq, self.env.monotonic(), at_most))
+    }
+
     /// What is where.
     pub(super) fn archive_status(&self) -> ArchiveStatus {
         let archive = &self.archive;
@@ -278,16 +369,18 @@ impl Shared {
             let mut of = TargetStatus {
                 name: target.name.clone(),
                 place: target.bucket.place(),
+                below: self.archived_below(target),
+                manifest: locked(&archive.last).get(&target.name).map(|last| last.head.written).filter(|at| *at > 0),
                 trouble: locked(&archive.troubles).get(&target.name).cloned(),
                 ..TargetStatus::default()
             };
-            for live in segments.iter().filter(|live| live.record.class.archive) {
-                let is_there = archive.record(live.record.id).is_some_and(|r| r.copy_in(&target.name).is_some());
-                if is_there {
+            for live in &segments {
+                if archive.record(live.record.id).is_some_and(|r| r.copy_in(&target.name).is_some()) {
                     of.segments += 1;
                     of.bytes += live.record.bytes;
-                } else {
+                } else if self.is_waiting(target, live) {
                     of.waiting += 1;
+                    of.oldest_waiting = Some(of.oldest_waiting.unwrap_or(i64::MAX).min(live.record.created));
                 }
             }
             status.targets.push(of);

@@ -6,16 +6,12 @@
 //! Invariants
 //! * An object that is there under the right name and is not what it should be is made again, once.
 //! * A segment that went away while it was on its way is condemned where it arrived.
+use super::pieces::{Facts, facts, read_back};
 use super::{LiveSegment, Shared, condemn, locked, no_archive};
-use crate::archive::{Bucket, Put, Target, segment_object};
+use crate::archive::{Put, Target, segment_object};
 use crate::catalog::{ArchiveRecord, ArchivedCopy, Change};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::MIB;
-use sha2::{Digest, Sha256};
 use std::time::Duration;
-
-/// Bytes that are read at once, here and there.
-const PIECE_BYTES: u64 = 8 * MIB as u64;
 
 /// How far an offload is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,12 +35,6 @@ pub struct OffloadReport {
     pub failed: Vec<String>,
 }
 
-/// What is known of a file once all of it was read.
-struct Facts {
-    digest: [u8; 32],
-    index_crc: u32,
-}
-
 impl Shared {
     /// Seals everything, copies every sealed segment to every target that does not have it, and where it is asked for lets
     /// their files go.
@@ -57,7 +47,15 @@ impl Shared {
             return Err(no_archive());
         }
         self.seal_all()?;
-        let report = self.offload_some(|_, _| true, told)?;
+        let report = self.offload_some(&self.archive.targets, |_, _| true, told)?;
+        {
+            let _alone = locked(&self.archive.moving);
+            for target in &self.archive.targets {
+                let written = self.write_manifest(target);
+                // The next look tries it again, and the status says what is wrong.
+                let _noted = self.noting(target, written);
+            }
+        }
         if !evict {
             return Ok(report);
         }
@@ -70,24 +68,21 @@ impl Shared {
 
     /// Copies segments for which `is_due` says yes to the targets that do not have them. What fails is named, and the rest is
     /// gone on with; a target that fails is left alone for the rest of it.
-    pub(crate) fn offload_some(
+    pub(super) fn offload_some(
         &self,
+        targets: &[Target],
         is_due: impl Fn(&Target, &LiveSegment) -> bool,
         told: &mut dyn FnMut(Offloading) -> Result<()>,
     ) -> Result<OffloadReport> {
         let _alone = locked(&self.archive.moving);
         let mut report = OffloadReport::default();
         let segments = self.segments();
-        let wanted = |target: &Target, live: &LiveSegment| {
-            let record = self.archive.record(live.record.id);
-            let is_there = record.is_some_and(|record| record.is_away() || record.copy_in(&target.name).is_some());
-            live.record.class.archive && !is_there && is_due(target, live)
-        };
+        let wanted = |target: &Target, live: &LiveSegment| self.is_waiting(target, live) && is_due(target, live);
         let bytes =
             |target| segments.iter().filter(|live| wanted(target, live)).map(|live| live.record.bytes).sum::<u64>();
-        let total = self.archive.targets.iter().map(bytes).sum();
+        let total = targets.iter().map(bytes).sum();
         let mut done = 0;
-        for target in &self.archive.targets {
+        for target in targets {
             for live in segments.iter().filter(|live| wanted(target, live)) {
                 self.is_closing()?;
                 told(Offloading { done, total })?;
@@ -98,10 +93,11 @@ impl Shared {
                         self.archive.praise(target);
                     }
                     Ok(false) => {}
+                    Err(e) if e.kind() == ErrorKind::Closed => return Err(e),
                     Err(e) => {
                         self.archive.blame(target, &e);
                         report.failed.push(e.to_string());
-                        if matches!(e.kind(), ErrorKind::Unavailable | ErrorKind::Denied) {
+                        if matches!(e.kind(), ErrorKind::Unavailable | ErrorKind::Denied | ErrorKind::Conflict) {
                             break;
                         }
                     }
@@ -115,6 +111,7 @@ impl Shared {
 
     /// Copies one segment to one target; says whether it is there then. It is not where the segment went away meanwhile.
     fn offload(&self, target: &Target, live: &LiveSegment) -> Result<bool> {
+        self.own(target)?;
         let began = self.env.monotonic();
         let facts = self.facts(live)?;
         let object = segment_object(&live.record.day, &facts.digest);
@@ -138,28 +135,15 @@ impl Shared {
         Ok(())
     }
 
-    /// Reads all of a segment's file.
+    /// Reads the file of a segment, and refuses one that is not what was written.
     fn facts(&self, live: &LiveSegment) -> Result<Facts> {
         let (source, segment) = (live.segment.source(), &live.segment);
-        let (index_at, footer_at) = segment.index_range();
-        let (mut digest, mut crc, mut index) = (Sha256::new(), crc32fast::Hasher::new(), crc32fast::Hasher::new());
-        let mut piece = vec![0; PIECE_BYTES.min(segment.bytes) as usize];
-        let mut at = 0;
-        while at < segment.bytes {
-            let n = PIECE_BYTES.min(segment.bytes - at);
-            let piece = piece.get_mut(..n as usize).unwrap_or_default();
-            source.read(at, piece)?;
-            digest.update(&*piece);
-            crc.update(piece);
-            let (from, to) = (index_at.clamp(at, at + n) - at, footer_at.clamp(at, at + n) - at);
-            index.update(piece.get(from as usize..to as usize).unwrap_or_default());
-            at += n;
-        }
-        if crc.finalize() != live.record.crc {
+        let facts = facts(segment.bytes, segment.index_range(), &mut |at, piece| source.read(at, piece).map(drop))?;
+        if facts.crc != live.record.crc {
             let path = segment.path().display();
             return Err(Error::corrupt(format!("{path} is not what was written, and is not copied to the archive")));
         }
-        Ok(Facts { digest: digest.finalize().into(), index_crc: index.finalize() })
+        Ok(facts)
     }
 
     /// Makes an object and compares what comes back.
@@ -221,22 +205,4 @@ impl Shared {
         self.archive.note(record);
         Ok(true)
     }
-}
-
-/// The digest of an object of so many bytes; nothing where it is not there or has another length.
-pub(super) fn read_back(bucket: &dyn Bucket, object: &str, len: u64) -> Result<Option<[u8; 32]>> {
-    if bucket.len(object)? != Some(len) {
-        return Ok(None);
-    }
-    let mut digest = Sha256::new();
-    let mut piece = vec![0; PIECE_BYTES.min(len) as usize];
-    let mut at = 0;
-    while at < len {
-        let n = PIECE_BYTES.min(len - at);
-        let piece = piece.get_mut(..n as usize).unwrap_or_default();
-        bucket.read(object, at, piece)?;
-        digest.update(&*piece);
-        at += n;
-    }
-    Ok(Some(digest.finalize().into()))
 }

@@ -6,19 +6,16 @@
 //! Invariants
 //! * A segment is searched in one place at every moment, so its rows count once.
 //! * Memory holds one piece, whatever is restored.
+use super::pieces::digest;
 use super::{Shared, locked, no_archive};
+use crate::archive::Copy;
 use crate::catalog::{ArchiveRecord, Residency};
-use crate::env::OpenMode;
+use crate::env::{Env, OpenMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::TEMPORARY;
-use crate::limits::MIB;
 use crate::segment::Segment;
-use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::time::Duration;
-
-/// Bytes that are fetched at once.
-const PIECE_BYTES: u64 = 4 * MIB as u64;
 
 /// What is to be brought back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +93,7 @@ impl Shared {
         self.make_day(&path)?;
         let mut failed = None;
         for copy in self.archive.copies(record) {
-            match self.fetch(&copy, record, live.segment.bytes, &draft, told) {
+            match self.fetch(&copy, record, &draft, told) {
                 Ok(()) => {
                     failed = None;
                     break;
@@ -122,6 +119,19 @@ impl Shared {
         Ok(true)
     }
 
+    fn fetch(
+        &self,
+        copy: &Copy,
+        record: &ArchiveRecord,
+        draft: &Path,
+        told: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<()> {
+        fetch_object(&*self.env, copy, record, draft, &mut |bytes| {
+            self.is_closing()?;
+            told(bytes)
+        })
+    }
+
     fn make_day(&self, path: &Path) -> Result<()> {
         let folder = path.parent().unwrap_or(Path::new("."));
         if !self.env.exists(folder).map_err(|e| Error::io("look for", folder, e))? {
@@ -130,37 +140,6 @@ impl Shared {
             self.env.sync_dir(&parent).map_err(|e| Error::io("sync", &parent, e))?;
         }
         Ok(())
-    }
-
-    /// Fetches an object into a file, whose bytes are durable then.
-    fn fetch(
-        &self,
-        copy: &crate::archive::Copy,
-        record: &ArchiveRecord,
-        len: u64,
-        draft: &Path,
-        told: &mut dyn FnMut(u64) -> Result<()>,
-    ) -> Result<()> {
-        let file = self.env.open(draft, OpenMode::OpenOrCreate).map_err(|e| Error::io("create", draft, e))?;
-        file.set_len(0).map_err(|e| Error::io("empty", draft, e))?;
-        let mut digest = Sha256::new();
-        let mut piece = vec![0; PIECE_BYTES.min(len) as usize];
-        let mut at = 0;
-        while at < len {
-            self.is_closing()?;
-            told(at)?;
-            let n = PIECE_BYTES.min(len - at);
-            let piece = piece.get_mut(..n as usize).unwrap_or_default();
-            copy.bucket.read(&copy.object, at, piece)?;
-            digest.update(&*piece);
-            file.write_all_at(piece, at).map_err(|e| Error::io("write", draft, e))?;
-            at += n;
-        }
-        if <[u8; 32]>::from(digest.finalize()) != record.digest {
-            let message = format!("{}/{} is not what was stored there", copy.bucket.place(), copy.object);
-            return Err(Error::new(ErrorKind::Unavailable, message));
-        }
-        file.sync_all().map_err(|e| Error::io("sync", draft, e))
     }
 
     /// Lets one that is here for a while stay longer; says whether it is one.
@@ -192,4 +171,26 @@ impl Shared {
 
 fn has_service(segment: &Segment, service: &str) -> bool {
     segment.footer.streams.iter().any(|(name, _)| name == service)
+}
+
+/// Fetches an object into a file, whose bytes are durable then. `told` hears how many are there.
+pub(super) fn fetch_object(
+    env: &dyn Env,
+    copy: &Copy,
+    record: &ArchiveRecord,
+    draft: &Path,
+    told: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<()> {
+    let file = env.open(draft, OpenMode::OpenOrCreate).map_err(|e| Error::io("create", draft, e))?;
+    file.set_len(0).map_err(|e| Error::io("empty", draft, e))?;
+    let fetched = digest(record.bytes, &mut |at, piece| {
+        told(at)?;
+        copy.bucket.read(&copy.object, at, piece)?;
+        file.write_all_at(piece, at).map_err(|e| Error::io("write", draft, e))
+    })?;
+    if fetched != record.digest {
+        let message = format!("{}/{} is not what was stored there", copy.bucket.place(), copy.object);
+        return Err(Error::new(ErrorKind::Unavailable, message));
+    }
+    file.sync_all().map_err(|e| Error::io("sync", draft, e))
 }

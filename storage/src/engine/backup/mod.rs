@@ -17,7 +17,7 @@ mod tests;
 use super::recovery::take_lock;
 use super::{Engine, LiveSegment, Shared, locked};
 use crate::catalog::{Change, Meta, SegmentRecord};
-use crate::env::{DirEntry, Env, OpenMode};
+use crate::env::{DirEntry, Env, OpenMode, read_file, write_file_atomic};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Layout, UNFINISHED_BACKUP};
 use std::io;
@@ -63,10 +63,31 @@ type Teller<'a> = dyn FnMut(BackupProgress) -> Result<()> + 'a;
 pub(super) fn unfinished(env: &dyn Env, layout: &Layout) -> Result<Option<String>> {
     let mark = layout.root().join(UNFINISHED_BACKUP);
     let is_marked = env.exists(&mark).map_err(|e| Error::io("look for", &mark, e))?;
-    Ok(is_marked.then(|| {
-        let root = layout.root().display();
-        format!("{root} is a backup that was not finished ({UNFINISHED_BACKUP}): remove it, and make another one")
+    if !is_marked {
+        return Ok(None);
+    }
+    let root = layout.root().display();
+    Ok(Some(match is_rebuilding(env, &mark) {
+        true => {
+            format!("{root} is being rebuilt from an archive ({UNFINISHED_BACKUP}): run the rebuild again, to its end")
+        }
+        false => {
+            format!("{root} is a backup that was not finished ({UNFINISHED_BACKUP}): remove it, and make another one")
+        }
     }))
+}
+
+/// What the mark says in a directory that is being rebuilt.
+const REBUILDING: &str = "This directory is being rebuilt from an archive. Run the rebuild again, to its end.\n";
+
+/// Marks a directory as one that is being rebuilt.
+pub(super) fn mark_rebuilding(env: &dyn Env, mark: &Path) -> Result<()> {
+    write_file_atomic(env, mark, REBUILDING.as_bytes()).map_err(|e| Error::io("create", mark, e))
+}
+
+/// Whether a mark is that of a rebuild.
+pub(super) fn is_rebuilding(env: &dyn Env, mark: &Path) -> bool {
+    read_file(env, mark, REBUILDING.len() as u64).is_ok_and(|text| text == REBUILDING.as_bytes())
 }
 
 impl Engine {

@@ -9,17 +9,16 @@ use crate::scan::Search;
 use crate::scan::filter::{Filter, Test};
 use std::time::Duration;
 
+mod campaign;
+mod leaving;
+mod owners;
+mod whole;
+
 const START: i64 = 1_780_000_000_000_000_000;
 const SECOND: i64 = 1_000_000_000;
 
 fn target(name: &str, bucket: &SimBucket) -> Target {
-    Target {
-        name: name.into(),
-        bucket: Arc::new(bucket.clone()),
-        offload_after: Duration::ZERO,
-        max_loss: None,
-        bytes_per_second: None,
-    }
+    Target { offload_after: Duration::ZERO, ..Target::new(name, Arc::new(bucket.clone())) }
 }
 
 fn open(env: &SimEnv, targets: &[Target]) -> Result<Arc<Engine>> {
@@ -64,6 +63,11 @@ fn all_of_it() -> Restoring {
     Restoring { since: i64::MIN, before: i64::MAX, service: None, ttl: Duration::from_secs(3_600) }
 }
 
+/// The objects of segments.
+fn segments_in(bucket: &SimBucket) -> Vec<String> {
+    bucket.names().into_iter().filter(|name| name.starts_with("segments/")).collect()
+}
+
 fn phrase(text: &str) -> Search {
     Search { filter: Filter::Field("_msg".into(), Test::phrase(text, true)), ..Search::default() }
 }
@@ -85,7 +89,7 @@ fn rows_are_the_same_here_and_away_and_back_again() {
     let all = shown(&engine);
     let report = engine.offload(false, &mut quiet).unwrap();
     assert_eq!((report.segments, report.evicted, report.failed.len()), (2, 0, 0));
-    assert_eq!(bucket.names().len(), 2);
+    assert_eq!(segments_in(&bucket).len(), 2);
     assert_eq!(engine.offload(false, &mut quiet).unwrap().segments, 0, "what is there is not sent again");
     let before = bucket.gets();
     assert_eq!(shown(&engine), all);
@@ -233,7 +237,8 @@ fn what_is_away_is_known_also_where_the_catalog_is_lost() {
     wanted.sort();
     assert_eq!(found, wanted);
     assert_eq!(engine.archive_status().away.0, 1);
-    // What was in the archive is not sent again.
+    // Without a catalog nobody can tell it from a copy of it, which waits. What was in the archive is not sent again.
+    env.advance(Duration::from_secs(11 * 60));
     assert_eq!(engine.offload(false, &mut quiet).unwrap().segments, 1);
 }
 
@@ -254,8 +259,9 @@ fn what_expires_away_is_condemned_there() {
     assert_eq!(engine.archive_status().away.0, 0);
     let state = engine.shared_for_tests().catalog.load().unwrap();
     assert_eq!((state.archived.len(), state.condemned.len()), (0, 1));
-    assert_eq!(state.condemned[0].object, bucket.names()[0]);
-    assert!(env.files().iter().all(|(path, _)| !path.starts_with("/data/cold")), "{:?}", env.files());
+    assert_eq!(state.condemned[0].object, segments_in(&bucket)[0]);
+    let is_of_segment = |path: &PathBuf| path.starts_with("/data/cold") && !path.ends_with("main.manifest");
+    assert!(env.files().iter().all(|(path, _)| !is_of_segment(path)), "{:?}", env.files());
 }
 
 /// Does something with the power cut at each of its steps, one after the other; after each cut all rows are there, and it
@@ -318,7 +324,7 @@ fn a_bucket_that_falls_silent_at_any_call_leaves_nothing_behind_that_counts() {
         bucket.fail(BucketFaults::default());
         assert_eq!(shown(&engine), all);
         assert_eq!(engine.offload(true, &mut quiet).unwrap().evicted + report.evicted, 1);
-        assert_eq!((bucket.names().len(), shown(&engine)), (1, all));
+        assert_eq!((segments_in(&bucket).len(), shown(&engine)), (1, all));
         if calls <= last {
             assert!(report.failed.is_empty() && last > 2);
             return;
