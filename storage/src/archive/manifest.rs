@@ -35,6 +35,8 @@ pub(crate) struct Head {
     pub(crate) number: u64,
     /// The target's name there.
     pub(crate) target: String,
+    /// Whether it is of a backup: made once, and nobody's place.
+    pub(crate) is_backup: bool,
     /// The directory's own number.
     pub(crate) directory: String,
     /// When it was made, nanoseconds since 1970.

@@ -12,6 +12,7 @@ mod cold;
 mod manifest;
 mod names;
 mod owner;
+mod prefixed;
 mod shelf;
 pub mod sim;
 mod store;
@@ -22,6 +23,7 @@ pub(crate) use cold::{ColdFile, Copy, Shared as ColdShared, kept, to_keep};
 pub(crate) use manifest::{Head, MANIFEST_BYTES_MAX, MANIFESTS, Manifest, manifest_number, manifest_object};
 pub(crate) use names::{SEGMENTS, segment_object};
 pub(crate) use owner::{Claim, OWNER, OWNER_BYTES_MAX, Owner};
+pub use prefixed::Prefixed;
 pub(crate) use shelf::Shelf;
 pub use store::{S3Access, Store, StoreLimits, runtime};
 

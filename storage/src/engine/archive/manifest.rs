@@ -13,11 +13,10 @@ use crate::archive::{Head, MANIFEST_BYTES_MAX, MANIFESTS, Manifest, Put, Target,
 use crate::catalog::{ArchiveRecord, Change, SegmentRecord, Table, read_stored};
 use crate::env::{read_file, write_file_atomic};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{ADMIN_KEY_HASH, FORMAT_VERSION};
+use crate::layout::FORMAT_VERSION;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-const ADMIN_KEY_BYTES_MAX: u64 = 4_096;
 /// Manifests that stay in a target.
 const KEPT: u64 = 3;
 /// How often a number is looked for that nobody has.
@@ -139,8 +138,7 @@ impl Shared {
             directory: self.directory_id()?,
             written: self.env.now(),
             sealed_seq: locked(&self.meta).sealed_seq,
-            admin_key: read_file(&*self.env, &self.layout.root().join(ADMIN_KEY_HASH), ADMIN_KEY_BYTES_MAX)
-                .unwrap_or_default(),
+            admin_key: self.admin_key_hash(),
             ..Head::default()
         };
         let mut rows = Change::new();

@@ -7,6 +7,7 @@
 //! * The catalog says that a file has left before it goes, and that it is back after all of it is durable.
 //! * What the catalog forgets of a copy it condemns in the same commit, so that no object is forgotten.
 //! * Whoever copies holds no lock that seals and searches wait for while bytes are on their way.
+mod backup;
 mod collect;
 mod evict;
 mod history;

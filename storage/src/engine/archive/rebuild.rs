@@ -92,7 +92,14 @@ pub fn rebuild(
     let _lock = take_lock(&**env, &layout)?;
     let id = drawn(&**env);
     let mut before = None;
-    if !how.leave_owner {
+    // A backup is nobody's: it stays what it is.
+    let is_backup = newest(&**bucket)?.0.head.is_backup;
+    let takes_over = !how.leave_owner && !is_backup;
+    if how.in_place && is_backup {
+        let message = format!("{} is a backup, which is not searched in place: leave out --in-place", bucket.place());
+        return Err(Error::invalid(message));
+    }
+    if takes_over {
         let me = Owner {
             directory: id.clone(),
             holder: drawn(&**env),
@@ -124,11 +131,11 @@ pub fn rebuild(
         let path = layout.root().join(ADMIN_KEY_HASH);
         write_file_atomic(&**env, &path, admin_key).map_err(|e| Error::io("write", &path, e))?;
     }
-    if !how.leave_owner {
+    if takes_over {
         let path = layout.archive_id();
         write_file_atomic(&**env, &path, format!("{id}\n").as_bytes()).map_err(|e| Error::io("write", &path, e))?;
     }
-    make_catalog(env, &layout, manifest, &wanted)?;
+    make_catalog(env, &layout, manifest, &wanted, !is_backup)?;
     let mark = layout.root().join(UNFINISHED_BACKUP);
     let unmarked = env.remove_file(&mark).and_then(|()| env.sync_dir(layout.root()));
     unmarked.map_err(|e| Error::io("remove", &mark, e))?;
@@ -344,7 +351,13 @@ pub(super) fn is_here(env: &dyn Env, path: &Path, archived: &ArchiveRecord) -> R
     Ok(found == archived.digest)
 }
 
-fn make_catalog(env: &Arc<dyn Env>, layout: &Layout, mut manifest: Manifest, wanted: &[Wanted]) -> Result<()> {
+fn make_catalog(
+    env: &Arc<dyn Env>,
+    layout: &Layout,
+    mut manifest: Manifest,
+    wanted: &[Wanted],
+    with_copies: bool,
+) -> Result<()> {
     let mut change = Change::new();
     let is_segments = |table| matches!(table, Table::Segments | Table::Archive);
     let meta = manifest.rows.puts().find_map(|(table, key, stored)| {
@@ -362,7 +375,10 @@ fn make_catalog(env: &Arc<dyn Env>, layout: &Layout, mut manifest: Manifest, wan
         ..meta
     })?;
     for Wanted { record, archived, .. } in wanted {
-        change.put_segment(record)?.put_archived(archived)?;
+        change.put_segment(record)?;
+        if with_copies {
+            change.put_archived(archived)?;
+        }
     }
     let catalog = Catalog::open(Arc::clone(env), &layout.catalog())?;
     catalog.catalog.commit(&change)?;

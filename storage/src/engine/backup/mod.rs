@@ -16,13 +16,14 @@ mod tests;
 
 use super::recovery::take_lock;
 use super::{Engine, LiveSegment, Shared, locked};
+use crate::archive::Bucket;
 use crate::catalog::{Change, Meta, SegmentRecord};
 use crate::env::{DirEntry, Env, OpenMode, read_file, write_file_atomic};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Layout, UNFINISHED_BACKUP};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, TryLockError};
+use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
 use target::{Failed, Source, Target, name_of, reading};
 
 /// What a backup is at.
@@ -57,7 +58,7 @@ pub struct BackedUp {
 }
 
 /// Is told how far a backup is; its error ends it.
-type Teller<'a> = dyn FnMut(BackupProgress) -> Result<()> + 'a;
+pub(super) type Teller<'a> = dyn FnMut(BackupProgress) -> Result<()> + 'a;
 
 /// Why nothing may be opened on a directory, where it is a backup that is not finished.
 pub(super) fn unfinished(env: &dyn Env, layout: &Layout) -> Result<Option<String>> {
@@ -96,16 +97,17 @@ impl Engine {
         self.shared.layout.root()
     }
 
+    /// Copies everything that was appended before into a place for objects, which has nothing in it, or backups of the same
+    /// directory: then only what is not there is sent. One at a time.
+    pub fn back_up_to(&self, bucket: &dyn Bucket, told: &mut Teller<'_>) -> Result<BackedUp> {
+        let _alone = self.shared.back_up_alone()?;
+        self.shared.back_up_to(bucket, told)
+    }
+
     /// Copies everything that was appended before into `target`, which is made, or empty, and checks the copy. One at a time.
     pub fn backup(&self, target: &Path, told: &mut Teller<'_>) -> Result<BackedUp> {
         let shared = &self.shared;
-        let _alone = match shared.backing_up.try_lock() {
-            Ok(alone) => alone,
-            Err(TryLockError::Poisoned(alone)) => alone.into_inner(),
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::new(ErrorKind::Conflict, "a backup is being made already: wait until it is done"));
-            }
-        };
+        let _alone = shared.back_up_alone()?;
         let mut told = |progress: BackupProgress| {
             shared.is_closing()?;
             told(progress)
@@ -174,6 +176,16 @@ pub fn back_up_at_rest(env: &Arc<dyn Env>, data: &Path, target: &Path, told: &mu
 }
 
 impl Shared {
+    fn back_up_alone(&self) -> Result<MutexGuard<'_, ()>> {
+        match self.backing_up.try_lock() {
+            Ok(alone) => Ok(alone),
+            Err(TryLockError::Poisoned(alone)) => Ok(alone.into_inner()),
+            Err(TryLockError::WouldBlock) => {
+                Err(Error::new(ErrorKind::Conflict, "a backup is being made already: wait until it is done"))
+            }
+        }
+    }
+
     /// Seals everything, makes a catalog of what there is then, and takes hold of the segments that it names; those that
     /// nobody could read are given by their records.
     fn cut(&self, catalog: &Path) -> Result<(Vec<LiveSegment>, Vec<SegmentRecord>)> {

@@ -293,6 +293,16 @@ fn cut_everywhere(seed: u64, prepare: fn(&Engine), act: fn(&Engine) -> Result<()
         drop(engine);
         let engine = open(&env, &targets).unwrap();
         assert_eq!((engine.troubles(), shown(&engine)), (Vec::new(), all), "step {step}");
+        // Once all times of grace are over, what the catalog names is there and nothing else.
+        for _ in 0..3 {
+            env.advance(Duration::from_secs(2 * 86_400));
+            engine.offload(false, &mut quiet).unwrap();
+            engine.collect(false).unwrap();
+        }
+        let archived = engine.shared_for_tests().catalog.load().unwrap().archived;
+        let mut named: Vec<String> = archived.into_iter().map(|mut record| record.copies.remove(0).object).collect();
+        named.sort();
+        assert_eq!(segments_in(&bucket), named, "step {step}");
     }
     0
 }
@@ -308,6 +318,21 @@ fn a_power_cut_at_any_step_of_coming_back_loses_nothing() {
     let away = |engine: &Engine| drop(engine.offload(true, &mut quiet).unwrap());
     let steps = cut_everywhere(2_000, away, |engine| engine.restore(&all_of_it(), &mut |_, _| Ok(())).map(drop));
     assert!(steps > 20, "{steps}");
+}
+
+#[test]
+#[ignore = "takes minutes: LOGYARD_CRASHES says how many, LOGYARD_SEED where to begin"]
+fn crashes_at_every_step_in_full() {
+    let number = |name: &str, otherwise| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(otherwise);
+    let (wanted, mut seed) = (number("LOGYARD_CRASHES", 2_000), number("LOGYARD_SEED", 100_000));
+    let away = |engine: &Engine| drop(engine.offload(true, &mut quiet).unwrap());
+    let (mut leaving, mut back) = (0, 0);
+    while leaving < wanted || back < wanted {
+        leaving += cut_everywhere(seed, |_| {}, |engine| engine.offload(true, &mut quiet).map(drop));
+        back += cut_everywhere(seed + 500, away, |engine| engine.restore(&all_of_it(), &mut |_, _| Ok(())).map(drop));
+        seed += 1_000;
+    }
+    println!("{leaving} crashes while segments left, {back} while they came back");
 }
 
 #[test]

@@ -262,3 +262,35 @@ fn a_rebuild_that_is_cut_short_anywhere_is_begun_again() {
         }
     }
 }
+
+#[test]
+fn a_backup_in_a_bucket_is_rebuilt_and_sent_once() {
+    let (env, bucket, other) = (SimEnv::new(66), SimBucket::new(), SimBucket::new());
+    let engine = open(&env, &[target("main", &other)]).unwrap();
+    engine.append(with_checkpoint(rows(0, 200), "one")).unwrap();
+    engine.offload(true, &mut quiet).unwrap();
+    engine.append(with_checkpoint(rows(200, 300), "two")).unwrap();
+    let mut steps = 0;
+    let report = engine
+        .back_up_to(&bucket, &mut |_| {
+            steps += 1;
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!((report.files, report.damaged, steps), (3, Vec::new(), 3));
+    let calls = bucket.calls();
+    engine.append(rows(300, 310)).unwrap();
+    let all = shown(&engine);
+    assert_eq!(engine.back_up_to(&bucket, &mut |_| Ok(())).unwrap().files, 4);
+    assert!(bucket.calls() > calls && segments_in(&bucket).len() == 3);
+    let e = engine.back_up_to(&other, &mut |_| Ok(())).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Conflict, "{e}");
+
+    let (new, report) = rebuilt(67, &bucket, Rebuilding::default());
+    assert_eq!((report.segments, report.newer, report.before), (3, 0, None));
+    assert!(!bucket.names().contains(&"owner".to_owned()));
+    let rebuilt = open(&new, &[]).unwrap();
+    assert_eq!((shown(&rebuilt), rebuilt.troubles()), (all, Vec::new()));
+    assert_eq!(checkpoint(&rebuilt).as_deref(), Some("two"));
+    assert_eq!(rebuilt.archive_status().away.0, 0);
+}
