@@ -11,6 +11,7 @@ use super::{LiveSegment, Shared, condemn, locked, no_archive};
 use crate::archive::{Put, Target, segment_object};
 use crate::catalog::{ArchiveRecord, ArchivedCopy, Change};
 use crate::error::{Error, ErrorKind, Result};
+use crate::planted;
 use std::time::Duration;
 
 /// How far an offload is.
@@ -151,6 +152,9 @@ impl Shared {
         let (bucket, source, len) = (&*target.bucket, live.segment.source(), live.segment.bytes);
         let put = || bucket.put_new(object, len, &|at, buf| source.read(at, buf));
         let mut made = put()?;
+        if planted::on("copy-not-compared") {
+            return Ok(());
+        }
         if read_back(bucket, object, len)? == Some(facts.digest) {
             return Ok(());
         }
