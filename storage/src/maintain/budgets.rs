@@ -1,7 +1,7 @@
 //! Budgets of services: which rows go so that what stays is within them.
 //!
-//! A budget counts a service's share of each segment by its rows. Over it, its oldest rows go: whole shares first, and
-//! of the last one as much as it takes.
+//! A budget counts a service's share of each segment on this disk by its rows. Over it, its oldest rows go: whole shares first,
+//! and of the last one as much as it takes. What is in the archive only leaves this disk, with all of its segment.
 //!
 //! Invariants
 //! * What [`cuts`] decides depends on nothing but what it is given.
@@ -39,12 +39,19 @@ impl Shared {
         for (service, config) in self.configs().iter() {
             let Some(budget) = config.size_budget else { continue };
             let share = |(live, counts): &(LiveSegment, Counts)| {
+                if self.archive.is_away(live.record.id) {
+                    return None;
+                }
                 let bytes = share_of(live.record.bytes, *counts.get(service)?, live.record.rows);
                 Some(Share { segment: live.record.id, bytes, time_max: live.record.time_max })
             };
             for (share, bytes) in cuts(segments.iter().filter_map(share).collect(), budget) {
                 let of = segments.iter().find(|(live, _)| live.record.id == share.segment);
                 let Some((live, counts)) = of else { continue };
+                if self.archive.can_leave(live.record.id) {
+                    plan.leave.insert(live.record.id);
+                    continue;
+                }
                 if bytes == share.bytes && counts.len() == 1 {
                     counts.iter().for_each(|(name, rows)| report.add(live, name, *rows, live.record.time_min));
                     plan.drop.push(live.clone());

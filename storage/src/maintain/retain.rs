@@ -21,7 +21,7 @@ use crate::engine::{LiveSegment, Shared, locked};
 use crate::error::{ErrorKind, Result};
 use crate::retention::{DAY_NANOS, Lives, is_expired};
 use crate::segment::Footer;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Summaries that are kept until somebody takes them.
 const SUMMARIES_MAX: usize = 64;
@@ -102,6 +102,8 @@ enum Worth {
 pub(super) struct Plan {
     pub(super) drop: Vec<LiveSegment>,
     rewrite: Vec<(LiveSegment, Leaving)>,
+    /// Segments that leave this disk and stay in the archive.
+    pub(super) leave: BTreeSet<u64>,
 }
 
 impl Shared {
@@ -121,6 +123,7 @@ impl Shared {
         }
         self.drop_segments(&plan.drop)?;
         self.forget_effects(report.at)?;
+        self.let_leave(&turn, &plan.leave)?;
         self.rewrite_all(&turn, plan.rewrite)?;
         self.summarise(&report);
         Ok(report)
@@ -144,6 +147,7 @@ impl Shared {
         self.plan_rewrites(&turn, kept, cut, Worth::Thin, &mut report, &mut plan)?;
         report.count(&plan);
         self.drop_segments(&plan.drop)?;
+        self.let_leave(&turn, &plan.leave)?;
         self.rewrite_all(&turn, plan.rewrite)?;
         self.summarise(&report);
         Ok(())
@@ -206,7 +210,9 @@ impl Shared {
         for (live, _) in kept {
             let cuts = cut.remove(&live.record.id);
             let is_dropped = plan.drop.iter().any(|dropped| dropped.record.id == live.record.id);
-            if is_dropped || self.lost.touches(live.record.id) {
+            // What is away expires as a whole: its rows are of one class.
+            let stays_away = cuts.is_none() && self.archive.is_away(live.record.id);
+            if is_dropped || stays_away || plan.leave.contains(&live.record.id) || self.lost.touches(live.record.id) {
                 continue;
             }
             let leaving = Leaving::at(self, report.at, cuts.clone().unwrap_or_default());

@@ -11,6 +11,7 @@ use crate::catalog::{ArchiveRecord, Change, Residency};
 use crate::env::write_file_atomic;
 use crate::error::{Error, Result};
 use crate::maintain::Turn;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Shared {
@@ -30,6 +31,11 @@ impl Shared {
             self.evict_within(turn, live.record.id)?;
         }
         Ok(())
+    }
+
+    /// Lets files of segments go.
+    pub(crate) fn let_leave(&self, turn: &Turn<'_>, ids: &BTreeSet<u64>) -> Result<()> {
+        ids.iter().try_for_each(|id| self.evict_within(turn, *id).map(drop))
     }
 
     fn evict_within(&self, _turn: &Turn<'_>, id: u64) -> Result<bool> {

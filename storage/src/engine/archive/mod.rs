@@ -223,6 +223,11 @@ impl Archive {
         self.record(id).is_some_and(|record| record.residency != Residency::Here)
     }
 
+    /// Whether a segment's file can leave this disk: a copy of it can be read.
+    pub(crate) fn can_leave(&self, id: u64) -> bool {
+        self.record(id).is_some_and(|record| !record.is_away() && !self.copies(&record).is_empty())
+    }
+
     /// All that is archived.
     fn all(&self) -> Vec<Arc<ArchiveRecord>> {
         self.records.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()

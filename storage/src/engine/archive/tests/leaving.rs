@@ -184,3 +184,24 @@ fn what_nobody_knows_of_goes_when_it_is_a_day_old() {
     assert_eq!(segments_in(&bucket).len(), 1);
     assert_eq!(engine.collect(false).unwrap(), CollectReport::default());
 }
+
+#[test]
+fn what_is_over_a_budget_leaves_this_disk_and_stays_in_the_archive() {
+    let (env, bucket) = (SimEnv::new(49), SimBucket::new());
+    let engine = open(&env, &[target("main", &bucket)]).unwrap();
+    for from in [0, 1_000, 2_000] {
+        engine.append(rows(from, from + 1_000)).unwrap();
+        engine.seal().unwrap();
+    }
+    engine.offload(false, &mut quiet).unwrap();
+    let here = engine.service_bytes("web").unwrap();
+    let config = ServiceConfig { size_budget: Some(here * 2 / 3), ..ServiceConfig::default() };
+    engine.set_config("web", config).unwrap();
+    let report = engine.retain(false).unwrap();
+    assert_eq!((report.segments_removed, report.segments_rewritten), (0, 0));
+    assert_eq!((files(&env).len(), engine.archive_status().away.0), (2, 1));
+    assert_eq!(shown(&engine).len(), 3_000);
+    // What is away counts no more.
+    engine.retain(false).unwrap();
+    assert_eq!(files(&env).len(), 2);
+}
