@@ -5,6 +5,7 @@
 //! * All that is wrong is told at once; what cannot be known is never guessed.
 //! * A server that lets everybody in listens on loopback addresses only.
 mod access;
+mod archive;
 mod client;
 mod env_file;
 mod file;
@@ -16,9 +17,12 @@ mod settings;
 mod table;
 
 pub(crate) use access::{AccessSettings, Cidr, Rate};
+pub(crate) use archive::{ArchiveSettings, Place};
 pub(crate) use client::{ClientFlags, Remote, ingest_state};
+pub(crate) use readers::Secret;
 pub(crate) use settings::{
-    Ingest, LogSettings, Maintenance, QueryBounds, RateLimit, Retention, SECTIONS, ServerBounds, TlsFiles, Wal,
+    ArchiveTarget, Ingest, LogSettings, Maintenance, QueryBounds, RateLimit, Retention, SECTIONS, ServerBounds,
+    TlsFiles, Wal,
 };
 pub(crate) use table::{SectionTable, variable};
 
@@ -80,6 +84,7 @@ pub(crate) struct Config {
     pub(crate) maintenance: Maintenance,
     pub(crate) log: LogSettings,
     pub(crate) ingest: Ingest,
+    pub(crate) archive: ArchiveSettings,
 }
 
 /// A configuration or all that is wrong with it, and what is only worth a warning.
@@ -205,6 +210,7 @@ impl Config {
         let (retention, wal, ingest) = (Retention::read(given), Wal::read(given), Ingest::read(given));
         let (access_log, rate_limit, cors) = (AccessLog::read(given), RateLimit::read(given), Cors::read(given));
         let log = LogSettings::read(given);
+        let archive = ArchiveSettings::read(given, top.as_ref().map(|top| top.data.as_path()));
         let [cert, key] = tls_files(tls.as_ref(), given);
         if cert.is_some() != key.is_some() {
             given.faults.push("tls.cert and tls.key belong together, and only one of them is named".into());
@@ -237,6 +243,7 @@ impl Config {
             maintenance: maintenance?,
             log: log?,
             ingest: ingest?,
+            archive: archive?,
         })
     }
 }

@@ -21,18 +21,14 @@ fn a_check_tells_all_faults_and_starts_nothing() {
     let right = check(here, &[]);
     assert_eq!((right.status.code(), fs::read_dir(here).unwrap().count()), (Some(0), 0), "{right:?}");
 
-    written(
-        here,
-        "logyard.toml",
-        "[query]\nmax_memroy = \"1GiB\"\nmax_wait = \"soon\"\n\n[[archive]]\nname = \"main\"\n",
-    );
+    written(here, "logyard.toml", "[query]\nmax_memroy = \"1GiB\"\nmax_wait = \"soon\"\n\n[[job]]\nname = \"main\"\n");
     let wrong = check(here, &["--listen", "nowhere"]);
     let told = String::from_utf8(wrong.stderr).unwrap();
     assert_eq!(wrong.status.code(), Some(2), "{told}");
     for fault in [
         "logyard: logyard.toml, line 2: unknown key `query.max_memroy`",
         "logyard: logyard.toml, line 3: query.max_wait is `soon`",
-        "logyard: logyard.toml, line 5: [[archive]] is not there yet",
+        "logyard: logyard.toml, line 5: [[job]] is not there yet",
         "logyard: --listen is `nowhere`",
     ] {
         assert!(told.lines().any(|line| line.starts_with(fault)), "{fault}: {told}");

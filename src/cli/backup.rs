@@ -3,14 +3,15 @@
 //! Invariant: which of both it is shows in the directory's lock, unless a server is named.
 use super::client::{Client, ServerArgs, Trouble};
 use super::terminal::{Bar, is_shown, printable};
+use super::told::{field, number, until_done};
 use super::{Failure, cannot_write};
 use crate::server::{backup_done, whole_path};
 use clap::Args;
 use logyard_storage::engine::{BackupProgress, BackupStage, back_up_at_rest};
 use logyard_storage::env::{Env, RealEnv};
-use logyard_storage::error::{ErrorKind, Result as Stored};
+use logyard_storage::error::ErrorKind;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use ureq::http::Method;
@@ -50,7 +51,10 @@ pub(super) fn run(args: &BackupArgs) -> Result<(), Failure> {
     let env: Arc<dyn Env> = Arc::new(RealEnv::new());
     let whole = whole_path(&target, &data).map_err(Failure::Failed)?;
     let mut bars = Bars::default();
-    let made = back_up_at_rest(&env, &data, &whole, &mut |progress| bars.show(progress));
+    let made = back_up_at_rest(&env, &data, &whole, &mut |progress| {
+        bars.show(progress);
+        Ok(())
+    });
     bars.end();
     match made {
         // A server has it.
@@ -74,33 +78,14 @@ fn ask(args: &BackupArgs, target: &Path, data: Option<&Path>) -> Result<Value, F
             (trouble, _) => trouble.into(),
         })?;
     let mut bars = Bars::default();
-    let (mut lines, mut line) = (BufReader::new(answer.into_body().into_reader()), String::new());
-    loop {
-        line.clear();
-        let read = lines.read_line(&mut line).map_err(|e| client.broke_off(&e))?;
-        let said: Value = serde_json::from_str(&line).unwrap_or_default();
-        if let Some(error) = field(&said, "error").as_str() {
-            bars.end();
-            return Err(Failure::Failed(printable(error).into()));
-        }
-        if *field(&said, "success") == true {
-            bars.end();
-            return Ok(said);
-        }
-        if read == 0 {
-            bars.end();
-            let what = "the answer broke off before the backup was done: see the server's log, remove what it made, and try again";
-            return Err(Failure::Failed(what.into()));
-        }
-        let stage = if *field(&said, "stage") == "checking" { BackupStage::Checking } else { BackupStage::Copying };
-        let number = |name: &str| field(&said, name).as_u64().unwrap_or(0);
-        bars.show(BackupProgress { stage, done: number("done"), total: number("total") })?;
-    }
-}
-
-/// What an answer says under a name; null where it says nothing.
-fn field<'a>(said: &'a Value, name: &str) -> &'a Value {
-    said.get(name).unwrap_or(&Value::Null)
+    let broke_off =
+        "the answer broke off before the backup was done: see the server's log, remove what it made, and try again";
+    let made = until_done(&client, answer, broke_off, |said| {
+        let stage = if *field(said, "stage") == "checking" { BackupStage::Checking } else { BackupStage::Copying };
+        bars.show(BackupProgress { stage, done: number(said, "done"), total: number(said, "total") });
+    });
+    bars.end();
+    made
 }
 
 /// Says what came of it; a copy of what is damaged is a failure.
@@ -129,7 +114,7 @@ fn told(made: &Value) -> Result<(), Failure> {
 struct Bars(Option<(BackupStage, Bar)>);
 
 impl Bars {
-    fn show(&mut self, progress: BackupProgress) -> Stored<()> {
+    fn show(&mut self, progress: BackupProgress) {
         let BackupProgress { stage, done, total } = progress;
         if self.0.as_ref().is_none_or(|(at, _)| *at != stage) {
             self.end();
@@ -142,7 +127,6 @@ impl Bars {
         if let Some((_, bar)) = &self.0 {
             bar.at(done);
         }
-        Ok(())
     }
 
     fn end(&mut self) {

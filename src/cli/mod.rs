@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and with which exit code it ends.
 //!
 //! Invariant: 0 is done, 1 failed, 2 wrong usage; an error is one line on standard error that begins with `logyard:`.
+mod archive;
 mod backup;
 mod bench;
 mod check;
@@ -21,6 +22,7 @@ mod shells;
 mod tail;
 mod terminal;
 mod times;
+mod told;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use logyard_storage::engine::Ack;
@@ -85,6 +87,9 @@ enum Command {
     /// Copy all that a server has, or a data directory, into a directory.
     #[command(after_help = backup::EXAMPLES)]
     Backup(backup::BackupArgs),
+    /// See what is in the archive, copy there, and bring back.
+    #[command(subcommand, after_help = archive::EXAMPLES)]
+    Archive(archive::ArchiveCommand),
     /// Measure a server or the engine, or have it killed.
     #[command(subcommand, after_help = BENCH_EXAMPLES)]
     Bench(Bench),
@@ -270,6 +275,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Key(command) => key::run(&command),
         Command::Check(args) => check::run(args),
         Command::Backup(args) => backup::run(&args),
+        Command::Archive(command) => archive::run(&command),
         Command::Bench(Bench::Engine(args)) => bench::run(&args),
         Command::Bench(Bench::Http(args)) => load::run(&args),
         Command::Bench(Bench::Kill(args)) => kill::run(&args),

@@ -9,12 +9,12 @@ use crate::config::{self, Access, Config, Flags};
 use crate::log;
 use crate::open_files;
 use crate::server::{
-    Admissions, BodyMemory, Builders, Counters, Door, Gate, KeyHash, Once, Queries, Requests, Server, Storing, Tails,
-    Tls, WholeBounds, is_in_file, keep_log, keep_written, listen, load_or_make, router, serve, tell_retention,
-    tell_troubles,
+    Admissions, Archives, BodyMemory, Builders, Counters, Door, Gate, KeyHash, Once, Queries, Requests, Server,
+    Storing, Tails, Tls, WholeBounds, is_in_file, keep_log, keep_written, listen, load_or_make, open_targets, router,
+    serve, tell_retention, tell_troubles, watch_archive,
 };
 use logyard_storage::engine::{Engine, Options};
-use logyard_storage::env::RealEnv;
+use logyard_storage::env::{Env, RealEnv};
 use logyard_storage::layout::{ADMIN_KEY, ADMIN_KEY_HASH};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -57,6 +57,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         log::warn(format_args!("{missing}"));
     }
     let env = Arc::new(RealEnv::new());
+    let targets = open_targets(&config.archive, &(Arc::<RealEnv>::clone(&env) as Arc<dyn Env>))?;
     let options = Options {
         default_ttl_days: config.retention.default_ttl_days,
         disk_budget: Some(config.retention.disk_budget),
@@ -65,12 +66,16 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         maintenance_bytes_per_second: config.maintenance.bytes_per_second as u64,
         query_bytes_max: config.query.max_memory,
         queries_bytes_max: config.query.max_total_memory,
+        archive: targets.clone(),
+        cold_cache_bytes: config.archive.cold_cache,
+        cold_index_bytes: config.archive.local_index_budget as u64,
         ..Options::new(config.data.clone())
     };
     let engine = Engine::open(Arc::<RealEnv>::clone(&env), options)?;
     let gate = Gate::new(door(&config)?, &config.gate, &engine);
     let server = Arc::new(Server {
         engine: Arc::clone(&engine),
+        archives: Archives::new(targets),
         env,
         gate,
         bodies: BodyMemory::new(config.server.max_bodies_memory),
@@ -98,6 +103,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         let tails = Arc::clone(&server);
         tokio::spawn(async move { tails.tails.watch(&tails.engine).await });
         tokio::spawn(keep_written(Arc::clone(&server)));
+        tokio::spawn(watch_archive(Arc::clone(&server)));
         let (tails, ids) = (Arc::clone(&server), Arc::clone(&server.env));
         if let Some(tls) = &tls {
             tokio::spawn(Arc::clone(tls).watch(config.tls.reload_interval));

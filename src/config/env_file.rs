@@ -10,8 +10,20 @@ use std::collections::BTreeMap;
 /// Names of old, and the variable that they stand for.
 const ALIASES: [(&str, &str); 1] = [("LOG_SERVICE_API_KEY", "LOGYARD_ADMIN_KEY")];
 
+/// The bucket of old and what its names begin with, which are one setting here.
+const BUCKET: &str = "S3_BUCKET";
+const PREFIX: &str = "S3_PREFIX";
+
+/// Names of old that say how to reach that bucket.
+const OF_BUCKET: [(&str, &str); 4] = [
+    ("S3_ENDPOINT", "LOGYARD_ARCHIVE_ENDPOINT"),
+    ("S3_REGION", "LOGYARD_ARCHIVE_REGION"),
+    ("S3_ACCESS_KEY", "LOGYARD_ARCHIVE_ACCESS_KEY_ID"),
+    ("S3_SECRET_KEY", "LOGYARD_ARCHIVE_SECRET_ACCESS_KEY"),
+];
+
 /// Names of old that mean parts which are not there yet.
-const LATER: [(&str, &str); 13] = [
+const LATER: [(&str, &str); 12] = [
     ("CLOUDFLARE_", "pollers"),
     ("HEROKU_", "pollers"),
     ("FILTER_", "pollers"),
@@ -20,7 +32,6 @@ const LATER: [(&str, &str); 13] = [
     ("MAX_RETRIES", "pollers"),
     ("BACKOFF_", "pollers"),
     ("REQUEST_TIMEOUT", "pollers and jobs"),
-    ("S3_", "the archive"),
     ("ERIFY_", "jobs"),
     ("RETRY_", "jobs"),
     ("BATCHING_ENABLED", "jobs"),
@@ -52,7 +63,14 @@ pub(super) fn read(name: &str, text: &str) -> EnvFile {
             Err(what) => file.faults.push(format!("{name}, line {}: {what}", at + 1)),
         }
     }
-    for (alias, variable) in ALIASES {
+    let mut aliases = ALIASES.to_vec();
+    if let Some(bucket) = file.variables.get(BUCKET) {
+        let prefix = file.variables.get(PREFIX).map_or("", |prefix| prefix.as_str());
+        let target = format!("s3://{bucket}/{}", prefix.trim_matches('/'));
+        file.variables.entry("LOGYARD_ARCHIVE_TARGET".into()).or_insert(target);
+        aliases.extend(OF_BUCKET);
+    }
+    for (alias, variable) in aliases {
         if let Some(value) = file.variables.get(alias).cloned() {
             file.variables.entry(variable.into()).or_insert(value);
         }
@@ -109,6 +127,16 @@ mod tests {
         assert!(file.warnings[0].contains("CLOUDFLARE_API_TOKEN") && !file.warnings[0].contains("secret"));
         let both = read(".env", "LOG_SERVICE_API_KEY=k\nLOGYARD_ADMIN_KEY=l\n");
         assert_eq!(both.variables["LOGYARD_ADMIN_KEY"], "l");
+    }
+
+    #[test]
+    fn a_bucket_of_old_is_the_archive() {
+        let file = read(".env", "S3_BUCKET=b\nS3_PREFIX=/logs/\nS3_ACCESS_KEY=k\nS3_REGION=r\n");
+        let of = |name: &str| file.variables.get(name).map(String::as_str);
+        assert_eq!(of("LOGYARD_ARCHIVE_TARGET"), Some("s3://b/logs"));
+        assert_eq!((of("LOGYARD_ARCHIVE_ACCESS_KEY_ID"), of("LOGYARD_ARCHIVE_REGION")), (Some("k"), Some("r")));
+        assert!(file.warnings.is_empty() && of("LOGYARD_ARCHIVE_SECRET_ACCESS_KEY").is_none());
+        assert!(!read(".env", "S3_REGION=r\n").variables.contains_key("LOGYARD_ARCHIVE_REGION"));
     }
 
     #[test]

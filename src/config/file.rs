@@ -3,6 +3,7 @@
 //! Invariants
 //! * A key that no setting has is a fault, which names it and its line.
 //! * All faults of a file are found at once.
+use super::archive::{self, numbered};
 use super::readers::Raw;
 use super::settings::SECTIONS;
 use super::table::{Row, SectionTable, dotted};
@@ -12,7 +13,9 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 /// Sections of what Logyard will have and has not yet.
-const LATER: [(&str, &str); 2] = [("archive", "an archive in object storage"), ("job", "jobs and pollers")];
+const LATER: [(&str, &str); 1] = [("job", "jobs and pollers")];
+/// Sections of which there may be several.
+const LISTS: [&str; 1] = [archive::SECTION];
 
 /// A value of a file, and where it stands.
 pub(super) struct Entry {
@@ -62,7 +65,13 @@ impl File<'_> {
             }
             let section = SECTIONS.iter().find(|section| section.name == name && !name.is_empty());
             match (section, value.get_ref()) {
-                (Some(section), DeValue::Table(table)) => self.section(section, table),
+                (Some(section), DeValue::Table(table)) if LISTS.contains(&section.name) => {
+                    self.listed(section, section.name.to_owned(), key.span(), table);
+                }
+                (Some(section), DeValue::Array(items)) if LISTS.contains(&section.name) => {
+                    self.list(section, items);
+                }
+                (Some(section), DeValue::Table(table)) => self.section(section, section.name, table),
                 (Some(_), _) => self.fault(value.span(), &format!("`{name}` has to be a section, as in [{name}]")),
                 (None, DeValue::Table(_) | DeValue::Array(_)) if !is_setting("", name) => {
                     let known: Vec<&str> = SECTIONS.iter().map(|section| section.name).skip(1).collect();
@@ -70,32 +79,60 @@ impl File<'_> {
                 }
                 (None, _) => {
                     if let Some(top) = SECTIONS.first() {
-                        self.entry(top, key, value);
+                        self.entry(top, "", key, value);
                     }
                 }
             }
         }
     }
 
-    fn section(&mut self, section: &SectionTable, table: &DeTable<'_>) {
-        for (key, value) in table {
-            self.entry(section, key, value);
+    /// The sections of a list: the first by its own name.
+    fn list(&mut self, section: &SectionTable, items: &[Spanned<DeValue<'_>>]) {
+        for (number, item) in items.iter().enumerate() {
+            let kept_as = if number == 0 { section.name.to_owned() } else { numbered(number) };
+            match item.get_ref() {
+                DeValue::Table(table) => self.listed(section, kept_as, item.span(), table),
+                _ => self.fault(item.span(), &format!("`{0}` has to be sections, as in [[{0}]]", section.name)),
+            }
         }
     }
 
-    fn entry(&mut self, section: &SectionTable, key: &Spanned<DeString<'_>>, value: &Spanned<DeValue<'_>>) {
+    /// A section of a list, of which is known also where it begins.
+    fn listed(&mut self, section: &SectionTable, kept_as: String, span: Range<usize>, table: &DeTable<'_>) {
+        let begin = Entry { value: Raw::Text(String::new()), line: self.line(&span) };
+        self.entries.insert((kept_as.clone(), String::new()), begin);
+        self.section(section, &kept_as, table);
+    }
+
+    fn section(&mut self, section: &SectionTable, kept_as: &str, table: &DeTable<'_>) {
+        for (key, value) in table {
+            self.entry(section, kept_as, key, value);
+        }
+    }
+
+    fn entry(
+        &mut self,
+        section: &SectionTable,
+        kept_as: &str,
+        key: &Spanned<DeString<'_>>,
+        value: &Spanned<DeValue<'_>>,
+    ) {
         let name: &str = key.get_ref();
         if !is_setting(section.name, name) {
             let known: Vec<&str> = section.rows.iter().map(|row| row.key).collect();
             let known = if known.is_empty() { "no keys yet".into() } else { known.join(", ") };
-            let place = if section.name.is_empty() { "the top".into() } else { format!("[{}]", section.name) };
+            let place = match section.name {
+                "" => "the top".into(),
+                name if LISTS.contains(&name) => format!("[[{name}]]"),
+                name => format!("[{name}]"),
+            };
             return self
                 .fault(key.span(), &format!("unknown key `{}`; {place} has {known}", dotted(section.name, name)));
         }
         match raw(value.get_ref()) {
             Some(raw) => {
                 let line = self.line(&key.span());
-                self.entries.insert((section.name.into(), name.into()), Entry { value: raw, line });
+                self.entries.insert((kept_as.into(), name.into()), Entry { value: raw, line });
             }
             None => self.fault(value.span(), &format!("`{}` has to be a value or a list", dotted(section.name, name))),
         }
@@ -151,7 +188,7 @@ mod tests {
 
     #[test]
     fn every_fault_is_told_with_its_line() {
-        let text = "dada = 1\nquery = 5\n[retention]\nttl = 3\ndisk_budget = { a = 1 }\n[nothing]\n[[archive]]\n[[job]]\n[wal]\n";
+        let text = "dada = 1\nquery = 5\n[retention]\nttl = 3\ndisk_budget = { a = 1 }\n[nothing]\n[[archive]]\nplace = 1\n[[job]]\n[wal]\n";
         let (_, faults) = read("logyard.toml", text);
         for told in [
             "logyard.toml, line 1: unknown key `dada`; the top has data,",
@@ -159,8 +196,8 @@ mod tests {
             "line 4: unknown key `retention.ttl`; [retention] has default_ttl_days,",
             "line 5: `retention.disk_budget` has to be a value",
             "line 6: unknown section `nothing`; there are server,",
-            "line 7: [[archive]] is not there yet",
-            "line 8: [[job]] is not there yet",
+            "line 8: unknown key `archive.place`; [[archive]] has name, target,",
+            "line 9: [[job]] is not there yet",
         ] {
             assert!(faults.iter().any(|fault| fault.contains(told)), "{told}: {faults:#?}");
         }

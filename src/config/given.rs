@@ -52,7 +52,7 @@ impl Given {
         let Found { value, place } = found.unwrap_or_else(bug);
         let read = (reader.read)(&value);
         if read.is_none() {
-            let is = if reader.is_secret { "is wrong".into() } else { format!("is `{value}`") };
+            let is = if reader.is_secret { "is wrong".into() } else { format!("is `{}`", without_user(&value)) };
             self.faults.push(format!("{place} {is}, and has to be {}", (reader.what)()));
         }
         read
@@ -61,6 +61,18 @@ impl Given {
     /// The value of a setting that is no secret, where one was given and is right, whatever else is wrong. Nothing is told of it.
     pub(super) fn peek<T>(&self, section: &str, key: &str, reader: &Reader<T>) -> Option<T> {
         self.found(section, key).and_then(|found| (reader.read)(&found.value))
+    }
+
+    /// Whether anything was given of a setting, in whichever form.
+    pub(super) fn has(&self, section: &str, key: &str) -> bool {
+        let forms = ["", "_env", "_file"].map(|form| format!("{key}{form}"));
+        forms.iter().any(|key| self.found(section, key).is_some())
+    }
+
+    /// Where the file has a section of which there may be several: the file and the line, to begin a fault with.
+    pub(super) fn line_of(&self, section: &str) -> Option<String> {
+        let entry = self.file.get(&(section.to_owned(), String::new()))?;
+        Some(format!("{}, line {}: ", self.file_name, entry.line))
     }
 
     /// What was given of a setting, from the side that goes first.
@@ -134,6 +146,15 @@ impl Given {
 impl Found {
     fn new(value: Raw, place: String) -> Self {
         Self { value, place }
+    }
+}
+
+/// A value without the user and the password that an address may have in it.
+fn without_user(value: &Raw) -> String {
+    let text = value.to_string();
+    match text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
+        Some((scheme, (_, host))) => format!("{scheme}://...@{host}"),
+        None => text,
     }
 }
 

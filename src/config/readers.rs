@@ -23,7 +23,7 @@ pub(crate) enum Raw {
 }
 
 impl Raw {
-    fn text(&self) -> Option<&str> {
+    pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
             Self::List(_) => None,
@@ -63,7 +63,7 @@ pub(crate) struct Reader<T> {
 }
 
 impl<T> Reader<T> {
-    const fn new(value: &'static str, what: fn() -> String, read: fn(&Raw) -> Option<T>) -> Self {
+    pub(super) const fn new(value: &'static str, what: fn() -> String, read: fn(&Raw) -> Option<T>) -> Self {
         Self { value, what, is_secret: false, read }
     }
 }

@@ -28,15 +28,15 @@ text with commas elsewhere. Paths are relative to the directory that `logyard` i
 variable or the file that has it can be named, by its key with `_env` or `_file` behind it; one that is empty is an error.
 
 `--env-file` takes quotes, comments and `export`; what is empty in it is not set. `LOG_SERVICE_API_KEY` in it is the admin key. Names that
-pollers, jobs or the archive will use are warned about, since these are not there yet; so are `[[archive]]` and `[[job]]` in the
-configuration file, which are errors.
+pollers or jobs will use are warned about, since these are not there yet; so is `[[job]]` in the configuration file, which is an error.
+Where it has `S3_BUCKET`, that and `S3_PREFIX`, `S3_ENDPOINT`, `S3_REGION`, `S3_ACCESS_KEY` and `S3_SECRET_KEY` are the archive's.
 ";
 
 /// docs/configuration.md.
 fn page() -> String {
     let mut out = INTRODUCTION.to_owned();
     for section in SECTIONS {
-        let title = if section.name.is_empty() { "At the top".into() } else { format!("[{}]", section.name) };
+        let title = if section.name.is_empty() { "At the top".into() } else { heading(section.name) };
         write!(out, "\n## {title}\n\n{}\n", section.about.trim()).unwrap();
         if section.rows.is_empty() {
             out.push_str("It has no keys yet.\n");
@@ -48,6 +48,11 @@ fn page() -> String {
         }
     }
     out
+}
+
+/// How a section begins in the file.
+fn heading(name: &str) -> String {
+    if name == super::archive::SECTION { format!("[[{name}]]") } else { format!("[{name}]") }
 }
 
 fn line(section: &SectionTable, row: &Row) -> String {
@@ -69,7 +74,7 @@ fn example() -> String {
             .to_owned();
     for section in SECTIONS.iter().filter(|section| !section.rows.is_empty()) {
         if !section.name.is_empty() {
-            write!(out, "\n[{}]", section.name).unwrap();
+            write!(out, "\n{}", heading(section.name)).unwrap();
         }
         out.push('\n');
         for row in section.rows {

@@ -16,6 +16,7 @@
 //! Invariants
 //! * A default is read by the reader that reads what is given: one that it does not take is told as a bug.
 use super::access::{Cidr, Rate};
+use super::archive::{BANDWIDTH, ENDPOINT, LOCK_DAYS, PLACE, Place, SOME_DURATION, TARGET_NAME, WORD};
 use super::readers::{
     ADDRESSES, BYTES, CIDRS, DAYS, DISK_BUDGET, DURATION, FILE, FORMAT, LEVEL, NAME, ORIGINS, PATH, RATE, SECRET,
     Secret, TIMEOUT, TRUTH, WHEN_FULL, bytes, count,
@@ -107,6 +108,43 @@ settings! {
     Wal "wal" {
         /// How long what was accepted with `ack=memory` may stay unwritten.
         flush_interval: Duration = "1s", DURATION;
+    }
+
+    /// Where sealed segments are copied to: a table `[[archive]]` for each target, of which the first is the primary one. What it says of
+    /// `ack_timeout`, `local_index_budget` and `cold_cache` holds for all; flags and variables are those of the first. docs/archive.md says more.
+    ArchiveTarget "archive" {
+        /// What it is called; a target keeps its name for as long as anything is in it.
+        name: String = "main", TARGET_NAME;
+        /// Where it is; there is no archive where nothing is said.
+        target: Option<Place> = "", PLACE;
+        /// The server of an `s3://` target, where it is not Amazon's.
+        endpoint: Option<String> = "", ENDPOINT;
+        /// Its region; `auto` for R2.
+        region: String = "auto", WORD;
+        /// The name of the key to come in with; what the machine's surroundings give where nothing is said.
+        access_key_id: Option<Secret> = "", SECRET;
+        /// The key itself.
+        secret_access_key: Option<Secret> = "", SECRET;
+        /// How long after it was sealed a segment is copied.
+        offload_after: Duration = "10m", DURATION;
+        /// Records reach the target at least this often, sealed for it where they are not yet; as sealing comes where nothing is said.
+        max_loss: Option<Duration> = "", SOME_DURATION;
+        /// Whether each hour of a service is written there as Parquet too, once it is over.
+        parquet: bool = "false", TRUTH;
+        /// Requests to it at once.
+        requests: usize = "16", count::<1, 256>();
+        /// Bytes a second that are sent to it at most; as many as go where nothing is said.
+        bandwidth: Option<u64> = "", BANDWIDTH;
+        /// The storage class of new objects, such as STANDARD_IA; the bucket's own where nothing is said.
+        storage_class: String = "", WORD;
+        /// Days that the bucket locks new objects for, by a rule of its own: Logyard does not set the lock, and removes nothing sooner.
+        object_lock: Option<u32> = "", LOCK_DAYS;
+        /// How long `ack=archive` waits for the primary target before it answers with 202.
+        ack_timeout: Duration = "10s", TIMEOUT;
+        /// Bytes of this disk for what finds things in segments whose files are in the archive alone.
+        local_index_budget: usize = "2GiB", bytes::<1_048_576, 1_099_511_627_776>();
+        /// Memory for parts of such segments that were fetched.
+        cold_cache: usize = "64MiB", bytes::<1_048_576, 1_099_511_627_776>();
     }
 
     /// What is done with stored records without being asked for: merging, deleting, reading them again.

@@ -57,8 +57,16 @@ pub(crate) fn variable(section: &str, key: &str) -> String {
 
 /// A section that can be read.
 pub(super) trait Section: Sized {
-    /// What was given, or nothing where a fault was found.
-    fn read(given: &mut Given) -> Option<Self>;
+    /// Its name.
+    const NAME: &str;
+
+    /// What was given under a name, or nothing where a fault was found.
+    fn read_as(given: &mut Given, section: &str) -> Option<Self>;
+
+    /// The same under its own name.
+    fn read(given: &mut Given) -> Option<Self> {
+        Self::read_as(given, Self::NAME)
+    }
 }
 
 /// Makes a struct of each section, and the table of all.
@@ -77,11 +85,13 @@ macro_rules! settings {
             }
 
             impl $crate::config::table::Section for $section {
-                fn read(given: &mut $crate::config::given::Given) -> Option<Self> {
+                const NAME: &str = $name;
+
+                fn read_as(given: &mut $crate::config::given::Given, section: &str) -> Option<Self> {
                     // A section without settings has nothing else of it.
-                    let _read_from = &*given;
+                    let _read_from = (&*given, section);
                     // All are read before one that is wrong ends it, so that every fault is told.
-                    $(let $key = given.take($name, stringify!($key), $default, &$reader);)*
+                    $(let $key = given.take(section, stringify!($key), $default, &$reader);)*
                     Some(Self { $($key: $key?,)* })
                 }
             }

@@ -126,7 +126,8 @@ fn unknown_variables_are_warned_about() {
 
 #[test]
 fn a_file_of_variables_lies_beneath_the_environment() {
-    let (_directory, path) = file(".env", "LOGYARD_DATA=d\nLOGYARD_QUERY_MAX_TAILS=7\nLOGYARD_WHAT=1\nS3_BUCKET=b\n");
+    let (_directory, path) =
+        file(".env", "LOGYARD_DATA=d\nLOGYARD_QUERY_MAX_TAILS=7\nLOGYARD_WHAT=1\nSLACK_WEBHOOK_URL=b\n");
     let flags = Flags { env_file: Some(path), ..Flags::default() };
     let loaded = loaded(flags, &[("LOGYARD_DATA", "e")]);
     let config = loaded.config.unwrap();
@@ -145,6 +146,59 @@ fn a_variable_that_is_empty_hides_nothing_beneath_it() {
     let config = loaded.config.unwrap();
     assert!(config.data == Path::new("d") && config.access == Access::Key("k".into()), "{:?}", config.data);
     assert_eq!(loaded.warnings, [] as [&str; 0]);
+}
+
+#[test]
+fn an_archive_has_targets_of_which_the_first_is_that_of_the_environment() {
+    let none = config(Flags::default(), &[]).unwrap().archive;
+    assert!(none.targets.is_empty() && none.ack_timeout == Duration::from_secs(10));
+    let text = "[[archive]]\ntarget = 's3://logs/a'\nendpoint = 'http://127.0.0.1:9'\naccess_key_id = 'k'\n\
+                secret_access_key_env = 'MINE'\noffload_after = '1m'\nmax_loss = '60s'\nack_timeout = '3s'\n\
+                [[archive]]\nname = 'second'\ntarget = 'file:///mnt/second'\nrequests = 2\n";
+    let (_directory, path) = file("logyard.toml", text);
+    let flags = Flags { config: Some(path), ..Flags::default() };
+    let both = config(flags, &[("MINE", "hidden"), ("LOGYARD_ARCHIVE_BANDWIDTH", "20MB")]).unwrap().archive;
+    let [first, second] = both.targets.as_slice() else { panic!("{both:?}") };
+    assert_eq!(first.target, Some(Place::S3 { bucket: "logs".into(), prefix: "a".into() }));
+    assert_eq!((first.name.as_str(), first.max_loss), ("main", Some(Duration::from_secs(60))));
+    assert_eq!((first.bandwidth, second.bandwidth), (Some(20_000_000), None));
+    assert_eq!(first.secret_access_key.as_ref().map(|key| key.reveal()), Some("hidden"));
+    assert_eq!((second.name.as_str(), second.requests, second.offload_after.as_secs()), ("second", 2, 600));
+    assert_eq!(both.ack_timeout, Duration::from_secs(3));
+    assert!(!format!("{both:?}").contains("hidden"));
+    let env = [("LOGYARD_ARCHIVE_TARGET", "file:///mnt/a"), ("LOGYARD_ARCHIVE_LOCAL_INDEX_BUDGET", "1GiB")];
+    let alone = config(Flags::default(), &env).unwrap().archive;
+    assert_eq!((alone.targets.len(), alone.local_index_budget), (1, 1 << 30));
+}
+
+#[test]
+fn what_is_wrong_with_an_archive_is_told_at_once_and_shows_no_secret() {
+    let text = "[[archive]]\naccess_key_id = 'hidden'\n[[archive]]\nname = 'main'\ntarget = 's3://hidden:hidden@b'\ncold_cache = '1GiB'\n\
+                [[archive]]\ntarget = 's3://b'\nobject_lock = 0\n";
+    let (_directory, path) = file("logyard.toml", text);
+    let told = faults(Flags { config: Some(path), ..Flags::default() }, &[]);
+    for fault in [
+        "logyard.toml, line 1: archive.target is missing",
+        "line 5: archive[1].target is `s3://...@b`, and has to be s3://bucket/prefix",
+        "line 3: archive.cold_cache holds for all targets",
+        "line 7: a further [[archive]] has no name",
+        "line 9: archive[2].object_lock is `0`",
+        "archive: access_key_id and secret_access_key belong together",
+    ] {
+        assert!(told.iter().any(|line| line.contains(fault)), "{fault}: {told:#?}");
+    }
+    assert!(told.len() == 6 && !told.join(" ").contains("hidden"), "{told:#?}");
+    let of = |env: &[(&str, &str)]| faults(Flags::default(), env).join("; ");
+    assert!(of(&[("LOGYARD_ARCHIVE_TARGET", "s3://b")]).contains("needs the region"));
+    assert!(of(&[("LOGYARD_ARCHIVE_TARGET", "file:///d/a"), ("LOGYARD_DATA", "/d")]).contains("one in the other"));
+    let both = [("LOGYARD_ARCHIVE_TARGET", "file:///d/a"), ("LOGYARD_ARCHIVE_ENDPOINT", "http://user:hidden@h")];
+    assert!(of(&both).contains("http://...@h") && !of(&both).contains("hidden"));
+    assert!(of(&[("LOGYARD_ARCHIVE_NAME", "a")]).contains("archive.target is missing"));
+    let (_directory, path) =
+        file("logyard.toml", "[[archive]]\ntarget='file:///a'\n[[archive]]\nname='main'\ntarget='file:///b'\n");
+    assert!(
+        faults(Flags { config: Some(path), ..Flags::default() }, &[])[0].contains("another target has the name `main`")
+    );
 }
 
 #[test]

@@ -3,32 +3,22 @@
 //!
 //! Invariants
 //! * What is asked for wrongly is an answer with a status; only what fails later is a line with `error`.
-//! * An answer without a last line of `success` or `error` broke off. Where nobody waits for the answer any more, the backup ends.
+//! * Where nobody waits for the answer any more, the backup ends.
 use super::access::{Caller, Changed, audit};
 use super::body::read_whole;
 use super::error::ApiError;
+use super::progress::{self, Teller};
 use super::{Server, blocking};
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use hyper::body::Frame;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use logyard_storage::engine::{BackedUp, BackupProgress, BackupStage};
-use logyard_storage::error::{Error, ErrorKind};
 use logyard_storage::limits::MIB;
 use serde_json::{Map, Value, json};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
-use tokio::sync::mpsc::{Receiver, Sender, channel};
-
-/// How often it is said how far it is.
-const SAY_EVERY: Duration = Duration::from_millis(500);
-/// Lines that wait to be taken; one more is left out.
-const LINES: usize = 4;
 
 /// `POST /api/v1/admin/backup`
 pub(super) async fn backup(
@@ -38,17 +28,12 @@ pub(super) async fn backup(
     body: Body,
 ) -> Result<Response, ApiError> {
     let body = read_whole(&headers, body, server.whole.of(MIB), server.bodies.room()).await?;
-    let (sender, mut rest) = channel(LINES);
     let target = blocking({
         let server = Arc::clone(&server);
         move || asked(&body.bytes, server.engine.data())
     });
     let target = target.await??;
-    tokio::task::spawn_blocking(move || make(&server, &caller, &target, &sender));
-    let broke_off = || ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error");
-    let first = rest.recv().await.ok_or_else(broke_off)??;
-    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))];
-    Ok((StatusCode::OK, kind, Body::new(Lines { first: Some(first), rest })).into_response())
+    progress::answer(progress::Form::Lines, move |teller| make(&server, &caller, &target, teller)).await
 }
 
 /// Where it is to go.
@@ -103,48 +88,28 @@ pub(crate) fn whole_path(target: &Path, data: &Path) -> Result<PathBuf, String> 
     Ok(target)
 }
 
-type Line = Result<Bytes, ApiError>;
-
 /// Makes it, and says how far it is and what came of it. This blocks.
-fn make(server: &Server, caller: &Caller, target: &Path, sender: &Sender<Line>) {
-    let mut said: Option<Instant> = None;
-    let mut told = |progress: BackupProgress| {
-        if sender.is_closed() {
-            let why = "whoever asked for the backup does not wait for it any more";
-            return Err(Error::new(ErrorKind::Cancelled, why));
-        }
-        if said.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
-            said = Some(Instant::now());
-            // Where those before are not taken yet, this one is not missed.
-            let _or_left_out = sender.try_send(Ok(line(&shown(progress))));
-        }
-        Ok(())
-    };
-    let made = server.engine.backup(target, &mut told);
+fn make(server: &Server, caller: &Caller, target: &Path, mut teller: Teller) {
+    let made = server.engine.backup(target, &mut |progress| teller.tell(|| shown(progress)));
     let name = target.display().to_string();
     let (after, last) = match made {
         Ok(made) => {
             let done = done(&name, &made);
-            (done.clone(), Ok(line(&done)))
+            (done.clone(), Ok(done))
         }
         // It did not begin.
-        Err(e) if said.is_none() => (Value::Null, Err(ApiError::from(e))),
+        Err(e) if !teller.has_begun() => (Value::Null, Err(ApiError::from(e))),
         Err(e) => {
             let error = format!("{e}; {name} is not finished: remove it, and make another one");
             crate::log::error(format_args!("a backup failed: {error}"));
             let failed = json!({ "error": error });
-            (failed.clone(), Ok(line(&failed)))
+            (failed.clone(), Ok(failed))
         }
     };
     if !after.is_null() {
         audit(server, caller, &Changed { action: "backup.create", target: &name, before: Value::Null, after });
     }
-    // Where nobody waits for it, nobody misses it.
-    let _is_taken = sender.blocking_send(last);
-}
-
-fn line(value: &Value) -> Bytes {
-    Bytes::from(format!("{value}\n"))
+    teller.end(last);
 }
 
 fn shown(progress: BackupProgress) -> Value {
@@ -164,24 +129,6 @@ pub(crate) fn done(target: &str, made: &BackedUp) -> Value {
         "bytes": made.bytes,
         "damaged": made.damaged,
     })
-}
-
-/// The body of the answer.
-struct Lines {
-    first: Option<Bytes>,
-    rest: Receiver<Line>,
-}
-
-impl hyper::body::Body for Lines {
-    type Data = Bytes;
-    type Error = ApiError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ApiError>>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(Ok(Frame::data(first))));
-        }
-        self.rest.poll_recv(cx).map(|line| line.map(|line| line.map(Frame::data)))
-    }
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ impl Asked {
 }
 
 /// The first and the last nanosecond of a time, or of one so long ago.
-fn time(name: &str, text: &str, now: i64) -> Result<(i64, i64), ApiError> {
+pub(super) fn time(name: &str, text: &str, now: i64) -> Result<(i64, i64), ApiError> {
     if let Some(ago) = duration(text).filter(|ago| *ago >= 0 && text.parse::<f64>().is_err()) {
         let then = now.saturating_sub(ago);
         return Ok((then, then));

@@ -109,9 +109,13 @@ impl From<Error> for ApiError {
             ErrorKind::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
             // The same query would go over it again.
             ErrorKind::Budget => StatusCode::UNPROCESSABLE_ENTITY,
-            ErrorKind::Busy | ErrorKind::Poisoned | ErrorKind::Closed | ErrorKind::OverTime | ErrorKind::Cancelled => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            ErrorKind::Busy
+            | ErrorKind::Poisoned
+            | ErrorKind::Closed
+            | ErrorKind::OverTime
+            | ErrorKind::Cancelled
+            | ErrorKind::Unavailable
+            | ErrorKind::Denied => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let is_of_callers = matches!(error.kind(), ErrorKind::OverTime | ErrorKind::Cancelled);

@@ -6,6 +6,7 @@
 mod access;
 mod admin_key;
 mod admission;
+mod archive;
 mod backup;
 mod body;
 mod builders;
@@ -30,6 +31,7 @@ mod openapi;
 mod ops;
 mod own;
 mod params;
+mod progress;
 mod ranked;
 mod request_id;
 mod room;
@@ -46,6 +48,7 @@ mod turns;
 pub(crate) use access::{Door, Gate, keep_written};
 pub(crate) use admin_key::{KeyHash, is_in_file, load_or_make};
 pub(crate) use admission::Admissions;
+pub(crate) use archive::{Archives, open_targets, watch_archive};
 pub(crate) use backup::{done as backup_done, whole_path};
 pub(crate) use body::WholeBounds;
 pub(crate) use builders::Builders;
@@ -78,6 +81,8 @@ use tokio::sync::Semaphore;
 /// What the handlers share.
 pub(crate) struct Server {
     pub(crate) engine: Arc<Engine>,
+    /// What is known of the targets of the archive.
+    pub(crate) archives: Archives,
     pub(crate) env: Arc<dyn Env>,
     pub(crate) gate: Gate,
     pub(crate) bodies: BodyMemory,
@@ -169,6 +174,9 @@ fn handler(route: &Route) -> MethodRouter<Arc<Server>> {
         Name::AdminDelete => on(methods, deletion::delete),
         Name::AdminBackup => on(methods, backup::backup),
         Name::AdminStorage => on(methods, ops::storage),
+        Name::ArchiveStatus => on(methods, archive::status),
+        Name::ArchiveOffload => on(methods, archive::offload),
+        Name::ArchiveRestore => on(methods, archive::restore),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariants
 //! * Health and readiness change nothing. They say no while the engine's files cannot be read, and once it takes no appends.
+//! * A target of the archive that is in trouble makes it degraded, not unready: what is here is served.
 //! * A seal or a compaction that was asked for goes on when its client goes.
 use super::error::{ApiError, json_response};
 use super::{Server, blocking};
@@ -16,9 +17,9 @@ use std::sync::Arc;
 /// `GET /health`
 pub(super) async fn health(State(server): State<Arc<Server>>) -> Result<Response, ApiError> {
     let now = server.env.now() / 1_000_000;
-    let engine = Arc::clone(&server.engine);
+    let (engine, archives) = (Arc::clone(&server.engine), server.archives.troubles().len());
     let (status, body) = match trouble(server).await? {
-        None => (StatusCode::OK, well(engine.troubles().len(), now)),
+        None => (StatusCode::OK, well(engine.troubles().len() + archives, now)),
         Some(error) => {
             (StatusCode::INTERNAL_SERVER_ERROR, json!({ "status": "unhealthy", "error": error, "timestamp": now }))
         }

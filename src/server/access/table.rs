@@ -129,4 +129,7 @@ routes! {
     AdminDelete: [Post] "/api/v1/admin/delete" Admin Admin Refused;
     AdminBackup: [Post] "/api/v1/admin/backup" Admin Admin Refused;
     AdminStorage: [Get] "/api/v1/admin/storage" Admin Admin Refused;
+    ArchiveStatus: [Get] "/api/v1/archive/status" Admin Admin Refused;
+    ArchiveOffload: [Post] "/api/v1/archive/offload" Admin Admin Refused;
+    ArchiveRestore: [Post] "/api/v1/archive/restore" Admin Admin Refused;
 }

@@ -22,7 +22,7 @@ use crate::log;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use logyard_storage::engine::{ActivityReport, StorageStats};
+use logyard_storage::engine::{ActivityReport, StorageStats, TargetStatus};
 use logyard_storage::error::ErrorKind;
 use page::Page;
 use process::Process;
@@ -49,6 +49,7 @@ fn text(server: &Server) -> String {
     put_appends(&mut page, &activity);
     put_ingest(&mut page, &server.counters);
     put_storage(&mut page, server, &activity);
+    put_archive(&mut page, server);
     put_maintenance(&mut page, &activity);
     put_queries(&mut page, server, &activity);
     put_log(&mut page);
@@ -137,6 +138,29 @@ fn put_storage(page: &mut Page, server: &Server, activity: &ActivityReport) {
     put(&table::CATALOG_BYTES, |stats| stats.catalog_bytes);
     put_known(page, &table::DISK_AVAILABLE, activity.disk.map(|disk| disk.available));
     put_known(page, &table::DISK_TOTAL, activity.disk.map(|disk| disk.total));
+}
+
+fn put_archive(page: &mut Page, server: &Server) {
+    let (status, troubles) = (server.engine.archive_status(), server.archives.troubles());
+    let places = [("here", status.here), ("away", status.away), ("restored", status.restored)];
+    let mut samples = page.begin(&table::ARCHIVE_SEGMENTS);
+    places.iter().for_each(|(files, (segments, _))| samples.put(&[("files", files)], segments));
+    let mut samples = page.begin(&table::ARCHIVE_BYTES);
+    places.iter().for_each(|(files, (_, bytes))| samples.put(&[("files", files)], bytes));
+    let age = |since: i64| server.env.now().saturating_sub(since).max(0) / 1_000_000_000;
+    let mut put = |metric: &Metric, value: &dyn Fn(&TargetStatus) -> i64| {
+        let mut samples = page.begin(metric);
+        status.targets.iter().for_each(|target| samples.put(&[("target", &target.name)], value(target)));
+    };
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    put(&table::ARCHIVE_UP, &|of| i64::from(of.trouble.is_none() && !troubles.contains_key(&of.name)));
+    put(&table::ARCHIVE_WAITING, &|of| count(of.waiting));
+    put(&table::ARCHIVE_OLDEST, &|of| of.oldest_waiting.map_or(0, age));
+    put(&table::ARCHIVE_UPLOADS, &|of| count(of.uploads));
+    put(&table::ARCHIVE_FAILURES, &|of| count(of.failures));
+    page.put(&table::ARCHIVE_GETS, status.fetched.0);
+    page.put(&table::ARCHIVE_FETCHED, status.fetched.1);
+    page.put(&table::ARCHIVE_INDEX, status.index_bytes);
 }
 
 fn put_maintenance(page: &mut Page, activity: &ActivityReport) {

@@ -135,6 +135,27 @@ metrics! {
     /// Bytes of that file system.
     DISK_TOTAL: Gauge "logyard_disk_total_bytes";
 
+    /// Segments by where their files are: `here`, `away` in the archive alone, or `restored` from there for a while.
+    ARCHIVE_SEGMENTS: Gauge "logyard_archive_segments" ["files"];
+    /// Bytes of these segments.
+    ARCHIVE_BYTES: Gauge "logyard_archive_segment_bytes" ["files"];
+    /// Whether a target of the archive does what it has to.
+    ARCHIVE_UP: Gauge "logyard_archive_target_up" ["target"];
+    /// Segments that are to be copied to a target and are not there yet.
+    ARCHIVE_WAITING: Gauge "logyard_archive_waiting_segments" ["target"];
+    /// How long the oldest of these is there; 0 where there are none.
+    ARCHIVE_OLDEST: Gauge "logyard_archive_oldest_waiting_seconds" ["target"];
+    /// Segments that were copied to a target.
+    ARCHIVE_UPLOADS: Counter "logyard_archive_uploads_total" ["target"];
+    /// Attempts at copying one that failed.
+    ARCHIVE_FAILURES: Counter "logyard_archive_upload_failures_total" ["target"];
+    /// Requests that fetched parts of segments whose files are away.
+    ARCHIVE_GETS: Counter "logyard_archive_fetches_total";
+    /// Bytes that these fetched.
+    ARCHIVE_FETCHED: Counter "logyard_archive_fetched_bytes_total";
+    /// Bytes on this disk of what finds things in segments whose files are away.
+    ARCHIVE_INDEX: Gauge "logyard_archive_index_bytes";
+
     /// How long each seal took.
     SEAL: Histogram "logyard_seal_duration_seconds";
     /// Rows that were sealed.

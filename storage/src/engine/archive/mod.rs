@@ -72,6 +72,8 @@ pub(crate) struct Archive {
     strangers: Mutex<BTreeMap<String, BTreeMap<String, i64>>>,
     /// Who waits for records to be there.
     wanted: Wanted,
+    /// Copies that were made and attempts that failed, by target.
+    attempts: Mutex<BTreeMap<String, (u64, u64)>>,
 }
 
 /// What is in one target.
@@ -93,6 +95,10 @@ pub struct TargetStatus {
     pub manifest: Option<i64>,
     /// When the oldest segment was sealed that is to go there and is not there yet, nanoseconds since 1970.
     pub oldest_waiting: Option<i64>,
+    /// Copies that were made there since the start.
+    pub uploads: u64,
+    /// Attempts at it that failed.
+    pub failures: u64,
     /// Why the last attempt failed, where it did.
     pub trouble: Option<String>,
 }
@@ -102,6 +108,8 @@ pub struct TargetStatus {
 pub struct ArchiveStatus {
     /// Each target.
     pub targets: Vec<TargetStatus>,
+    /// Segments whose files have been on this disk ever since, and their bytes.
+    pub here: (u64, u64),
     /// Segments that are in the archive alone, and their bytes.
     pub away: (u64, u64),
     /// Segments that were brought back for a while, and their bytes.
@@ -146,6 +154,7 @@ impl Archive {
             history: Mutex::default(),
             strangers: Mutex::default(),
             wanted: Wanted::default(),
+            attempts: Mutex::default(),
         }
     }
 
@@ -286,6 +295,13 @@ impl Archive {
         }
     }
 
+    /// Counts an attempt at copying a segment.
+    fn attempted(&self, target: &Target, is_made: bool) {
+        let mut attempts = locked(&self.attempts);
+        let (made, failed) = attempts.entry(target.name.clone()).or_default();
+        *(if is_made { made } else { failed }) += 1;
+    }
+
     fn blame(&self, target: &Target, e: &Error) {
         locked(&self.troubles).insert(target.name.clone(), e.to_string());
     }
@@ -368,11 +384,14 @@ impl Shared {
             match archive.record(live.record.id).map(|record| record.residency) {
                 Some(Residency::Away) => add(&mut status.away, live.record.bytes),
                 Some(Residency::Restored { .. }) => add(&mut status.restored, live.record.bytes),
-                _ => {}
+                _ => add(&mut status.here, live.record.bytes),
             }
         }
         for target in &archive.targets {
+            let (uploads, failures) = locked(&archive.attempts).get(&target.name).copied().unwrap_or_default();
             let mut of = TargetStatus {
+                uploads,
+                failures,
                 name: target.name.clone(),
                 place: target.bucket.place(),
                 below: self.archived_below(target),

@@ -92,11 +92,13 @@ impl Shared {
                         report.segments += 1;
                         report.bytes += live.record.bytes;
                         self.archive.praise(target);
+                        self.archive.attempted(target, true);
                     }
                     Ok(false) => {}
                     Err(e) if e.kind() == ErrorKind::Closed => return Err(e),
                     Err(e) => {
                         self.archive.blame(target, &e);
+                        self.archive.attempted(target, false);
                         report.failed.push(e.to_string());
                         if matches!(e.kind(), ErrorKind::Unavailable | ErrorKind::Denied | ErrorKind::Conflict) {
                             break;

@@ -1,0 +1,130 @@
+//! Whether the targets of the archive do what they have to: an object is written, read back and removed.
+//!
+//! Invariants
+//! * What is wrong is said once, by the target's name, and that it is well again too.
+//! * A target that is well is left alone; one that is not is tried again every [`AGAIN`].
+use crate::log::{self, Level};
+use crate::server::{Server, blocking};
+use logyard_storage::archive::{Put, Target};
+use logyard_storage::error::{Error, ErrorKind, Result};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long after a probe that failed there is another one.
+const AGAIN: Duration = Duration::from_secs(15);
+/// The folder of what probes write.
+const FOLDER: &str = "probe";
+
+/// The targets, and what is wrong with them.
+pub(crate) struct Archives {
+    targets: Vec<Target>,
+    /// By name; those that were not probed yet are not there.
+    probed: Mutex<BTreeMap<String, Option<String>>>,
+}
+
+impl Archives {
+    /// Nothing is known of them yet.
+    pub(crate) fn new(targets: Vec<Target>) -> Self {
+        Self { targets, probed: Mutex::default() }
+    }
+
+    /// What the last probe of each target found wrong, by name.
+    pub(in crate::server) fn troubles(&self) -> BTreeMap<String, String> {
+        let probed = self.probed();
+        probed.iter().filter_map(|(name, trouble)| Some((name.clone(), trouble.clone()?))).collect()
+    }
+
+    fn probed(&self) -> MutexGuard<'_, BTreeMap<String, Option<String>>> {
+        self.probed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Probes those that are not known to be well. This blocks.
+    fn probe(&self, now: i64) {
+        for target in &self.targets {
+            let before = self.probed().get(&target.name).cloned();
+            if before == Some(None) {
+                continue;
+            }
+            let trouble = probe(target, now).err().map(|e| e.to_string());
+            let name = &target.name;
+            match (before.flatten(), &trouble) {
+                (before, Some(trouble)) if before.as_ref() != Some(trouble) => {
+                    log::error(format_args!("archive target {name} is of no use: {trouble}; it is tried again"));
+                }
+                (Some(_), None) => {
+                    log::say(Level::Info, format_args!("archive target {name} is well again"), Vec::new())
+                }
+                _ => {}
+            }
+            self.probed().insert(name.clone(), trouble);
+        }
+    }
+}
+
+/// Probes the targets, while the server runs.
+pub(crate) async fn watch_archive(server: Arc<Server>) {
+    while !server.archives.targets.is_empty() {
+        let of = Arc::clone(&server);
+        // It fails only by a panic, of which the panic itself has told.
+        let _is_probed = blocking(move || of.archives.probe(of.env.now())).await;
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Writes an object, reads it back and removes it.
+fn probe(target: &Target, now: i64) -> Result<()> {
+    let bucket = &*target.bucket;
+    // Of each process and moment another one: what is left of one that ended in between is in nobody's way.
+    let name = format!("{FOLDER}/{now:x}-{:x}", std::process::id());
+    let sent = name.as_bytes();
+    let fill = |at: u64, buf: &mut [u8]| {
+        let from = usize::try_from(at).unwrap_or(usize::MAX);
+        let own = sent.get(from..from.saturating_add(buf.len()));
+        buf.copy_from_slice(own.ok_or_else(|| Error::invalid("more is asked for than there is"))?);
+        Ok(())
+    };
+    match bucket.put_new(&name, sent.len() as u64, &fill) {
+        Ok(Put::Made | Put::Existed) => {}
+        Err(e) if e.kind() == ErrorKind::NotFound => return Err(e.context("there is no such bucket or directory")),
+        Err(e) => return Err(e.context("writing")),
+    }
+    let read = bucket.small(&name, 1_024).map_err(|e| e.context("reading"))?;
+    let removed = bucket.remove(&name).map_err(|e| e.context("removing"));
+    if read.is_none_or(|(bytes, _)| bytes != sent) {
+        let place = bucket.place();
+        return Err(Error::new(ErrorKind::Unavailable, format!("{place} does not give back what was written to it")));
+    }
+    removed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use logyard_storage::archive::{Bucket, Store, StoreLimits, runtime};
+    use logyard_storage::env::{Env, RealEnv};
+
+    #[test]
+    fn a_target_is_found_to_be_well_or_what_is_wrong_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let (env, path): (Arc<dyn Env>, _) = (Arc::new(RealEnv::new()), directory.path().join("archive"));
+        let limits = StoreLimits { retries: 0, ..StoreLimits::default() };
+        let bucket: Arc<dyn Bucket> = Arc::new(Store::directory(&env, &path, limits, &runtime().unwrap()).unwrap());
+        let (offload_after, max_loss, bytes_per_second) = (Duration::ZERO, None, None);
+        let target = Target { name: "main".into(), bucket, offload_after, max_loss, bytes_per_second };
+        let archives = Archives::new(vec![target]);
+        archives.probe(1);
+        assert!(archives.troubles().is_empty() && archives.probed().contains_key("main"));
+        assert_eq!(std::fs::read_dir(path.join(FOLDER)).map_or(0, Iterator::count), 0);
+        // A file where the directory was.
+        archives.probed().clear();
+        std::fs::remove_dir_all(&path).unwrap();
+        std::fs::write(&path, "").unwrap();
+        archives.probe(2);
+        let told = archives.troubles().remove("main").unwrap();
+        assert!(told.contains("archive/probe"), "{told}");
+        std::fs::remove_file(&path).unwrap();
+        archives.probe(3);
+        assert!(archives.troubles().is_empty());
+    }
+}
