@@ -23,6 +23,8 @@ mod table;
 mod access;
 // What Grafana's plugin asks for.
 mod grafana;
+// What goes to the archive, is searched there and comes back.
+mod archive;
 // Who may come in.
 mod auth;
 // Copies of all there is, of servers and of directories.

@@ -6,6 +6,7 @@ use super::access::{Caller, not_for};
 use super::cursor::Cursor;
 use super::error::{ApiError, json_response};
 use super::params::Params;
+use super::partial::{noted, with_note};
 use super::row::push_row;
 use super::select::Gone;
 use super::{Server, blocking, own, ranked};
@@ -34,6 +35,9 @@ pub(super) const MILLI: i64 = 1_000_000;
 /// How `q` was read, as LogsQL.
 const READ_AS: HeaderName = HeaderName::from_static("x-logyard-query");
 
+/// A record, and the object in the archive that it is in too.
+pub(super) type Stored = (Record, Option<String>);
+
 /// `GET /api/v1/logs/search`
 pub(super) async fn search(State(server): State<Arc<Server>>, params: Params) -> Result<Response, ApiError> {
     let limit = params.count("limit", LIMIT, LIMIT_MAX)?;
@@ -60,16 +64,19 @@ pub(super) async fn search(State(server): State<Arc<Server>>, params: Params) ->
     let cancel = Cancel::default();
     let _gone = Gone::of(cancel.clone());
     let turn = server.queries.turn().await?;
+    let partial = params.partial();
+    let may_leave_out = partial.clone();
     let found = blocking(move || {
         let _until_done = turn;
         let cancel = cancel.within(&server.env, server.queries.duration);
-        find(&server, asked, &text, order, &Control { cancel, bytes_max: None })
+        find(&server, asked, &text, order, &Control { cancel, partial: may_leave_out, ..Control::default() })
     });
     let (mut records, read_as) = found.await??;
     // Behind a page of nothing there is no place to go on from.
     let has_more = limit > 0 && records.len() > limit;
     records.truncate(limit);
-    let mut response = json_response(StatusCode::OK, page(&records, has_more, order));
+    let body = with_note(page(&records, has_more, order), &partial);
+    let mut response = noted(json_response(StatusCode::OK, body), &partial);
     // What cannot stand in a header is not said.
     if let Some(read_as) = read_as.and_then(|read_as| HeaderValue::try_from(read_as).ok()) {
         response.headers_mut().insert(READ_AS, read_as);
@@ -153,7 +160,7 @@ fn find(
     text: &str,
     order: Order,
     control: &Control,
-) -> Result<(Vec<Record>, Option<String>), ApiError> {
+) -> Result<(Vec<Stored>, Option<String>), ApiError> {
     let (mut read_as, mut is_own_asked_for) = (None, false);
     if !text.is_empty() {
         let filter = plain(text)?;
@@ -169,7 +176,7 @@ fn find(
         search.exclude_services.push(own::SERVICE.into());
     }
     let records = match order {
-        Order::Time { .. } => server.engine.search_with(&search, control)?.0,
+        Order::Time { .. } => server.engine.search_stored(&search, control)?,
         Order::Relevance => ranked::search(&server.engine, &search, control)?,
     };
     Ok((records, read_as))
@@ -205,11 +212,11 @@ fn narrow(search: &mut Search, services: Option<Vec<String>>, (first, last): (i6
     true
 }
 
-fn page(records: &[Record], has_more: bool, order: Order) -> String {
+fn page(records: &[Stored], has_more: bool, order: Order) -> String {
     let mut body = String::from("{\"logs\":[");
     push_rows(&mut body, records);
     let next = match (order, records.last()) {
-        (Order::Time { order, .. }, Some(last)) if has_more => {
+        (Order::Time { order, .. }, Some((last, _))) if has_more => {
             format!("\"{}\"", Cursor { order, place: Position::of(last) }.text())
         }
         _ => "null".to_owned(),
@@ -218,12 +225,12 @@ fn page(records: &[Record], has_more: bool, order: Order) -> String {
 }
 
 /// Appends records as rows, with commas between them.
-pub(super) fn push_rows(body: &mut String, records: &[Record]) {
-    for (at, record) in records.iter().enumerate() {
+pub(super) fn push_rows(body: &mut String, records: &[Stored]) {
+    for (at, (record, object)) in records.iter().enumerate() {
         if at > 0 {
             body.push(',');
         }
-        push_row(body, record);
+        push_row(body, record, object.as_deref());
     }
 }
 
@@ -235,10 +242,11 @@ pub(super) async fn by_id(
 ) -> Result<Response, ApiError> {
     let missing = || ApiError::new(StatusCode::NOT_FOUND, "Log not found");
     let id = id.ok().and_then(|Path(text)| RecordId::parse(&text)).ok_or_else(missing)?;
-    let record = blocking(move || server.engine.get(id)).await??;
-    let record = record.filter(|record| caller.is_for(record.get("service_name"))).ok_or_else(missing)?;
+    let record = blocking(move || server.engine.get_stored(id)).await??;
+    let (record, object) =
+        record.filter(|(record, _)| caller.is_for(record.get("service_name"))).ok_or_else(missing)?;
     let mut body = String::from("{\"log\":");
-    push_row(&mut body, &record);
+    push_row(&mut body, &record, object.as_deref());
     body.push('}');
     Ok(json_response(StatusCode::OK, body))
 }

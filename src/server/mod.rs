@@ -31,6 +31,7 @@ mod openapi;
 mod ops;
 mod own;
 mod params;
+mod partial;
 mod progress;
 mod ranked;
 mod request_id;

@@ -8,7 +8,7 @@ use super::access::Caller;
 use super::error::ApiError;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
-use logyard_storage::engine::Ack;
+use logyard_storage::engine::{Ack, Partial};
 use std::num::IntErrorKind;
 use std::sync::Arc;
 
@@ -92,6 +92,11 @@ impl Params {
         self.get(name).map(|text| text.parse().map_err(|_| wrong(text))).transpose()
     }
 
+    /// Whether an answer may leave out what cannot be fetched from the archive: it may, unless `partial=0` says no.
+    pub(crate) fn partial(&self) -> Partial {
+        if self.get("partial").is_none() || self.says("partial") { Partial::allowed() } else { Partial::default() }
+    }
+
     /// How durable an append has to be before it is answered.
     pub(crate) fn ack(&self) -> Result<Ack, ApiError> {
         match self.get("ack") {
@@ -147,6 +152,9 @@ mod tests {
         assert!(params.count("offset", 0, 10).is_err());
         assert!(params.millis("t").is_err());
         assert!(params.millis("none").unwrap().is_none());
+        assert!(params.partial().is_allowed());
+        let partial = |form: &[u8]| Params::form(form).unwrap().partial().is_allowed();
+        assert!(partial(b"partial=1") && !partial(b"partial=0") && !partial(b"partial=false"));
         assert!(params.ack().is_ok_and(|ack| ack == Ack::Wal));
         assert!(Params::of(vec![pair("ack", "archive")]).ack().is_err());
         let form = Params::of(vec![pair("limit", "5")]).and(Params::form(b"limit=7&query=a+b%7C\n").unwrap());

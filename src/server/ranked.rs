@@ -7,9 +7,10 @@
 //! Invariants
 //! * Records are read only for the page that is asked for; before that, shapes are counted, and ids of the page found.
 //! * Shapes are bounded in number; the page is, with what is passed over before it.
+use super::logs::Stored;
 use logyard_storage::engine::{Engine, Search};
 use logyard_storage::error::{Error, ErrorKind, Result};
-use logyard_storage::record::{Record, RecordId};
+use logyard_storage::record::RecordId;
 use logyard_storage::scan::Control;
 use logyard_storage::scan::columns::{Values, View};
 use logyard_storage::text::shape::{Shape, Split};
@@ -22,13 +23,13 @@ const SHAPES_MAX: usize = 50_000;
 pub(super) const REACH_MAX: usize = 10_000;
 
 /// Records of a search in the order of relevance: `limit` of them behind `offset` others.
-pub(super) fn search(engine: &Engine, search: &Search, control: &Control) -> Result<Vec<Record>> {
+pub(super) fn search(engine: &Engine, search: &Search, control: &Control) -> Result<Vec<Stored>> {
     let reach = search.offset.saturating_add(search.limit).min(REACH_MAX);
     let all = Search { limit: usize::MAX, offset: 0, ..search.clone() };
     let ranks = ranks(count_shapes(engine, &all, control)?, reach);
     let ids = newest_of(engine, &all, &ranks, (reach, control))?;
     let wanted = ids.into_iter().skip(search.offset).take(search.limit);
-    wanted.filter_map(|id| engine.get(id).transpose()).collect()
+    wanted.filter_map(|id| engine.get_stored(id).transpose()).collect()
 }
 
 /// The records of a shape: how many, and the time of the newest.
@@ -225,7 +226,7 @@ mod tests {
             search(&engine, &asked, &Control::default())
                 .unwrap()
                 .iter()
-                .map(|record| record.get("_msg").to_owned())
+                .map(|(record, _)| record.get("_msg").to_owned())
                 .collect()
         };
         append(0);

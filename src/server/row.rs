@@ -12,8 +12,8 @@ const FIXED: [&str; 7] = ["id", "service_name", "level", "message", "timestamp",
 
 type Field = (FieldPath, Value);
 
-/// Appends the row's JSON.
-pub(super) fn push_row(out: &mut String, record: &Record) {
+/// Appends the row's JSON, with the object in the archive that it is in too.
+pub(super) fn push_row(out: &mut String, record: &Record, stored: Option<&str>) {
     let [service, level, source] = ["service_name", "level", "source_type"].map(|name| last(record, name));
     let message = message(record);
     let object = if message.is_none() { fields(record, |path| outermost(path) == "message") } else { None };
@@ -37,7 +37,10 @@ pub(super) fn push_row(out: &mut String, record: &Record) {
     let metadata = fields(record, |path| outermost(path) == "metadata").map_or("\"metadata\":{}".into(), Cow::Owned);
     let _infallible = write!(out, ",{metadata}");
     push_text(out, "source_type", text(source));
-    out.push_str(",\"r2_key\":null");
+    match stored {
+        Some(object) => push_text(out, "r2_key", object),
+        None => out.push_str(",\"r2_key\":null"),
+    }
     if let Some(others) = fields(record, |path| outermost(path) != "metadata" && !is_fixed(path) && !is_shown(path)) {
         out.push(',');
         out.push_str(&others);
@@ -91,7 +94,7 @@ mod tests {
         let fields = fields.iter().map(field).collect();
         let mut out = String::new();
         let record = Record { seq: 1, epoch: 2, time: 3_999_999, arrival: 4, fields };
-        push_row(&mut out, &record);
+        push_row(&mut out, &record, None);
         out.replacen(&record.id().to_string(), "#", 1)
     }
 
@@ -114,6 +117,17 @@ mod tests {
             r##"{"id":"#","service_name":"s","level":"","message":"m\n","timestamp":3,"metadata":{"a":{"b":[1,{"c":null}]},"c":null},"source_type":"","r2_key":null,"x":1.50,"metadata.d":true}"##
         );
         assert!(row(&[("metadata", &[], ValueKind::Null, "")]).contains(r#""metadata":null,"#));
+    }
+
+    #[test]
+    fn a_row_says_in_which_object_it_is_too() {
+        let mut out = String::new();
+        push_row(
+            &mut out,
+            &Record { seq: 1, epoch: 2, time: 3, arrival: 4, fields: Vec::new() },
+            Some("segments/a.seg"),
+        );
+        assert!(out.ends_with(r#","r2_key":"segments/a.seg"}"#), "{out}");
     }
 
     #[test]

@@ -9,13 +9,14 @@ use super::access::Caller;
 use super::error::{ApiError, json_response};
 use super::logs::{LIMIT, LIMIT_MAX, MILLI, push_rows};
 use super::params::Params;
+use super::partial::{noted, with_note};
 use super::select::{Gone, Kept, quoted};
 use super::{Server, blocking, own};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use logyard_storage::engine::{QueryControl, Search};
+use logyard_storage::engine::{Partial, QueryControl, Search};
 use logyard_storage::query::{Block, Flow, parse, time_span};
 use logyard_storage::scan::{Cancel, Control};
 use serde_json::{Map, Value, json};
@@ -53,8 +54,9 @@ async fn not_deleted(server: Arc<Server>, services: Vec<String>) -> Result<Vec<S
     let turn = server.queries.turn().await?;
     let looked = blocking(move || {
         let _until_done = turn;
+        let partial = Partial::allowed();
         let control = QueryControl {
-            control: Control { cancel, ..Control::default() },
+            control: Control { cancel, partial: partial.clone(), ..Control::default() },
             duration_max: Some(server.queries.duration),
             ..QueryControl::default()
         };
@@ -68,7 +70,9 @@ async fn not_deleted(server: Arc<Server>, services: Vec<String>) -> Result<Vec<S
             }
             Ok(Flow::More)
         })?;
-        Ok::<_, ApiError>(services.into_iter().filter(|service| left.contains(service)).collect())
+        // Of what cannot be looked at nothing is said to be deleted.
+        let all = partial.note().is_some();
+        Ok::<_, ApiError>(services.into_iter().filter(|service| all || left.contains(service)).collect())
     });
     looked.await?
 }
@@ -84,15 +88,18 @@ pub(super) async fn recent(
     let cancel = Cancel::default();
     let _gone = Gone::of(cancel.clone());
     let turn = server.queries.turn().await?;
+    let partial = params.partial();
+    let may_leave_out = partial.clone();
     let found = blocking(move || {
         let _until_done = turn;
         let cancel = cancel.within(&server.env, server.queries.duration);
-        server.engine.search_with(&search, &Control { cancel, bytes_max: None })
+        server.engine.search_stored(&search, &Control { cancel, partial: may_leave_out, ..Control::default() })
     });
-    let (records, _) = found.await??;
+    let records = found.await??;
     let mut body = String::from("{\"logs\":[");
     push_rows(&mut body, &records);
-    Ok(json_response(StatusCode::OK, body + &format!("],\"count\":{}}}", records.len())))
+    let body = with_note(body + &format!("],\"count\":{}}}", records.len()), &partial);
+    Ok(noted(json_response(StatusCode::OK, body), &partial))
 }
 
 /// `GET /api/v1/logs/stats/:service`
@@ -104,17 +111,20 @@ pub(super) async fn stats(State(server): State<Arc<Server>>, name: Name, params:
     let cancel = Cancel::default();
     let _gone = Gone::of(cancel.clone());
     let turn = server.queries.turn().await?;
+    let partial = params.partial();
+    let may_leave_out = partial.clone();
     let body = blocking(move || {
         let _until_done = turn;
         let control = QueryControl {
-            control: Control { cancel, ..Control::default() },
+            control: Control { cancel, partial: may_leave_out, ..Control::default() },
             duration_max: Some(server.queries.duration),
             time: (from, until),
             ..QueryControl::default()
         };
         counted(&server, &name, &control)
     });
-    Ok(json_response(StatusCode::OK, body.await??.to_string()))
+    let body = with_note(body.await??.to_string(), &partial);
+    Ok(noted(json_response(StatusCode::OK, body), &partial))
 }
 
 /// How many logs of a service there are, by level, from when to when, and what all of its logs take.

@@ -8,7 +8,7 @@ mod from;
 use super::Failure;
 use super::client::{Client, ServerArgs, Trouble};
 use super::rows::{Output, Printer};
-use super::terminal::{is_shown, printable_lines};
+use super::terminal::{is_shown, printable, printable_lines};
 use super::times::moment;
 use clap::Args;
 use logyard_storage::query::parse;
@@ -47,6 +47,9 @@ pub(super) struct QueryArgs {
     /// So many lines before and after each that is found, of the same stream
     #[arg(long, value_name = "N", conflicts_with = "limit")]
     context: Option<u32>,
+    /// Fail where something cannot be fetched from the archive, instead of answering without it
+    #[arg(long)]
+    all: bool,
     /// Say how it was answered and what was read, instead of the answer
     #[arg(long)]
     explain: bool,
@@ -55,11 +58,11 @@ pub(super) struct QueryArgs {
         long,
         value_name = "FILE|-",
         allow_hyphen_values = true,
-        conflicts_with_all = ["since", "until", "limit", "output", "context", "url", "key", "data"]
+        conflicts_with_all = ["since", "until", "limit", "output", "context", "all", "url", "key", "data"]
     )]
     from: Option<PathBuf>,
     /// Only say whether the query is right
-    #[arg(long, conflicts_with_all = ["from", "since", "until", "limit", "output", "context", "explain"])]
+    #[arg(long, conflicts_with_all = ["from", "since", "until", "limit", "output", "context", "all", "explain"])]
     check: bool,
     #[command(flatten)]
     server: ServerArgs,
@@ -103,9 +106,14 @@ fn ask(args: &QueryArgs) -> Result<(), Failure> {
     if args.explain {
         params.push(("explain", "1".into()));
     }
+    if args.all {
+        params.push(("partial", "0".into()));
+    }
     let client = Client::new(&args.server)?;
     let answer = client.post_form("/select/logsql/query", &params, &[]);
     let answer = answer.map_err(|trouble| refused(trouble, &args.query))?;
+    let note = answer.headers().get("x-logyard-partial").and_then(|note| note.to_str().ok());
+    note.into_iter().for_each(|note| eprintln!("logyard: the answer is {}", printable(note)));
     let mut lines = BufReader::with_capacity(1 << 16, answer.into_body().into_reader());
     let named = if args.explain { Vec::new() } else { columns(&args.query) };
     let mut printer = Printer::new(args.output).with_columns(named);

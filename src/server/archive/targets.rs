@@ -33,6 +33,9 @@ pub(crate) fn open_targets(settings: &ArchiveSettings, env: &Arc<dyn Env>) -> Re
                 target.name
             ));
         }
+        if target.parquet {
+            crate::log::warn(format_args!("archive target {}: nothing is written as Parquet yet", target.name));
+        }
         Some(Target {
             name: target.name.clone(),
             bucket: Arc::new(Opening { place, open, store: OnceLock::new() }),

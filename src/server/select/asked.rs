@@ -12,7 +12,7 @@ use crate::server::room::Room;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderMap, Method, StatusCode};
-use logyard_storage::engine::QueryControl;
+use logyard_storage::engine::{Partial, QueryControl};
 use logyard_storage::limits::MIB;
 use logyard_storage::query::{Held, Memory, QUERY_BYTES_MAX, Query, duration, parse_within, time_span};
 use logyard_storage::scan::{Cancel, Control};
@@ -87,8 +87,8 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// What the parameters ask for; the query ends when it is cancelled.
-    pub(super) fn new(server: &Server, params: &Params, cancel: Cancel) -> Result<Self, ApiError> {
+    /// What the parameters ask for; the query ends when it is cancelled, and says there what it leaves out.
+    pub(super) fn new(server: &Server, params: &Params, cancel: Cancel, partial: &Partial) -> Result<Self, ApiError> {
         let memory = server.engine.query_memory();
         let duration_max = duration_max(params, server.queries.duration)?;
         let now = server.env.now();
@@ -104,7 +104,7 @@ impl Asked {
             moment::pin(&mut query, named);
         }
         let control = QueryControl {
-            control: Control { cancel, ..Control::default() },
+            control: Control { cancel, partial: partial.clone(), ..Control::default() },
             memory: Some(memory),
             time: (start.map_or(i64::MIN, |span| span.0), end.map_or(i64::MAX, |span| span.1)),
             duration_max: Some(duration_max),

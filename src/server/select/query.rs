@@ -3,6 +3,8 @@
 //! Invariants
 //! * A query that fails before its first row is an answer with a status; one that fails later breaks the body off. An
 //!   answer that ends was whole.
+//! * What it leaves out is known before its head is made, and said there; where more had to be left out behind the first rows, it
+//!   breaks off.
 //! * It ends when its client goes, or the client's key does not count any more; what was given of it then breaks off.
 //! * When the client does not read, the query ends with its time. Of what was found, [`CHUNKS`] chunks at most wait for it.
 use super::asked::{Asked, Form, broke_off, query_text};
@@ -11,6 +13,7 @@ use crate::server::Server;
 use crate::server::access::Caller;
 use crate::server::error::ApiError;
 use crate::server::params::Params;
+use crate::server::partial::noted;
 use crate::server::room::Room;
 use crate::server::turns::Turn;
 use axum::body::{Body, Bytes};
@@ -18,7 +21,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
-use logyard_storage::engine::QueryControl;
+use logyard_storage::engine::{Partial, QueryControl};
 use logyard_storage::error::{Error, ErrorKind};
 use logyard_storage::limits::KIB;
 use logyard_storage::query::{Block, Flow, Query};
@@ -50,14 +53,16 @@ pub(in crate::server) async fn query(
     let gone = Gone::of(cancel.clone());
     let turn = server.queries.turn().await?;
     let (sender, mut rest) = channel(CHUNKS);
-    let running = Running { params, cancel, explains, _turn: turn, _room: room };
+    let partial = params.partial();
+    let running = Running { params, cancel, explains, partial: partial.clone(), _turn: turn, _room: room };
     tokio::task::spawn_blocking(move || running.answer(&server, sender));
     let first = rest.recv().await.ok_or_else(broke_off)??;
     let kind = if explains { "text/plain; charset=utf-8" } else { "application/x-ndjson" };
     let is_over = first.is_empty();
     let lines = Body::new(Lines { first: Some(first), is_over, rest, _gone: gone });
     let body = caller.guarded(lines, &env);
-    Ok((StatusCode::OK, [(header::CONTENT_TYPE, HeaderValue::from_static(kind))], body).into_response())
+    let answer = (StatusCode::OK, [(header::CONTENT_TYPE, HeaderValue::from_static(kind))], body).into_response();
+    Ok(noted(answer, &partial))
 }
 
 /// A query whose turn it is.
@@ -66,6 +71,8 @@ struct Running {
     cancel: Cancel,
     /// Whether how it is answered is wanted, and not its rows.
     explains: bool,
+    /// What it leaves out, where it may.
+    partial: Partial,
     _turn: Turn,
     _room: Room,
 }
@@ -73,14 +80,16 @@ struct Running {
 impl Running {
     /// Runs it and sends its rows, or why there are none.
     fn answer(self, server: &Server, sender: Sender<Chunk>) {
-        let mut out = Out { sender, lines: String::new(), until: Instant::now() };
-        let last = self.run(server, &mut out).map(|()| Bytes::new());
+        let partial = self.partial.clone();
+        let mut out = Out { sender, lines: String::new(), until: Instant::now(), partial, noted: None };
+        let last = self.run(server, &mut out).and_then(|()| Ok(out.is_as_said()?)).map(|()| Bytes::new());
         // Where the client has gone nobody reads it, and where it does not read the answer breaks off.
         let _is_read = out.put(last);
     }
 
     fn run(&self, server: &Server, out: &mut Out) -> Result<(), ApiError> {
-        let Asked { mut query, mut control, held: _held, .. } = Asked::new(server, &self.params, self.cancel.clone())?;
+        let Asked { mut query, mut control, held: _held, .. } =
+            Asked::new(server, &self.params, self.cancel.clone(), &self.partial)?;
         out.until = control.duration_max.and_then(|most| Instant::now().checked_add(most)).unwrap_or(out.until);
         // None where it is 0, as in VictoriaLogs.
         let limit = self.params.count("limit", 0, usize::MAX)?;
@@ -128,18 +137,32 @@ struct Out {
     lines: String,
     /// When whoever reads has had enough time.
     until: Instant,
+    partial: Partial,
+    /// What was left out when the answer's head was made.
+    noted: Option<Option<String>>,
 }
 
 impl Out {
     /// Sends what is found, in pieces; there is enough where the client has gone.
     fn send(&mut self) -> Result<Flow, Error> {
         let lines = std::mem::take(&mut self.lines);
+        if !lines.is_empty() && self.noted.is_none() {
+            self.noted = Some(self.partial.note());
+        }
         for piece in lines.as_bytes().chunks(CHUNK_BYTES) {
             if self.put(Ok(Bytes::copy_from_slice(piece)))? == Flow::Enough {
                 return Ok(Flow::Enough);
             }
         }
         Ok(Flow::More)
+    }
+
+    /// Fails where something was left out that the answer's head does not say.
+    fn is_as_said(&self) -> Result<(), Error> {
+        match (&self.noted, self.partial.note()) {
+            (Some(said), Some(note)) if said.as_ref() != Some(&note) => Err(Error::new(ErrorKind::Unavailable, note)),
+            _ => Ok(()),
+        }
     }
 
     fn put(&self, chunk: Chunk) -> Result<Flow, Error> {

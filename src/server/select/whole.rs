@@ -5,6 +5,7 @@
 use super::asked::{Asked, Form};
 use crate::server::error::{ApiError, json_response};
 use crate::server::params::Params;
+use crate::server::partial::noted;
 use crate::server::room::Room;
 use crate::server::{Server, blocking};
 use axum::http::StatusCode;
@@ -31,13 +32,15 @@ pub(super) async fn answer(
     let cancel = Cancel::default();
     let _gone = Gone::of(cancel.clone());
     let turn = server.queries.turn().await?;
+    let partial = form.params.partial();
+    let may_leave_out = partial.clone();
     let body = blocking(move || {
         let _until_done = (turn, form.room);
-        let Asked { query, control, moment, held: _held } = Asked::new(&server, &form.params, cancel)?;
+        let Asked { query, control, moment, held: _held } = Asked::new(&server, &form.params, cancel, &may_leave_out)?;
         let kept = Kept::new(&server);
         make(&mut Answering { server: &server, params: &form.params, query, control: &control, moment, kept })
     });
-    Ok(json_response(StatusCode::OK, body.await??))
+    Ok(noted(json_response(StatusCode::OK, body.await??), &partial))
 }
 
 /// A request that is being answered.

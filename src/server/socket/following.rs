@@ -90,7 +90,7 @@ fn is_behind(record: &Record, other: RecordId) -> bool {
 
 fn log(record: &Record) -> String {
     let mut message = String::from("{\"type\":\"log\",\"data\":");
-    push_row(&mut message, record);
+    push_row(&mut message, record, None);
     message.push('}');
     message
 }

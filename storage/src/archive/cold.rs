@@ -10,6 +10,7 @@
 //! * The same range is not fetched by two at once.
 use super::bucket::Bucket;
 use super::chunks::Chunks;
+use super::reach::Reach;
 use super::shelf::Shelf;
 use crate::catalog::ArchiveRecord;
 use crate::codec;
@@ -17,7 +18,7 @@ use crate::env::{Env, OpenMode, read_file, write_file_atomic};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
 use crate::limits::{FOOTER_BYTES_MAX, KIB};
-use crate::segment::{Backing, Fetched, Footer};
+use crate::segment::{Backing, Far, Fetched, Footer};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) shelf: Shelf,
     /// What was fetched by all.
     pub(crate) fetched: super::Traffic,
+    /// What could not be had lately.
+    pub(crate) reach: Reach,
 }
 
 /// Such a segment.
@@ -133,25 +136,36 @@ impl ColdFile {
         made.and_then(|()| write_file_atomic(&*self.shared.env, path, bytes)).is_ok()
     }
 
-    /// Fills a buffer by one request, to the first target that answers.
+    /// Fills a buffer by one request, to the first target that answers; those that did not lately are asked last.
     fn get(&self, offset: u64, buf: &mut [u8]) -> Result<Fetched> {
-        let mut failed = None;
-        for copy in &self.copies {
+        let (mut failed, id, reach) = (None, self.record.id, &self.shared.reach);
+        let now = || self.shared.env.monotonic();
+        let missed = |copy: &&Copy| reach.is_missed(&copy.bucket.place(), now());
+        let (last, first): (Vec<&Copy>, Vec<&Copy>) = self.copies.iter().partition(missed);
+        for copy in first.into_iter().chain(last) {
+            let place = copy.bucket.place();
             match copy.bucket.read(&copy.object, offset, buf) {
                 Ok(()) => {
                     let fetched = Fetched { gets: 1, bytes: buf.len() as u64 };
                     self.shared.fetched.note(fetched);
+                    reach.answered(&place, id);
                     return Ok(fetched);
                 }
-                Err(e) => failed = failed.or(Some(e)),
+                Err(e) => {
+                    if matches!(e.kind(), ErrorKind::Unavailable | ErrorKind::Denied) {
+                        reach.missed(place, e.to_string(), now());
+                    }
+                    failed = failed.or(Some(e));
+                }
             }
         }
-        let id = self.record.id;
         let failed = failed.unwrap_or_else(|| {
             Error::new(ErrorKind::Unavailable, "no target that has it is configured: name it under [[archive]] again")
         });
-        // Where one target has lost it, others that did not answer may have it still.
-        Err(failed.context(format!("segment {id:016x} in the archive")))
+        // Whatever a target says of an object, here it is only known that it could not be had: it may come back.
+        let failed = format!("segment {id:016x} in the archive: {failed}");
+        reach.lacked(id, failed.clone(), now());
+        Err(Error::new(ErrorKind::Unavailable, failed))
     }
 
     fn alone(&self, place: usize) -> Option<MutexGuard<'_, ()>> {
@@ -229,6 +243,10 @@ impl ColdFile {
 }
 
 impl Backing for ColdFile {
+    fn far(&self) -> Option<&dyn Far> {
+        Some(self)
+    }
+
     fn read(&self, offset: u64, buf: &mut [u8]) -> Result<Fetched> {
         let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= self.record.bytes);
         let end = end.ok_or_else(|| outside(self.record.id, offset))?;
@@ -247,6 +265,22 @@ impl Backing for ColdFile {
             // The first bytes of the file belong to no block.
             _ => self.get(offset, buf),
         }
+    }
+}
+
+impl Far for ColdFile {
+    fn block_at_most(&self, bytes: u64) -> (u64, u64) {
+        if bytes <= SMALL_BLOCK_BYTES {
+            return (1, bytes);
+        }
+        // Parts are less than half of it each, and then comes all of it.
+        let parts = u64::from(PARTS_MAX);
+        (parts + 1, bytes + parts * (bytes / 2))
+    }
+
+    fn index_at_most(&self) -> (u64, u64) {
+        let is_here = self.shared.shelf.has(self.record.id);
+        if is_here { (0, 0) } else { (1, self.index_bytes()) }
     }
 }
 

@@ -13,6 +13,7 @@ mod manifest;
 mod names;
 mod owner;
 mod prefixed;
+mod reach;
 mod shelf;
 pub mod sim;
 mod store;
@@ -24,6 +25,7 @@ pub(crate) use manifest::{Head, MANIFEST_BYTES_MAX, MANIFESTS, Manifest, manifes
 pub(crate) use names::{SEGMENTS, segment_object};
 pub(crate) use owner::{Claim, OWNER, OWNER_BYTES_MAX, Owner};
 pub use prefixed::Prefixed;
+pub(crate) use reach::Reach;
 pub(crate) use shelf::Shelf;
 pub use store::{S3Access, Store, StoreLimits, runtime};
 

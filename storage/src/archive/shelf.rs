@@ -54,6 +54,11 @@ impl Shelf {
         })
     }
 
+    /// Whether one is here.
+    pub(super) fn has(&self, id: u64) -> bool {
+        self.inner().kept.contains_key(&id)
+    }
+
     /// Notes one that is here and sound. Gives those that have to go.
     pub(crate) fn put(&self, id: u64, bytes: u64) -> Vec<u64> {
         let mut inner = self.inner();

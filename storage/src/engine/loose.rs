@@ -164,7 +164,8 @@ impl Loose {
         generations.retain(|generation| !generation.batches.is_empty());
         // One thread: rows are given in the order in which they came.
         let crew = Crew::new(Some(1));
-        let snapshot = Snapshot { generations, segments, epoch: 0, hidden: Hidden::default(), crew };
+        let left_out = Vec::new();
+        let snapshot = Snapshot { generations, segments, left_out, epoch: 0, hidden: Hidden::default(), crew };
         Ok(LooseRows { snapshot, counters: Counters::default(), surplus: self.surplus.ended(), plans: None })
     }
 }

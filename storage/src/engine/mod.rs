@@ -10,6 +10,7 @@
 mod activity;
 mod adopt;
 mod archive;
+mod attempts;
 mod backup;
 mod check;
 mod clock;
@@ -61,7 +62,7 @@ use crate::planted;
 use crate::record::{Record, RecordId};
 use crate::retention::Lives;
 use crate::scan::columns::View;
-pub use crate::scan::{Cancel, Control, Order, Position, ScanStats, Search};
+pub use crate::scan::{Cancel, Control, Order, Partial, Position, ScanStats, Search};
 use crate::scan::{Crew, Deletion, Hidden, LostBlocks, Snapshot};
 use crate::segment::{Budget, Counters, ReadCache, Segment};
 use crate::wal;
@@ -237,10 +238,22 @@ impl Engine {
 
     /// The same within bounds, and what it took to find them.
     pub fn search_with(&self, search: &Search, control: &Control) -> Result<(Vec<Record>, ScanStats)> {
-        let counters = self.counters(control);
-        let found = self.snapshot().search(search, &counters);
+        let run = |snapshot: Snapshot, counters: &Counters| snapshot.search(search, counters);
+        let (found, counters) = self.attempt(control, &self.memory(control), || true, run);
         let found = self.shared.activity.asked(found, || counters.stats())?;
         Ok((found, counters.stats()))
+    }
+
+    /// The same, each with the object in the archive that it is in too, where there is one.
+    pub fn search_stored(&self, search: &Search, control: &Control) -> Result<Vec<(Record, Option<String>)>> {
+        let run = |snapshot: Snapshot, counters: &Counters| snapshot.search_placed(search, counters);
+        let (found, counters) = self.attempt(control, &self.memory(control), || true, run);
+        let found = self.shared.activity.asked(found, || counters.stats())?;
+        Ok(found.into_iter().map(|(record, segment)| (record, self.object_of(segment))).collect())
+    }
+
+    fn object_of(&self, segment: Option<u64>) -> Option<String> {
+        self.shared.archive.object_of(segment?)
     }
 
     /// How many rows pass.
@@ -250,8 +263,8 @@ impl Engine {
 
     /// How many rows pass, within bounds, and what it took to count them.
     pub fn count_with(&self, search: &Search, control: &Control) -> Result<(u64, ScanStats)> {
-        let counters = self.counters(control);
-        let counted = self.snapshot().count(search, &counters);
+        let run = |snapshot: Snapshot, counters: &Counters| snapshot.count(search, counters);
+        let (counted, counters) = self.attempt(control, &self.memory(control), || true, run);
         let counted = self.shared.activity.asked(counted, || counters.stats())?;
         Ok((counted, counters.stats()))
     }
@@ -265,10 +278,10 @@ impl Engine {
         fresh: impl Fn() -> S + Sync,
         fold: impl Fn(&mut S, &View<'_>) -> Result<()> + Sync,
     ) -> Result<(Vec<S>, ScanStats)> {
-        let counters = self.counters(control);
         let all = |state: &mut S, view: &View<'_>| fold(state, view).map(ControlFlow::Continue);
-        let states = self.snapshot().fold(search, &counters, &fresh, &all)?;
-        Ok((states, counters.stats()))
+        let run = |snapshot: Snapshot, counters: &Counters| snapshot.fold(search, counters, &fresh, &all);
+        let (states, counters) = self.attempt(control, &self.memory(control), || true, run);
+        Ok((states?, counters.stats()))
     }
 
     /// Calls `found` with every record there is.
@@ -278,7 +291,13 @@ impl Engine {
 
     /// The record with this id.
     pub fn get(&self, id: RecordId) -> Result<Option<Record>> {
-        self.snapshot().by_id(id, &self.counters(&Control::default()))
+        Ok(self.get_stored(id)?.map(|(record, _)| record))
+    }
+
+    /// The same, with the object in the archive that it is in too, where there is one.
+    pub fn get_stored(&self, id: RecordId) -> Result<Option<(Record, Option<String>)>> {
+        let found = self.snapshot().by_id(id, &self.counters(&Control::default()))?;
+        Ok(found.map(|(record, segment)| (record, self.object_of(segment))))
     }
 
     /// The services that have rows, sorted.
@@ -497,6 +516,7 @@ impl Shared {
         Snapshot {
             generations: state.generations.iter().map(|generation| generation.view()).collect(),
             segments: state.segments.iter().map(|live| Arc::clone(&live.segment)).collect(),
+            left_out: Vec::new(),
             epoch,
             hidden: Hidden { now: self.env.now(), ..self.hidden() },
             crew: Arc::clone(&self.crew),

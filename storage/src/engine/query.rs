@@ -6,9 +6,11 @@
 use super::{Engine, locked};
 use crate::error::Result;
 use crate::memory::Memory;
-use crate::query::{Clock, Context, Query, ScanPlan, Sink, Stop, Stored, run};
-use crate::scan::{Control, ScanStats};
-use crate::segment::{Budget, Counters};
+use crate::query::{Block, Clock, Context, Flow, Query, ScanPlan, Sink, Stop, Stored, run};
+use crate::scan::{Control, ScanStats, Snapshot};
+use crate::segment::Counters;
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -62,6 +64,7 @@ impl Answered {
         out + &format!(
             "did read   {} bytes of {} segments: {} of heads, {} of times and places, {} of codes, {} of values\n\
              in memory  {} bytes of heads, {} of pages\n\
+             did fetch  {} bytes by {} requests to the archive\n\
              looked at  {} of {} blocks and batches row by row, {} texts; {given} rows are the answer\n",
             stats.read_bytes(),
             stats.segments_read,
@@ -71,10 +74,27 @@ impl Answered {
             stats.value_bytes,
             stats.kept_head_bytes,
             stats.kept_bytes,
+            stats.bucket_bytes,
+            stats.bucket_gets,
             stats.blocks_read,
             stats.blocks_considered,
             stats.texts_rebuilt
         )
+    }
+}
+
+/// A sink of which is known whether it was given rows.
+struct Giving<'s> {
+    sink: &'s mut dyn Sink,
+    has_given: Rc<Cell<bool>>,
+}
+
+impl Sink for Giving<'_> {
+    fn take(&mut self, block: Block) -> Result<Flow> {
+        if block.rows() > 0 {
+            self.has_given.set(true);
+        }
+        self.sink.take(block)
     }
 }
 
@@ -91,17 +111,22 @@ impl Engine {
             cancel = cancel.within(&self.shared.env, allowed);
         }
         let memory = control.memory.clone().unwrap_or_else(|| self.memory(&control.control));
-        let counters = Counters::new(Budget::new(cancel.clone(), memory.clone()));
-        let mut snapshot = self.snapshot();
-        if let Some(threads) = query.options.concurrency.filter(|threads| *threads > 0) {
-            snapshot.crew = snapshot.crew.at_most(threads as usize);
-        }
+        let bounds = Control { cancel: cancel.clone(), ..control.control.clone() };
         let plans = Mutex::new(Vec::new());
-        let source = Stored::new(&snapshot, &counters).telling(control.explain.then_some(&plans));
         let clock = Clock { now: self.shared.env.now(), zone: control.zone };
-        let context = Context::new(&source, clock, memory, Stop::with(cancel));
-        let (first, last) = control.time;
-        let ran = run(query, &context.within(first, last), sink);
+        let mut sink = Giving { sink, has_given: Rc::default() };
+        let given = Rc::clone(&sink.has_given);
+        let ask = |mut snapshot: Snapshot, counters: &Counters| {
+            if let Some(threads) = query.options.concurrency.filter(|threads| *threads > 0) {
+                snapshot.crew = snapshot.crew.at_most(threads as usize);
+            }
+            locked(&plans).clear();
+            let source = Stored::new(&snapshot, counters).telling(control.explain.then_some(&plans));
+            let context = Context::new(&source, clock, memory.clone(), Stop::with(cancel.clone()));
+            let (first, last) = control.time;
+            run(query, &context.within(first, last), &mut sink)
+        };
+        let (ran, counters) = self.attempt(&bounds, &memory, || !given.get(), ask);
         self.shared.activity.asked(ran, || counters.stats())?;
         let plans = std::mem::take(&mut *locked(&plans));
         Ok(Answered { stats: counters.stats(), plans })

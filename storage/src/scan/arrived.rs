@@ -17,7 +17,7 @@ use std::sync::Arc;
 impl Snapshot {
     /// A batch by itself.
     pub(crate) fn of_batch(alone: GenerationView, epoch: u32, hidden: Hidden, crew: Arc<Crew>) -> Self {
-        Self { generations: vec![alone], segments: Vec::new(), epoch, hidden, crew }
+        Self { generations: vec![alone], segments: Vec::new(), left_out: Vec::new(), epoch, hidden, crew }
     }
 
     /// The rows of its first batch that pass and that a sieve keeps, from one of them on, in the order in which they came.
@@ -56,6 +56,7 @@ impl Snapshot {
         let mut behind = Self {
             generations: self.generations.clone(),
             segments: self.segments.clone(),
+            left_out: self.left_out.clone(),
             epoch: self.epoch,
             hidden: self.hidden.clone(),
             crew: Arc::clone(&self.crew),

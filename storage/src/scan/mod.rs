@@ -44,7 +44,7 @@ use crate::error::{ErrorKind, Result};
 use crate::hot::{GenerationView, HotBatch};
 use crate::record::RecordId;
 use crate::segment::{BlockMeta, Counters, Kind, Segment};
-pub use crate::segment::{Cancel, Control, ScanStats};
+pub use crate::segment::{Cancel, Control, Partial, ScanStats};
 use filter::Filter;
 use ids::{batch_may_have, block_may_have};
 use rustc_hash::FxHashSet;
@@ -109,6 +109,8 @@ impl Search {
 pub(crate) struct Snapshot {
     pub(crate) generations: Vec<GenerationView>,
     pub(crate) segments: Vec<Arc<Segment>>,
+    /// Segments that there are and that are not looked at, since they cannot be fetched.
+    pub(crate) left_out: Vec<Arc<Segment>>,
     /// The epoch of rows that come now.
     pub(crate) epoch: u32,
     /// What is there and not shown.
@@ -130,6 +132,11 @@ pub struct Outline {
     pub of_blocks: u64,
     pub of_batches: u64,
     pub of_bytes: u64,
+    /// Of segments that are left, those whose files are in object storage alone.
+    pub far_segments: u64,
+    /// Requests that reading all that is left of these would take at most, and the bytes that would come.
+    pub gets: u64,
+    pub far_bytes: u64,
 }
 
 /// A part that may have rows that are wanted.
@@ -162,11 +169,7 @@ impl Snapshot {
             }
         }
         for (s, segment) in self.segments.iter().enumerate() {
-            let is_wanted = |block: &BlockMeta| {
-                search.wants_times(block.time_min, block.time_max)
-                    && hidden::wants_some_stream(search, segment, &block.streams)
-                    && ids.is_none_or(|ids| ids.iter().any(|id| block_may_have(block, *id)))
-            };
+            let is_wanted = |block: &BlockMeta| Self::may_want_block(search, ids, segment, block);
             if !segment.footer.blocks.iter().any(is_wanted) {
                 continue;
             }
@@ -187,6 +190,11 @@ impl Snapshot {
                 spots.push(Spot { best, place: Place::Sealed(s, b), among });
             }
         }
+        for segment in &self.left_out {
+            if segment.footer.blocks.iter().any(|block| Self::may_want_block(search, ids, segment, block)) {
+                counters.partial.leave_out(segment.footer.id);
+            }
+        }
         spots.sort_by_key(|spot| (Reverse(spot.best), spot.place));
         Ok(spots)
     }
@@ -200,20 +208,35 @@ impl Snapshot {
             for block in &segment.footer.blocks {
                 let bytes = u64::from(block.head_len) + block.pages_len;
                 (outline.of_blocks, outline.of_bytes) = (outline.of_blocks + 1, outline.of_bytes + bytes);
-                let is_wanted = search.wants_times(block.time_min, block.time_max)
-                    && hidden::wants_some_stream(search, segment, &block.streams)
-                    && ids.is_none_or(|ids| ids.iter().any(|id| block_may_have(block, *id)));
-                if is_wanted {
+                if Self::may_want_block(search, ids, segment, block) {
                     (outline.blocks, outline.bytes) = (outline.blocks + 1, outline.bytes + bytes);
+                    if let Some(far) = segment.far() {
+                        let (gets, bytes) = far.block_at_most(bytes);
+                        (outline.gets, outline.far_bytes) = (outline.gets + gets, outline.far_bytes + bytes);
+                    }
                 }
             }
-            outline.segments += u64::from(outline.blocks > before);
+            if outline.blocks > before {
+                outline.segments += 1;
+                if let Some(far) = segment.far() {
+                    let (gets, bytes) = far.index_at_most();
+                    outline.far_segments += 1;
+                    (outline.gets, outline.far_bytes) = (outline.gets + gets, outline.far_bytes + bytes);
+                }
+            }
         }
         for batch in self.generations.iter().flat_map(|generation| &generation.batches) {
             outline.of_batches += 1;
             outline.batches += u64::from(Self::may_want(search, ids, batch));
         }
         outline
+    }
+
+    /// Whether a block may have rows that are wanted, as far as its times, streams and numbers say it.
+    fn may_want_block(search: &Search, ids: Option<&[RecordId]>, segment: &Segment, block: &BlockMeta) -> bool {
+        search.wants_times(block.time_min, block.time_max)
+            && hidden::wants_some_stream(search, segment, &block.streams)
+            && ids.is_none_or(|ids| ids.iter().any(|id| block_may_have(block, *id)))
     }
 
     /// Whether a batch may have rows that are wanted, as far as its times, services and numbers say it.

@@ -85,6 +85,19 @@ impl Snapshot {
         self.records(&found, counters)
     }
 
+    /// The same, each with the segment that it is in.
+    pub(crate) fn search_placed(&self, search: &Search, counters: &Counters) -> Result<Vec<(Record, Option<u64>)>> {
+        let found = self.newest(search, None, counters)?;
+        self.placed_records(&found, counters)
+    }
+
+    fn segment_of(&self, place: Place) -> Option<u64> {
+        match place {
+            Place::Hot(..) => None,
+            Place::Sealed(s, _) => self.segments.get(s).map(|segment| segment.footer.id),
+        }
+    }
+
     /// Where the rows are that pass, that a sieve keeps, and that come first: the newest, where the search says nothing else.
     pub(crate) fn newest(&self, search: &Search, sieve: Option<&Sieve<'_>>, counters: &Counters) -> Result<Vec<Found>> {
         let wanted = search.offset.saturating_add(search.limit);
@@ -212,8 +225,8 @@ impl Snapshot {
         Ok(())
     }
 
-    /// The row with this id, if it is there.
-    pub(crate) fn by_id(&self, id: RecordId, counters: &Counters) -> Result<Option<Record>> {
+    /// The row with this id, if it is there, and the segment that it is in.
+    pub(crate) fn by_id(&self, id: RecordId, counters: &Counters) -> Result<Option<(Record, Option<u64>)>> {
         let mut places = Vec::new();
         for (g, generation) in self.generations.iter().enumerate() {
             for (b, batch) in generation.batches.iter().enumerate() {
@@ -237,7 +250,7 @@ impl Snapshot {
                 Ok(materialise(part, &set)?.pop())
             })?;
             if let Some(Some(record)) = found {
-                return Ok(Some(record).filter(|record| record.id() == id));
+                return Ok(Some((record, self.segment_of(place))).filter(|(record, _)| record.id() == id));
             }
         }
         Ok(None)
@@ -245,6 +258,11 @@ impl Snapshot {
 
     /// Records in the given order, each part read once.
     pub(crate) fn records(&self, found: &[Found], counters: &Counters) -> Result<Vec<Record>> {
+        Ok(self.placed_records(found, counters)?.into_iter().map(|(record, _)| record).collect())
+    }
+
+    /// The same, each with the segment that it is in.
+    fn placed_records(&self, found: &[Found], counters: &Counters) -> Result<Vec<(Record, Option<u64>)>> {
         let mut by_place: BTreeMap<Place, Vec<(usize, usize)>> = BTreeMap::new();
         for (at, (.., place, row)) in found.iter().enumerate() {
             by_place.entry(*place).or_default().push((*row, at));
@@ -270,7 +288,8 @@ impl Snapshot {
         let made = self.crew.work(by_place.len(), ALONE, &Vec::new, &make)?;
         let mut made: Vec<(usize, Record)> = made.into_iter().flatten().collect();
         made.sort_unstable_by_key(|(at, _)| *at);
-        Ok(made.into_iter().map(|(_, record)| record).collect())
+        let segment = |at: usize| found.get(at).and_then(|(.., place, _)| self.segment_of(*place));
+        Ok(made.into_iter().map(|(at, record)| (record, segment(at))).collect())
     }
 }
 

@@ -6,6 +6,7 @@
 //! Invariants
 //! * Nothing is held that was not counted before; what would pass a limit ends the scan with an error that names it.
 //! * A scan looks before each part whether it was cancelled.
+use super::partial::Partial;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Memory;
@@ -73,6 +74,8 @@ pub struct Control {
     pub cancel: Cancel,
     /// Bytes that it may hold at once; [`crate::options::Options::query_bytes_max`] where nothing is said.
     pub bytes_max: Option<usize>,
+    /// Whether what cannot be fetched may be left out, and what was.
+    pub partial: Partial,
 }
 
 /// What a scan holds, and whether it goes on.

@@ -5,6 +5,7 @@
 use super::cache::ReadCache;
 use super::control::Budget;
 use super::pages::Source;
+use super::partial::Partial;
 use crate::error::Result;
 use rustc_hash::FxHashSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -79,6 +80,8 @@ pub(crate) struct Counters {
     segments: Mutex<FxHashSet<u64>>,
     /// What bounds the search.
     pub(crate) budget: Budget,
+    /// What it leaves out.
+    pub(crate) partial: Partial,
 }
 
 /// Adds to a counter.
@@ -89,6 +92,11 @@ pub(crate) fn add(counter: &AtomicU64, n: u64) {
 impl Counters {
     pub(crate) fn new(budget: Budget) -> Self {
         Self { budget, ..Self::default() }
+    }
+
+    /// The same, which notes there what is left out.
+    pub(crate) fn leaving_out(self, partial: Partial) -> Self {
+        Self { partial, ..self }
     }
 
     pub(crate) fn stats(&self) -> ScanStats {

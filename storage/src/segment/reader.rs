@@ -27,6 +27,19 @@ use std::sync::Arc;
 pub(crate) trait Backing: Send + Sync {
     /// Fills `buf` from `offset`, and says what had to be fetched for it.
     fn read(&self, offset: u64, buf: &mut [u8]) -> Result<Fetched>;
+
+    /// What reading would take, where the bytes are not on this machine.
+    fn far(&self) -> Option<&dyn Far> {
+        None
+    }
+}
+
+/// What fetching parts of a segment takes, for whoever says before what an answer would take.
+pub(crate) trait Far {
+    /// Requests and bytes that reading a block of so many bytes takes at most.
+    fn block_at_most(&self, bytes: u64) -> (u64, u64);
+    /// And its shapes and indexes.
+    fn index_at_most(&self) -> (u64, u64);
 }
 
 /// A file of this machine.
@@ -114,6 +127,11 @@ impl Segment {
     /// The file's path.
     pub(crate) fn path(&self) -> &Path {
         &self.source.path
+    }
+
+    /// What fetching parts of it takes, where its bytes are not on this machine.
+    pub(crate) fn far(&self) -> Option<&dyn Far> {
+        self.source.backing.far()
     }
 
     /// Where its shapes and indexes lie in the file: behind all blocks, before the footer.

@@ -30,7 +30,7 @@ pub use rebuild::{RebuildReport, Rebuilding, VerifyReport, rebuild, verify};
 pub use restore::{RestoreReport, Restoring};
 
 use super::{LiveSegment, Shared, locked};
-use crate::archive::{Chunks, ColdFile, ColdShared, Copy, Shelf, Target, Traffic, kept};
+use crate::archive::{Chunks, ColdFile, ColdShared, Copy, Reach, Shelf, Target, Traffic, kept};
 use crate::catalog::{ArchiveRecord, ArchivedCopy, Change, CondemnedObject, Residency, SegmentRecord};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
@@ -139,6 +139,7 @@ impl Archive {
             chunks: Chunks::new(options.cold_cache_bytes),
             shelf: Shelf::new(options.cold_index_bytes),
             fetched: Traffic::default(),
+            reach: Reach::default(),
         };
         Self {
             targets: options.archive.clone(),
@@ -235,6 +236,24 @@ impl Archive {
     /// Whether a segment's file can leave this disk: a copy of it can be read.
     pub(crate) fn can_leave(&self, id: u64) -> bool {
         self.record(id).is_some_and(|record| !record.is_away() && !self.copies(&record).is_empty())
+    }
+
+    /// Why something could not be had of the archive lately, if that is so.
+    pub(crate) fn unreached(&self) -> Option<String> {
+        self.cold.reach.why(self.cold.env.monotonic())
+    }
+
+    /// Whether a segment is away, and none of the targets that have it had it or answered lately.
+    pub(crate) fn is_unreached(&self, id: u64) -> bool {
+        let Some(record) = self.record(id).filter(|record| record.is_away()) else { return false };
+        let (reach, now) = (&self.cold.reach, self.cold.env.monotonic());
+        let is_missed = |copy: &Copy| reach.is_missed(&copy.bucket.place(), now);
+        reach.is_lacked(id, now) || self.copies(&record).iter().all(is_missed)
+    }
+
+    /// The object of a segment, by its name in the first target that has it.
+    pub(crate) fn object_of(&self, id: u64) -> Option<String> {
+        self.record(id)?.copies.first().map(|copy| copy.object.clone())
     }
 
     /// All that is archived.

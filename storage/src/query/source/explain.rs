@@ -91,11 +91,20 @@ impl fmt::Display for ScanPlan {
         writeln!(f, "times      from {} to {}", time(self.times.0), time(self.times.1))?;
         writeln!(f, "fields     {}", self.fields)?;
         writeln!(f, "rows       {}", self.way)?;
-        let Outline { segments, blocks, batches, bytes, of_segments, of_blocks, of_batches, of_bytes } = self.outline;
+        let Outline { segments, blocks, batches, bytes, of_segments, of_blocks, of_batches, of_bytes, .. } =
+            self.outline;
         writeln!(
             f,
             "would read {segments} of {of_segments} segments, {blocks} of {of_blocks} blocks, {batches} of {of_batches} batches"
         )?;
-        write!(f, "           of these, which have {bytes} of {of_bytes} bytes, what is looked at")
+        write!(f, "           of these, which have {bytes} of {of_bytes} bytes, what is looked at")?;
+        let Outline { far_segments, gets, far_bytes, .. } = self.outline;
+        if far_segments == 0 {
+            return Ok(());
+        }
+        write!(
+            f,
+            "\nwould fetch at most {far_bytes} bytes by {gets} requests, of {far_segments} segments in the archive"
+        )
     }
 }
