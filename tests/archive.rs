@@ -38,7 +38,7 @@ pub(crate) fn fill(server: &Server) {
 }
 
 pub(crate) fn trace(number: u64) -> String {
-    format!("{:032x}", u128::from(number + 1) * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834)
+    format!("{:032x}", u128::from(number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834))
 }
 
 fn log(number: u64) -> Value {
@@ -46,7 +46,7 @@ fn log(number: u64) -> Value {
     json!({
         "service_name": service,
         "level": if number.is_multiple_of(10) { "ERROR" } else { "INFO" },
-        "message": format!("order {number} of day{day} took {} ms", number * 7 % 1_000),
+        "message": format!("receipt {number} of day{day} took {} ms", number * 7 % 1_000),
         "timestamp": FIRST + day * 86_400_000 + number,
         "metadata": { "trace_id": trace(number), "number": number },
     })
@@ -80,7 +80,7 @@ pub(crate) fn answers(server: &Server) -> Vec<Vec<String>> {
         "\"day2\" | stats by (service_name) count() n",
         "service_name:=shop | sort by (_time desc) limit 100",
         "service_name:in(shop,pay,web) | stats by (level) count() n, min(_time) a, max(_time) b",
-        "order 77 of",
+        "receipt 77 of",
     ]
     .iter()
     .map(|query| lines(server, query))
@@ -91,7 +91,7 @@ pub(crate) fn answers(server: &Server) -> Vec<Vec<String>> {
     let mut stats = stats["stats"].clone();
     stats.as_object_mut().unwrap().remove("bytes");
     all.push(vec![stats.to_string()]);
-    let mut found = server.get("/api/v1/logs/search?q=order&service=web&limit=100").json();
+    let mut found = server.get("/api/v1/logs/search?q=receipt&service=web&limit=100").json();
     assert_eq!(found["count"], 100);
     for log in found["logs"].as_array_mut().unwrap() {
         // It is known once the record is copied.

@@ -238,7 +238,7 @@ mod tests {
         let s3 = |bucket: &str, prefix: &str| Some(Place::S3 { bucket: bucket.into(), prefix: prefix.into() });
         assert_eq!((Place::parse("s3://logs"), Place::parse("s3://logs/a/b/")), (s3("logs", ""), s3("logs", "a/b")));
         assert_eq!(Place::parse("file:///var/archive"), Some(Place::Directory("/var/archive".into())));
-        for wrong in ["logs", "s3://", "s3:///a", "s3://a:b@c", "s3://a//b", "s3://a/../b", "file://a", "file:///"] {
+        for wrong in ["logs", "s3://", "s3:///a", "s3://a:b@c", "s3://a/b//c", "s3://a/../b", "file://a", "file:///"] {
             assert_eq!(Place::parse(wrong), None, "{wrong}");
         }
     }

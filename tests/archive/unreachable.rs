@@ -10,7 +10,7 @@ fn away(directory: &Path) -> (Server, PathBuf) {
     offload(&server, r#"{"evict":true}"#);
     drop(server);
     let server = start(&data, &target);
-    let here = json!({ "service_name": "shop", "level": "INFO", "message": "this order is here" });
+    let here = json!({ "service_name": "shop", "level": "INFO", "message": "this receipt is here" });
     assert_eq!(server.post("/api/v1/logs/ingest", here.to_string()).status, 200);
     (server, target)
 }
@@ -22,30 +22,30 @@ fn an_answer_without_what_a_target_lost_says_so_and_who_wants_all_has_an_error()
     let aside = directory.path().join("aside");
     std::fs::rename(&target, &aside).unwrap();
 
-    let found = ask(&server, "order service_name:=shop", "");
+    let found = ask(&server, "receipt service_name:=shop", "");
     assert_eq!((found.status, found.text.lines().count()), (200, 1), "{}", found.text);
     let note = found.header("x-logyard-partial").unwrap();
     assert!(note.contains("segments that could not be fetched from the archive"), "{note}");
-    let all = ask(&server, "order service_name:=shop", "&partial=0");
+    let all = ask(&server, "receipt service_name:=shop", "&partial=0");
     assert!(all.status == 503 && all.text.contains("in the archive"), "{}", all.text);
 
-    let search = server.get("/api/v1/logs/search?service=shop&q=order");
+    let search = server.get("/api/v1/logs/search?service=shop&q=receipt");
     let body = search.json();
     assert_eq!((body["count"].as_u64(), search.header("x-logyard-partial").is_some()), (Some(1), true));
     assert!(body["note"].as_str().unwrap().contains("archive"), "{body}");
-    assert_eq!(server.get("/api/v1/logs/search?service=shop&q=order&partial=0").status, 503);
+    assert_eq!(server.get("/api/v1/logs/search?service=shop&q=receipt&partial=0").status, 503);
     assert!(server.get("/api/v1/logs/recent/shop").json()["note"].is_string());
     for route in ["hits", "field_names", "streams"] {
-        let answer = server.get(&format!("/select/logsql/{route}?query=order"));
+        let answer = server.get(&format!("/select/logsql/{route}?query=receipt"));
         assert!(answer.status == 200 && answer.header("x-logyard-partial").is_some(), "{route}: {}", answer.text);
-        assert_eq!(server.get(&format!("/select/logsql/{route}?query=order&partial=0")).status, 503, "{route}");
+        assert_eq!(server.get(&format!("/select/logsql/{route}?query=receipt&partial=0")).status, 503, "{route}");
     }
     // What lies elsewhere in time is not missed.
-    let today = ask(&server, "order _time:1h", "");
+    let today = ask(&server, "receipt _time:1h", "");
     assert_eq!((today.status, today.header("x-logyard-partial")), (200, None));
 
     let query =
-        |args: &[&str]| run(client(&server, directory.path()).args(["query", "order service_name:=shop"]).args(args));
+        |args: &[&str]| run(client(&server, directory.path()).args(["query", "receipt service_name:=shop"]).args(args));
     let (code, out, told) = query(&[]);
     assert!(code == 0 && out.lines().count() == 1 && told.contains("the answer is without"), "{told}");
     let (code, _, told) = query(&["--all"]);
@@ -60,7 +60,7 @@ fn an_answer_without_what_a_target_lost_says_so_and_who_wants_all_has_an_error()
     // Once it is back, all is as before.
     std::fs::remove_dir_all(&target).unwrap_or_default();
     std::fs::rename(&aside, &target).unwrap();
-    let all = ask(&server, "order service_name:=shop", "&partial=0");
+    let all = ask(&server, "receipt service_name:=shop", "&partial=0");
     assert_eq!((all.status, all.text.lines().count() as u64), (200, RECORDS / 3 + 1), "{}", all.text);
 }
 
@@ -73,7 +73,7 @@ fn a_record_that_cannot_be_fetched_is_not_said_to_be_missing() {
     let data = server.data().to_owned();
     drop(server);
     let server = start(&data, &target);
-    std::fs::remove_dir_all(&target).unwrap();
+    std::fs::rename(&target, directory.path().join("aside")).unwrap();
     let answer = server.get(&format!("/api/v1/logs/{id}"));
     assert!(answer.status == 503 && answer.text.contains("in the archive"), "{}", answer.text);
 }
@@ -98,7 +98,9 @@ fn a_target_that_takes_nothing_is_named_and_keeps_no_server_from_starting() {
     assert!(!told["failed"].as_array().unwrap().is_empty());
     assert_eq!(count(&server), RECORDS);
     std::fs::remove_file(&target).unwrap();
-    crate::harness::until("the target is well again", || trouble().is_none());
+    let is_well = || server.get_with("/health", &[]).unwrap().json()["status"] == "healthy";
+    crate::harness::until("the target is well again", is_well);
     assert!(offload(&server, r#"{"evict":true}"#)["evicted"].as_u64().unwrap() >= DAYS);
+    assert_eq!(trouble(), None);
     assert_eq!(count(&server), RECORDS);
 }
