@@ -56,6 +56,7 @@ fn shown(status: &ArchiveStatus, now: i64, probed: impl Fn(&str) -> Option<Strin
             "bytes": target.bytes,
             "waiting": target.waiting,
             "oldest_waiting_seconds": oldest,
+            "manifest": target.manifest.map(|at| at.div_euclid(MILLI)),
             "trouble": probed(&target.name).or_else(|| target.trouble.clone()),
         })
     });

@@ -110,9 +110,7 @@ mod tests {
         let (env, path): (Arc<dyn Env>, _) = (Arc::new(RealEnv::new()), directory.path().join("archive"));
         let limits = StoreLimits { retries: 0, ..StoreLimits::default() };
         let bucket: Arc<dyn Bucket> = Arc::new(Store::directory(&env, &path, limits, &runtime().unwrap()).unwrap());
-        let (offload_after, max_loss, bytes_per_second) = (Duration::ZERO, None, None);
-        let target = Target { name: "main".into(), bucket, offload_after, max_loss, bytes_per_second };
-        let archives = Archives::new(vec![target]);
+        let archives = Archives::new(vec![Target::new("main", bucket)]);
         archives.probe(1);
         assert!(archives.troubles().is_empty() && archives.probed().contains_key("main"));
         assert_eq!(std::fs::read_dir(path.join(FOLDER)).map_or(0, Iterator::count), 0);

@@ -36,12 +36,12 @@ pub(crate) fn open_targets(settings: &ArchiveSettings, env: &Arc<dyn Env>) -> Re
         if target.parquet {
             crate::log::warn(format_args!("archive target {}: nothing is written as Parquet yet", target.name));
         }
+        let bucket = Arc::new(Opening { place, open, store: OnceLock::new() });
         Some(Target {
-            name: target.name.clone(),
-            bucket: Arc::new(Opening { place, open, store: OnceLock::new() }),
             offload_after: target.offload_after,
             max_loss: target.max_loss,
             bytes_per_second: target.bandwidth,
+            ..Target::new(&target.name, bucket)
         })
     });
     Ok(opened.collect())
