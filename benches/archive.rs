@@ -47,7 +47,8 @@ fn main() {
 
 fn open(data: &Path, bucket: &Path, filters: u64) -> Arc<Engine> {
     let env: Arc<dyn Env> = Arc::new(RealEnv::new());
-    let store = Store::directory(&env, bucket, StoreLimits::default(), &runtime().expect("threads")).expect("a directory");
+    let store =
+        Store::directory(&env, bucket, StoreLimits::default(), &runtime().expect("threads")).expect("a directory");
     let options = Options {
         background: false,
         archive: vec![Target::new("main", Arc::new(store))],
@@ -118,7 +119,10 @@ fn searches(data: &Path, bucket: &Path, filters: u64, samples: &[String]) {
     let filters_are = if filters > 0 { "here" } else { "evicted" };
     let print = |what: &str, (found, gets, bytes, ms): (usize, u64, u64, f64)| {
         let mb = round(bytes as f64 / 1e6, 2);
-        println!("{}", json!({"what": what, "filters": filters_are, "found": found, "gets": gets, "mb": mb, "ms": round(ms, 1)}));
+        println!(
+            "{}",
+            json!({"what": what, "filters": filters_are, "found": found, "gets": gets, "mb": mb, "ms": round(ms, 1)})
+        );
     };
     for id in samples {
         let engine = open(data, bucket, filters);
@@ -135,7 +139,10 @@ fn searches(data: &Path, bucket: &Path, filters: u64, samples: &[String]) {
     let engine = open(data, bucket, filters);
     let began = Instant::now();
     let (counted, stats) = engine.count_with(&Search::default(), &Control::default()).expect("a count");
-    print("count of all", (counted as usize, stats.bucket_gets, stats.bucket_bytes, began.elapsed().as_secs_f64() * 1e3));
+    print(
+        "count of all",
+        (counted as usize, stats.bucket_gets, stats.bucket_bytes, began.elapsed().as_secs_f64() * 1e3),
+    );
 }
 
 /// Brings everything back, and says how much memory that took above what was used before.

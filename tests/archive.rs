@@ -1,5 +1,6 @@
 //! The archive from outside: offload, search in place, restore, targets that fail, and what is said of them.
 mod configured;
+mod durable;
 mod killed;
 mod moved;
 mod unreachable;

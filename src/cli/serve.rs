@@ -75,7 +75,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     let gate = Gate::new(door(&config)?, &config.gate, &engine);
     let server = Arc::new(Server {
         engine: Arc::clone(&engine),
-        archives: Archives::new(targets),
+        archives: Archives::new(targets, config.archive.ack_timeout),
         env,
         gate,
         bodies: BodyMemory::new(config.server.max_bodies_memory),

@@ -54,7 +54,6 @@ pub(crate) struct ArchiveSettings {
     /// The primary one first; none where there is no archive.
     pub(crate) targets: Vec<ArchiveTarget>,
     /// How long an append with `ack=archive` waits for the primary target.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no append waits for the archive yet"))]
     pub(crate) ack_timeout: Duration,
     /// Bytes of this disk for what finds things in segments that are away.
     pub(crate) local_index_budget: usize,

@@ -6,6 +6,7 @@
 use super::access::Caller;
 use super::body::{Whole, read_whole};
 use super::days::Taken;
+use super::durable::Asked;
 use super::error::{ApiError, json_response};
 use super::once::{self, Claim, Done};
 use super::params::Params;
@@ -13,7 +14,7 @@ use super::{Server, storing};
 use crate::ingest::{self, Arrival, Refused, log};
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use logyard_storage::batch::Batch;
 use logyard_storage::engine::{Ack, Append};
@@ -22,7 +23,6 @@ use logyard_storage::{Effect, Place};
 use serde_json::json;
 use std::sync::Arc;
 
-const ACK: HeaderName = HeaderName::from_static("x-logyard-ack");
 const ONE: &str = "/api/v1/logs/ingest";
 const BATCH: &str = "/api/v1/logs/ingest/batch";
 
@@ -34,13 +34,16 @@ pub(super) async fn one(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let ack = params.ack()?;
+    let asked = Asked::of(&params, &server)?;
     let body = read(&server, &headers, body).await?;
     let claim = once::claim(&server, ONE, &caller, &headers).await?;
-    let id =
-        storing(Arc::clone(&server), move || store_one(&server, &caller, &body.bytes, ack, claim.as_deref())).await??;
+    let id = {
+        let (of, server, caller) = (Arc::clone(&server), Arc::clone(&server), caller.clone());
+        let store = move || store_one(&server, &caller, &body.bytes, asked.ack, claim.as_deref());
+        storing(of, store).await??
+    };
     let body = json!({ "success": true, "id": id.to_string() });
-    Ok(with_ack(json_response(StatusCode::OK, body.to_string()), ack))
+    asked.answer(&server, &caller, json_response(StatusCode::OK, body.to_string())).await
 }
 
 async fn read(server: &Server, headers: &HeaderMap, body: Body) -> Result<Whole, ApiError> {
@@ -113,14 +116,16 @@ pub(super) async fn batch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let ack = params.ack()?;
+    let asked = Asked::of(&params, &server)?;
     let body = read(&server, &headers, body).await?;
     let claim = once::claim(&server, BATCH, &caller, &headers).await?;
+    let (of, sender) = (Arc::clone(&server), caller.clone());
     let done = storing(Arc::clone(&server), move || {
+        let (server, caller) = (of, sender);
         let logs = ingest::text(&body.bytes).and_then(|text| log::split_logs(text, server.ingest.batch_max));
         let logs = logs.map_err(|fault| ApiError::bad(fault.to_string()))?;
         let hash = claim.as_ref().map(|_| once::hash(&body.bytes)).unwrap_or_default();
-        Intake::new(&server, &caller, ack, claim.as_deref(), hash, logs)?.run()
+        Intake::new(&server, &caller, asked.ack, claim.as_deref(), hash, logs)?.run()
     });
     let (done, later) = done.await??;
     if done.ingested == 0 {
@@ -136,7 +141,7 @@ pub(super) async fn batch(
     if let (Some(fields), false) = (answer.as_object_mut(), done.errors.is_empty()) {
         fields.insert("errors".into(), done.errors.into());
     }
-    Ok(with_ack(json_response(StatusCode::OK, answer.to_string()), ack))
+    asked.answer(&server, &caller, json_response(StatusCode::OK, answer.to_string())).await
 }
 
 /// Stores what can be of a batch, and says what is wrong with the others by their position.
@@ -227,14 +232,4 @@ impl<'a> Intake<'a> {
         let reason = format!("logs[{}]: {fault}", self.done.read);
         self.done.fail(reason, self.claim.is_some());
     }
-}
-
-/// Says how durable what was sent is by now.
-pub(super) fn with_ack(mut response: Response, ack: Ack) -> Response {
-    let reached = match ack {
-        Ack::Memory => "memory",
-        Ack::Wal => "wal",
-    };
-    response.headers_mut().insert(ACK, HeaderValue::from_static(reached));
-    response
 }

@@ -16,6 +16,7 @@ mod counters;
 mod cursor;
 mod days;
 mod deletion;
+mod durable;
 mod encoding;
 mod error;
 mod follow;

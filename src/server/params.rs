@@ -8,7 +8,7 @@ use super::access::Caller;
 use super::error::ApiError;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
-use logyard_storage::engine::{Ack, Partial};
+use logyard_storage::engine::Partial;
 use std::num::IntErrorKind;
 use std::sync::Arc;
 
@@ -96,16 +96,6 @@ impl Params {
     pub(crate) fn partial(&self) -> Partial {
         if self.get("partial").is_none() || self.says("partial") { Partial::allowed() } else { Partial::default() }
     }
-
-    /// How durable an append has to be before it is answered.
-    pub(crate) fn ack(&self) -> Result<Ack, ApiError> {
-        match self.get("ack") {
-            None | Some("wal") => Ok(Ack::Wal),
-            Some("memory") => Ok(Ack::Memory),
-            Some("archive") => Err(ApiError::bad("ack=archive needs an archive, and none is configured")),
-            Some(other) => Err(ApiError::bad(format!("ack must be memory, wal or archive, not `{other}`"))),
-        }
-    }
 }
 
 /// A name or a value of a form as it is meant; nothing where that is no text.
@@ -155,8 +145,6 @@ mod tests {
         assert!(params.partial().is_allowed());
         let partial = |form: &[u8]| Params::form(form).unwrap().partial().is_allowed();
         assert!(partial(b"partial=1") && !partial(b"partial=0") && !partial(b"partial=false"));
-        assert!(params.ack().is_ok_and(|ack| ack == Ack::Wal));
-        assert!(Params::of(vec![pair("ack", "archive")]).ack().is_err());
         let form = Params::of(vec![pair("limit", "5")]).and(Params::form(b"limit=7&query=a+b%7C\n").unwrap());
         assert_eq!((form.get("limit"), form.get("query")), (Some("7"), Some("a b|")));
     }

@@ -14,10 +14,13 @@ use axum::body::{Body, HttpBody};
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use logyard_storage::catalog::ServiceConfig;
 use logyard_storage::engine::{Append, Appended};
 use logyard_storage::env::Env;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Who asks: let in by the door, for this request.
 #[derive(Clone)]
@@ -31,11 +34,29 @@ pub(in crate::server) struct Caller {
     pub(in crate::server) services: Option<Arc<[String]>>,
     /// Its key, where that can end.
     made: Option<Arc<Key>>,
+    /// Where what it stored goes.
+    fate: Arc<Fate>,
 }
 
 impl Caller {
     pub(super) fn new(holder: &Holder, address: IpAddr, request_id: Arc<str>) -> Self {
-        Self { key: holder.id(), address, request_id, services: holder.services(), made: holder.made() }
+        Self {
+            key: holder.id(),
+            address,
+            request_id,
+            services: holder.services(),
+            made: holder.made(),
+            fate: Arc::default(),
+        }
+    }
+
+    /// Whether all that its request stored goes to the archive. Of one that was repeated, and stored nothing, that is known where
+    /// all services do.
+    pub(in crate::server) fn goes_to_archive(&self, configs: &BTreeMap<String, ServiceConfig>) -> bool {
+        match self.fate.is_known.load(Ordering::Relaxed) {
+            true => !self.fate.is_kept_out.load(Ordering::Relaxed),
+            false => configs.values().all(|config| config.archive),
+        }
     }
 
     /// Whether its key still counts.
@@ -94,14 +115,22 @@ impl Server {
     /// Stores rows that somebody sent; all ways in end here. If one of them is of a service that the key is not for, or the key does not
     /// count any more, none is stored.
     pub(in crate::server) fn append(&self, caller: &Caller, append: Append) -> Result<Appended, ApiError> {
-        check(caller, &append, self.env.now())?;
+        self.let_in(caller, &append)?;
         Ok(self.engine.append(append)?)
     }
 
     /// The same, with effects that know where the rows are.
     pub(in crate::server) fn append_placed(&self, caller: &Caller, append: Append) -> Result<Appended, ApiError> {
-        check(caller, &append, self.env.now())?;
+        self.let_in(caller, &append)?;
         Ok(self.engine.append_placed(append)?)
+    }
+
+    fn let_in(&self, caller: &Caller, append: &Append) -> Result<(), ApiError> {
+        check(caller, append, self.env.now())?;
+        if !self.archives.is_empty() {
+            caller.fate.note(append, &self.engine.configs());
+        }
+        Ok(())
     }
 }
 
@@ -109,6 +138,23 @@ fn check(caller: &Caller, append: &Append, now: i64) -> Result<(), ApiError> {
     caller.stays(now)?;
     let streams = append.batch.iter().flat_map(|rows| rows.streams());
     streams.map(|stream| &stream.service).try_for_each(|service| caller.check(service))
+}
+
+/// Whether what a request stored goes to the archive.
+#[derive(Default)]
+struct Fate {
+    is_known: AtomicBool,
+    is_kept_out: AtomicBool,
+}
+
+impl Fate {
+    fn note(&self, append: &Append, configs: &BTreeMap<String, ServiceConfig>) {
+        self.is_known.store(true, Ordering::Relaxed);
+        let mut streams = append.batch.iter().flat_map(|rows| rows.streams());
+        if streams.any(|stream| configs.get(&*stream.service).is_some_and(|config| !config.archive)) {
+            self.is_kept_out.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 #[cfg(test)]

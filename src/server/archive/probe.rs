@@ -21,12 +21,19 @@ pub(crate) struct Archives {
     targets: Vec<Target>,
     /// By name; those that were not probed yet are not there.
     probed: Mutex<BTreeMap<String, Option<String>>>,
+    /// How long an answer waits for the first of them.
+    pub(in crate::server) ack_timeout: Duration,
 }
 
 impl Archives {
     /// Nothing is known of them yet.
-    pub(crate) fn new(targets: Vec<Target>) -> Self {
-        Self { targets, probed: Mutex::default() }
+    pub(crate) fn new(targets: Vec<Target>, ack_timeout: Duration) -> Self {
+        Self { targets, probed: Mutex::default(), ack_timeout }
+    }
+
+    /// Whether there are none.
+    pub(in crate::server) fn is_empty(&self) -> bool {
+        self.targets.is_empty()
     }
 
     /// What the last probe of each target found wrong, by name.
@@ -110,7 +117,7 @@ mod tests {
         let (env, path): (Arc<dyn Env>, _) = (Arc::new(RealEnv::new()), directory.path().join("archive"));
         let limits = StoreLimits { retries: 0, ..StoreLimits::default() };
         let bucket: Arc<dyn Bucket> = Arc::new(Store::directory(&env, &path, limits, &runtime().unwrap()).unwrap());
-        let archives = Archives::new(vec![Target::new("main", bucket)]);
+        let archives = Archives::new(vec![Target::new("main", bucket)], Duration::ZERO);
         archives.probe(1);
         assert!(archives.troubles().is_empty() && archives.probed().contains_key("main"));
         assert_eq!(std::fs::read_dir(path.join(FOLDER)).map_or(0, Iterator::count), 0);

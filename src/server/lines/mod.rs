@@ -13,9 +13,9 @@ mod intake;
 
 use super::access::Caller;
 use super::body::Pieces;
+use super::durable::Asked;
 use super::encoding::Encoding;
 use super::error::{ApiError, json_response};
-use super::ingest::with_ack;
 use super::once;
 use super::params::Params;
 use super::{Server, storing};
@@ -51,7 +51,7 @@ pub(super) async fn insert(
     body: Body,
 ) -> Result<Response, ApiError> {
     let encoding = Encoding::of(&headers)?;
-    let ack = params.ack()?;
+    let asked = Asked::of(&params, &server)?;
     let names = FieldNames::new(
         &named(&params, &headers, "_time_field", "vl-time-field"),
         &named(&params, &headers, "_msg_field", "vl-msg-field"),
@@ -63,9 +63,9 @@ pub(super) async fn insert(
     };
     let cutter =
         Cutter::new(encoding.inflater()?, server.ingest.max_ratio as u64, server.bodies.room(), claimed.is_some());
-    let intake = Intake::new(Arc::clone(&server), caller, names, stream_fields, ack, cutter, claimed);
+    let intake = Intake::new(Arc::clone(&server), caller.clone(), names, stream_fields, asked.ack, cutter, claimed);
     let chunk_bytes = if encoding == Encoding::Identity { CHUNK_BYTES } else { CHUNK_COMPRESSED_BYTES };
-    let mut pipe = Pipe { server, intake: Some(intake), appending: None };
+    let mut pipe = Pipe { server: Arc::clone(&server), intake: Some(intake), appending: None };
     let mut feed = Feed { pieces: Pieces(body), waiting: Vec::new(), bytes: 0, since: None, chunk_bytes };
     pipe.run(&mut feed).await?;
     let Some(intake) = pipe.intake else { return Err(lost()) };
@@ -73,7 +73,7 @@ pub(super) async fn insert(
     let body = json!({ "ingested": done.ingested, "rejected": done.failed, "errors": done.errors });
     let mut response = json_response(StatusCode::OK, body.to_string());
     response.headers_mut().insert(REJECTED, HeaderValue::from(done.failed));
-    Ok(with_ack(response, ack))
+    asked.answer(&server, &caller, response).await
 }
 
 /// What a parameter says, or a header where there is no such parameter.

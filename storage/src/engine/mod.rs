@@ -35,7 +35,7 @@ pub use archive::{
     ArchiveStatus, CollectReport, OffloadReport, Offloading, RebuildReport, Rebuilding, RestoreReport, Restoring,
     TargetStatus, VerifyReport,
 };
-pub use archive::{rebuild, verify};
+pub use archive::{ArchiveWait, rebuild, verify};
 pub use backup::{BackedUp, BackupProgress, BackupStage, back_up_at_rest};
 pub use check::{CheckReport, Told, check, check_telling};
 pub(crate) use clock::{Clock, ClockRow};
@@ -71,7 +71,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
 
 /// Where the catalog keeps [`ClockRow`].
 pub(crate) const CLOCK_KEY: &[u8] = b"clock";
@@ -391,10 +390,10 @@ impl Engine {
         self.shared.restore(wanted, told)
     }
 
-    /// Waits until a record is in the archive's first target, or for so long; says whether it is. Of
-    /// records that their service keeps out of the archive that says nothing.
-    pub fn await_archived(&self, seq: u64, at_most: Duration) -> Result<bool> {
-        self.shared.await_archived(seq, at_most)
+    /// Waits for all that was appended before to be in the archive's first target: until this is dropped it is sealed and copied
+    /// together with what else waits. Of records that their service keeps out of the archive it says nothing.
+    pub fn want_archived(&self) -> Result<ArchiveWait> {
+        self.shared.want_archived()
     }
 
     /// Removes from the archive what nothing needs any more, now; with `dry_run`, only says what that would be.

@@ -43,7 +43,7 @@ use owner::Hold;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+pub use wanted::ArchiveWait;
 use wanted::Wanted;
 
 /// What the engine knows of object storage.
@@ -381,12 +381,16 @@ impl Shared {
         })
     }
 
-    /// Waits until a record that is sealed or on its way is in the first target, or for so long. Says whether it is.
-    pub(super) fn await_archived(&self, seq: u64, at_most: Duration) -> Result<bool> {
+    /// Waits for all that was appended before to be in the first target.
+    pub(super) fn want_archived(self: &Arc<Self>) -> Result<ArchiveWait> {
         if self.archive.targets.is_empty() {
             return Err(no_archive());
         }
-        Ok(self.archive.wanted.wait(seq, self.env.monotonic(), at_most))
+        let sealed_seq = locked(&self.meta).sealed_seq;
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let end = state.generations.iter().map(|generation| generation.size().end_seq).max().unwrap_or(0);
+        drop(state);
+        Ok(ArchiveWait::begin(self, end.max(sealed_seq).saturating_sub(1)))
     }
 
     /// What is where.

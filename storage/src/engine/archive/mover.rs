@@ -104,7 +104,7 @@ impl Errands {
             if now < errand.until {
                 continue;
             }
-            let outcome = errand.run(shared, target, wanted, now);
+            let outcome = errand.run(shared, target, now);
             match shared.noting(target, outcome) {
                 Ok(()) => errand.pause = Duration::ZERO,
                 Err(e) if e.kind() == ErrorKind::Closed => return,
@@ -137,8 +137,8 @@ impl Errands {
 }
 
 impl Errand {
-    fn run(&mut self, shared: &Shared, target: &Target, is_wanted: bool, now: Duration) -> Result<()> {
-        let copied = shared.offload_due(target, is_wanted)?;
+    fn run(&mut self, shared: &Shared, target: &Target, now: Duration) -> Result<()> {
+        let copied = shared.offload_due(target)?;
         let is_bounded = target.max_loss.is_some();
         if is_time(self.manifest_at, MANIFEST_EVERY, now) || copied && is_bounded {
             let _alone = locked(&shared.archive.moving);
@@ -173,7 +173,7 @@ impl Shared {
     }
 
     /// Copies what is due to a target; says whether anything was.
-    fn offload_due(&self, target: &Target, is_wanted: bool) -> Result<bool> {
+    fn offload_due(&self, target: &Target) -> Result<bool> {
         let waiting: Vec<LiveSegment> =
             self.segments().into_iter().filter(|live| self.is_waiting(target, live)).collect();
         if waiting.is_empty() {
@@ -184,11 +184,12 @@ impl Shared {
             disk_is_full: self.is_disk_short(),
         };
         let covered = self.last_manifest(target)?.head.covered;
-        let now = self.env.now();
+        let (now, wanted) = (self.env.now(), self.archive.wanted.until());
         let is_due = |live: &LiveSegment| {
             let age =
                 u64::try_from(now.saturating_sub(live.record.created)).map_or(Duration::ZERO, Duration::from_nanos);
             let took_a_place = live.record.first_seq < covered && !live.segment.footer.replaces.is_empty();
+            let is_wanted = live.record.first_seq < wanted;
             is_due(target, Waiting { age, took_a_place, is_wanted }, pressure)
         };
         let report = self.offload_some(std::slice::from_ref(target), |_, live| is_due(live), &mut |_| Ok(()))?;

@@ -2,11 +2,11 @@
 //!
 //! Invariants
 //! * Whoever is told that a record is there is told the truth; whoever is not may find it there later.
-//! * Nobody waits longer than he said, and nobody at all once the engine stops.
-use super::locked;
+//! * Nobody is held up: whoever waits asks again.
+use super::{Shared, locked};
 use crate::limits::MIB;
-use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 /// How long after somebody began to wait all that waits is sealed together, and how much is enough not to wait any longer.
 const GATHER: Duration = Duration::from_secs(1);
@@ -16,8 +16,10 @@ const GATHER_BYTES: usize = 8 * MIB;
 struct State {
     /// How many wait.
     waiting: usize,
-    /// When the first of them began to.
+    /// When the first of them began to whose records are not sealed for it yet.
     since: Option<Duration>,
+    /// Every record below was waited for: it is copied also where nobody waits any longer.
+    until: u64,
     /// Every record below is in the archive.
     reached: u64,
     is_closed: bool,
@@ -27,29 +29,50 @@ struct State {
 #[derive(Default)]
 pub(super) struct Wanted {
     state: Mutex<State>,
-    /// Notified when more is there, and when somebody begins to wait.
-    changed: Condvar,
+    /// Notified when the thread is to end.
+    closed: Condvar,
+}
+
+/// Somebody who waits, until this is dropped.
+pub struct ArchiveWait {
+    shared: Arc<Shared>,
+    /// The last record that is waited for.
+    seq: u64,
+}
+
+impl ArchiveWait {
+    pub(super) fn begin(shared: &Arc<Shared>, seq: u64) -> Self {
+        shared.archive.wanted.begin(seq, shared.env.monotonic());
+        Self { shared: Arc::clone(shared), seq }
+    }
+
+    /// Whether all that was appended before is in the archive's first target.
+    pub fn is_there(&self) -> bool {
+        self.shared.archive.wanted.has(self.seq)
+    }
+}
+
+impl Drop for ArchiveWait {
+    fn drop(&mut self) {
+        self.shared.archive.wanted.end();
+    }
 }
 
 impl Wanted {
-    /// Waits until a record is in the archive, or for so long. Says whether it is.
-    pub(super) fn wait(&self, seq: u64, now: Duration, at_most: Duration) -> bool {
+    /// One more waits, from now on.
+    fn begin(&self, seq: u64, now: Duration) {
         let mut state = locked(&self.state);
         state.waiting += 1;
         state.since.get_or_insert(now);
-        let end = Instant::now() + at_most;
-        while state.reached <= seq && !state.is_closed {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        state.waiting -= 1;
-        if state.waiting == 0 {
-            state.since = None;
-        }
-        state.reached > seq
+        state.until = state.until.max(seq.saturating_add(1));
+    }
+
+    fn end(&self) {
+        locked(&self.state).waiting -= 1;
+    }
+
+    fn has(&self, seq: u64) -> bool {
+        locked(&self.state).reached > seq
     }
 
     /// Whether what somebody waits for is sealed now.
@@ -59,9 +82,14 @@ impl Wanted {
         let is_due = now.saturating_sub(since) >= GATHER || hot_bytes >= GATHER_BYTES;
         if is_due {
             // Whoever comes from now on is gathered anew.
-            state.since = Some(now);
+            state.since = None;
         }
         is_due
+    }
+
+    /// Every record below was waited for.
+    pub(super) fn until(&self) -> u64 {
+        locked(&self.state).until
     }
 
     pub(super) fn has_any(&self) -> bool {
@@ -72,13 +100,12 @@ impl Wanted {
     pub(super) fn reached(&self, below: u64) {
         let mut state = locked(&self.state);
         state.reached = state.reached.max(below);
-        self.changed.notify_all();
     }
 
-    /// Lets nobody wait any longer.
+    /// Lets the thread end.
     pub(super) fn close(&self) {
         locked(&self.state).is_closed = true;
-        self.changed.notify_all();
+        self.closed.notify_all();
     }
 
     /// Lets the thread rest; says whether it goes on after it.
@@ -87,7 +114,7 @@ impl Wanted {
         if state.is_closed {
             return false;
         }
-        let (state, _) = self.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner);
+        let (state, _) = self.closed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner);
         !state.is_closed
     }
 }

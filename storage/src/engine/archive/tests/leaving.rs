@@ -57,19 +57,27 @@ fn whoever_waits_for_the_archive_is_answered_when_it_has_the_records() {
     let targets = [Target { offload_after: Duration::from_secs(600), ..target("main", &bucket) }];
     let engine = open(&env, &targets).unwrap();
     let mut errands = Errands::default();
-    let last = engine.append(rows(0, 100)).unwrap().first_seq + 99;
-    assert!(!engine.await_archived(last, Duration::from_millis(1)).unwrap(), "nobody has copied it");
-    std::thread::scope(|scope| {
-        let waits = scope.spawn(|| engine.await_archived(last, Duration::from_secs(60)).unwrap());
-        while !waits.is_finished() {
-            look_after(&env, &engine, &mut errands, 1);
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        assert!(waits.join().unwrap());
-    });
-    assert_eq!(segments_in(&bucket).len(), 1);
+    engine.append(rows(0, 100)).unwrap();
+    let wait = engine.want_archived().unwrap();
+    look(&engine, &mut errands);
+    assert!(!wait.is_there() && segments_in(&bucket).is_empty(), "others may come in the same second");
+    look_after(&env, &engine, &mut errands, 1);
+    assert!(wait.is_there() && segments_in(&bucket).len() == 1);
+    engine.append(rows(100, 200)).unwrap();
+    let next = engine.want_archived().unwrap();
+    drop(wait);
+    bucket.fail(BucketFaults { is_out: true, ..BucketFaults::default() });
+    look_after(&env, &engine, &mut errands, 2);
+    assert!(!next.is_there(), "nobody has confirmed it");
+    bucket.fail(BucketFaults::default());
+    look_after(&env, &engine, &mut errands, 10);
+    assert!(next.is_there() && segments_in(&bucket).len() == 2);
+    drop(next);
+    engine.append(rows(200, 300)).unwrap();
+    look_after(&env, &engine, &mut errands, 10);
+    assert_eq!(segments_in(&bucket).len(), 2, "nobody waits any more");
     let none = open(&SimEnv::new(44), &[]).unwrap();
-    assert!(none.await_archived(0, Duration::from_secs(1)).is_err_and(|e| e.kind() == ErrorKind::Invalid));
+    assert!(none.want_archived().is_err_and(|e| e.kind() == ErrorKind::Invalid));
 }
 
 #[test]
