@@ -19,6 +19,10 @@ pub(super) const EXAMPLES: &str = "Examples:
   logyard archive offload --evict
   logyard archive restore --since 2026-05-01 --before 2026-05-08 --service shop --ttl 2d";
 
+const STATUS_EXAMPLES: &str = "Examples:
+  logyard archive status
+  logyard archive status | jq '.targets[] | {name, waiting, trouble}'";
+
 const OFFLOAD_EXAMPLES: &str = "Examples:
   logyard archive offload
       copies what is not there yet, now instead of after archive.offload_after
@@ -35,6 +39,7 @@ const MILLI: i64 = 1_000_000;
 #[derive(Subcommand)]
 pub(super) enum ArchiveCommand {
     /// Say what is in the archive, and what is not there yet.
+    #[command(after_help = STATUS_EXAMPLES)]
     Status(StatusArgs),
     /// Copy all that is sealed to the archive, now.
     #[command(after_help = OFFLOAD_EXAMPLES)]

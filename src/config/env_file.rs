@@ -64,11 +64,15 @@ pub(super) fn read(name: &str, text: &str) -> EnvFile {
         }
     }
     let mut aliases = ALIASES.to_vec();
-    if let Some(bucket) = file.variables.get(BUCKET) {
+    let is_somewhere = ["S3_ENDPOINT", "S3_REGION"].iter().any(|name| file.variables.contains_key(*name));
+    if let Some(bucket) = file.variables.get(BUCKET).filter(|_| is_somewhere) {
         let prefix = file.variables.get(PREFIX).map_or("", |prefix| prefix.as_str());
         let target = format!("s3://{bucket}/{}", prefix.trim_matches('/'));
         file.variables.entry("LOGYARD_ARCHIVE_TARGET".into()).or_insert(target);
         aliases.extend(OF_BUCKET);
+    } else if file.variables.contains_key(BUCKET) {
+        file.warnings
+            .push(format!("{name}: {BUCKET} is of no use without S3_ENDPOINT or S3_REGION, which say where it is"));
     }
     for (alias, variable) in aliases {
         if let Some(value) = file.variables.get(alias).cloned() {
@@ -136,6 +140,8 @@ mod tests {
         assert_eq!(of("LOGYARD_ARCHIVE_TARGET"), Some("s3://b/logs"));
         assert_eq!((of("LOGYARD_ARCHIVE_ACCESS_KEY_ID"), of("LOGYARD_ARCHIVE_REGION")), (Some("k"), Some("r")));
         assert!(file.warnings.is_empty() && of("LOGYARD_ARCHIVE_SECRET_ACCESS_KEY").is_none());
+        let nowhere = read(".env", "S3_BUCKET=b\n");
+        assert!(nowhere.warnings.len() == 1 && !nowhere.variables.contains_key("LOGYARD_ARCHIVE_TARGET"));
         assert!(!read(".env", "S3_REGION=r\n").variables.contains_key("LOGYARD_ARCHIVE_REGION"));
     }
 

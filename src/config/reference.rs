@@ -29,7 +29,7 @@ variable or the file that has it can be named, by its key with `_env` or `_file`
 
 `--env-file` takes quotes, comments and `export`; what is empty in it is not set. `LOG_SERVICE_API_KEY` in it is the admin key. Names that
 pollers or jobs will use are warned about, since these are not there yet; so is `[[job]]` in the configuration file, which is an error.
-Where it has `S3_BUCKET`, that and `S3_PREFIX`, `S3_ENDPOINT`, `S3_REGION`, `S3_ACCESS_KEY` and `S3_SECRET_KEY` are the archive's.
+Where it has `S3_BUCKET` and says where that is, that and `S3_PREFIX`, `S3_ENDPOINT`, `S3_REGION`, `S3_ACCESS_KEY` and `S3_SECRET_KEY` are the archive's.
 ";
 
 /// docs/configuration.md.

@@ -104,3 +104,32 @@ fn a_target_that_takes_nothing_is_named_and_keeps_no_server_from_starting() {
     assert_eq!(trouble(), None);
     assert_eq!(count(&server), RECORDS);
 }
+
+#[test]
+fn what_one_target_lost_another_one_gives() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, config) = (directory.path().join("data"), directory.path().join("logyard.toml"));
+    let [first, second] = ["first", "second"].map(|name| directory.path().join(name));
+    let text = format!(
+        "[[archive]]\nname = \"first\"\ntarget = \"file://{}\"\n[[archive]]\nname = \"second\"\ntarget = \"file://{}\"\n",
+        first.display(),
+        second.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let start = || {
+        Server::start_with(&data, |command| {
+            command.env("LOGYARD_ADMIN_KEY", KEY).env("LOGYARD_CONFIG", &config);
+        })
+    };
+    let server = start();
+    fill(&server);
+    let before = answers(&server);
+    offload(&server, r#"{"evict":true}"#);
+    assert_eq!(segments(&first).len(), segments(&second).len());
+    drop(server);
+    let server = start();
+    std::fs::rename(&first, directory.path().join("aside")).unwrap();
+    assert_eq!((answers(&server), count(&server)), (before, RECORDS));
+    let body = r#"{"since":"2025-01-01","before":"2026-01-01"}"#;
+    assert_eq!(server.post("/api/v1/archive/restore", body).json()["rows"], RECORDS);
+}

@@ -2,10 +2,11 @@
 //!
 //! Invariants
 //! * What is wrong is said once, by the target's name, and that it is well again too.
-//! * A target that is well is left alone; one that is not is tried again every [`AGAIN`].
+//! * A target that is well is left alone, until copying to it fails; one that is not is tried again every [`AGAIN`].
 use crate::log::{self, Level};
 use crate::server::{Server, blocking};
 use logyard_storage::archive::{Put, Target};
+use logyard_storage::engine::ArchiveStatus;
 use logyard_storage::error::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,8 @@ pub(crate) struct Archives {
     targets: Vec<Target>,
     /// By name; those that were not probed yet are not there.
     probed: Mutex<BTreeMap<String, Option<String>>>,
+    /// Why copying to one failed, as it was told last.
+    heard: Mutex<BTreeMap<String, String>>,
     /// How long an answer waits for the first of them.
     pub(in crate::server) ack_timeout: Duration,
 }
@@ -28,7 +31,7 @@ pub(crate) struct Archives {
 impl Archives {
     /// Nothing is known of them yet.
     pub(crate) fn new(targets: Vec<Target>, ack_timeout: Duration) -> Self {
-        Self { targets, probed: Mutex::default(), ack_timeout }
+        Self { targets, probed: Mutex::default(), heard: Mutex::default(), ack_timeout }
     }
 
     /// Whether there are none.
@@ -44,6 +47,22 @@ impl Archives {
 
     fn probed(&self) -> MutexGuard<'_, BTreeMap<String, Option<String>>> {
         self.probed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells why copying to a target failed, where that is new, and has it probed again.
+    fn hear(&self, status: &ArchiveStatus) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        for target in &status.targets {
+            match &target.trouble {
+                Some(trouble) if heard.get(&target.name) != Some(trouble) => {
+                    log::warn(format_args!("archive target {}: {trouble}; it is tried again", target.name));
+                    heard.insert(target.name.clone(), trouble.clone());
+                    self.probed().remove(&target.name);
+                }
+                Some(_) => {}
+                None => _ = heard.remove(&target.name),
+            }
+        }
     }
 
     /// Probes those that are not known to be well. This blocks.
@@ -74,7 +93,11 @@ pub(crate) async fn watch_archive(server: Arc<Server>) {
     while !server.archives.targets.is_empty() {
         let of = Arc::clone(&server);
         // It fails only by a panic, of which the panic itself has told.
-        let _is_probed = blocking(move || of.archives.probe(of.env.now())).await;
+        let look = move || {
+            of.archives.hear(&of.engine.archive_status());
+            of.archives.probe(of.env.now());
+        };
+        let _is_probed = blocking(look).await;
         tokio::time::sleep(AGAIN).await;
     }
 }
@@ -109,6 +132,7 @@ fn probe(target: &Target, now: i64) -> Result<()> {
 mod tests {
     use super::*;
     use logyard_storage::archive::{Bucket, Store, StoreLimits, runtime};
+    use logyard_storage::engine::TargetStatus;
     use logyard_storage::env::{Env, RealEnv};
 
     #[test]
@@ -131,5 +155,18 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         archives.probe(3);
         assert!(archives.troubles().is_empty());
+        // What fails to be copied has it probed again, once.
+        let of = |trouble: Option<&str>| {
+            let trouble = trouble.map(str::to_owned);
+            ArchiveStatus {
+                targets: vec![TargetStatus { name: "main".into(), trouble, ..TargetStatus::default() }],
+                ..ArchiveStatus::default()
+            }
+        };
+        for (trouble, is_known) in [(None, true), (Some("no"), false), (Some("no"), true), (Some("none"), false)] {
+            archives.hear(&of(trouble));
+            assert_eq!(archives.probed().contains_key("main"), is_known, "{trouble:?}");
+            archives.probe(4);
+        }
     }
 }
