@@ -120,6 +120,32 @@ pub(crate) fn data(
     Top::read(&mut given).filter(|_| given.faults.is_empty()).map(|top| top.data).ok_or(given.faults)
 }
 
+/// The targets of the archive, for commands that need nothing else of the configuration: with `place`, the one that is there, with the
+/// credentials that are given for it or else for the first.
+pub(crate) fn archive(
+    place: Option<&str>,
+    flags: Flags,
+    env: impl IntoIterator<Item = (OsString, OsString)> + Clone,
+) -> Result<ArchiveSettings, Vec<String>> {
+    let read = |flags: &Flags| {
+        let (mut given, _) = gather(flags, env.clone());
+        let settings = ArchiveSettings::read(&mut given, None);
+        settings.filter(|_| given.faults.is_empty()).ok_or(given.faults)
+    };
+    let Some(place) = place else { return read(&flags) };
+    let mut there = flags.clone();
+    there.settings.insert(table::flag("archive", "target"), place.to_owned());
+    if let Ok(mut configured) = read(&flags) {
+        configured.targets.retain(|target| target.target == Place::parse(place));
+        if !configured.targets.is_empty() {
+            return Ok(configured);
+        }
+    }
+    let mut settings = read(&there)?;
+    settings.targets.truncate(1);
+    Ok(settings)
+}
+
 /// The form in which `query --from` has its rows.
 pub(crate) fn form(env: impl Fn(&str) -> Option<OsString>) -> Result<Form, String> {
     let value = env(FROM).unwrap_or_default();

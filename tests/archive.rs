@@ -3,6 +3,7 @@ mod configured;
 mod durable;
 mod killed;
 mod moved;
+mod rebuilt;
 mod unreachable;
 
 use crate::harness::{Answer, KEY, Server};

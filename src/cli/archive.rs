@@ -4,6 +4,7 @@
 //! * How far it is is drawn on standard error, where that is a terminal; standard output has what came of it.
 //! * What could not be done ends it with 1; what was done until then stays done, and the same command goes on.
 use super::client::{Client, ServerArgs, Trouble};
+use super::rebuild;
 use super::terminal::{Bar, is_shown, printable};
 use super::times::moment;
 use super::told::{field, number, until_done};
@@ -34,6 +35,15 @@ const RESTORE_EXAMPLES: &str = "Examples:
       everything that has records of the first week of May
   logyard archive restore --since 30d --before 23d --service shop --ttl 12h";
 
+const COLLECT_EXAMPLES: &str = "Examples:
+  logyard archive collect --dry-run
+      says what would go: objects of segments that expired or were merged, and such that nobody knows of
+  logyard archive collect";
+
+const TAKE_OVER_EXAMPLES: &str = "Examples:
+  logyard archive take-over --target main
+      when the status says that it belongs to another data directory, and that one is gone for good";
+
 const MILLI: i64 = 1_000_000;
 
 #[derive(Subcommand)]
@@ -47,6 +57,18 @@ pub(super) enum ArchiveCommand {
     /// Bring records back to the server's disk for a while.
     #[command(after_help = RESTORE_EXAMPLES)]
     Restore(RestoreArgs),
+    /// Remove from the archive what nothing needs any more, now.
+    #[command(after_help = COLLECT_EXAMPLES)]
+    Collect(CollectArgs),
+    /// Make a target this server's that belongs to another data directory.
+    #[command(after_help = TAKE_OVER_EXAMPLES)]
+    TakeOver(TakeOverArgs),
+    /// Make a data directory anew from what is in an archive, on a machine that has nothing.
+    #[command(after_help = rebuild::EXAMPLES)]
+    Rebuild(rebuild::RebuildArgs),
+    /// Read all that is in an archive, and say whether a data directory could be rebuilt of it.
+    #[command(after_help = rebuild::VERIFY_EXAMPLES)]
+    Verify(rebuild::VerifyArgs),
 }
 
 #[derive(Args)]
@@ -60,6 +82,24 @@ pub(super) struct OffloadArgs {
     /// Let the files go from the server's disk that are in the archive
     #[arg(long)]
     evict: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Args)]
+pub(super) struct CollectArgs {
+    /// Only say what would go
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Args)]
+pub(super) struct TakeOverArgs {
+    /// The target, by its name
+    #[arg(long, value_name = "NAME")]
+    target: String,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -95,6 +135,30 @@ pub(super) fn run(command: &ArchiveCommand) -> Result<(), Failure> {
             })
         }
         ArchiveCommand::Restore(args) => restore(args),
+        ArchiveCommand::Collect(args) => {
+            let done = work(&args.server, "collect", "removing", &json!({ "dry_run": args.dry_run }))?;
+            say(&done, || {
+                let verb = if args.dry_run { "would be removed" } else { "removed" };
+                format!(
+                    "{} objects {verb} that had no use, and {} that nobody knew of, {} bytes; {} wait for their time",
+                    number(&done, "condemned"),
+                    number(&done, "orphans"),
+                    number(&done, "orphan_bytes"),
+                    number(&done, "waiting")
+                )
+            })
+        }
+        ArchiveCommand::TakeOver(args) => {
+            let done = work(&args.server, "take-over", "", &json!({ "target": args.target }))?;
+            say(&done, || match field(&done, "before").as_str() {
+                Some(before) => {
+                    format!("{} is this server's now; it was that of {}", printable(&args.target), printable(before))
+                }
+                None => format!("{} is this server's", printable(&args.target)),
+            })
+        }
+        ArchiveCommand::Rebuild(args) => rebuild::run(args),
+        ArchiveCommand::Verify(args) => rebuild::verify(args),
     }
 }
 
@@ -137,7 +201,7 @@ fn work(server: &ServerArgs, what: &str, doing: &str, body: &Value) -> Result<Va
 }
 
 /// What came of it: for people in words, into a pipe as it was answered.
-fn say(done: &Value, words: impl FnOnce() -> String) -> Result<(), Failure> {
+pub(super) fn say(done: &Value, words: impl FnOnce() -> String) -> Result<(), Failure> {
     let line = if is_shown() { words() } else { done.to_string() };
     writeln!(std::io::stdout().lock(), "{line}").map_err(cannot_write)
 }

@@ -13,6 +13,7 @@ mod kill;
 mod load;
 mod process;
 mod query;
+mod rebuild;
 mod rows;
 mod serve;
 mod service_config;

@@ -179,6 +179,8 @@ fn handler(route: &Route) -> MethodRouter<Arc<Server>> {
         Name::ArchiveStatus => on(methods, archive::status),
         Name::ArchiveOffload => on(methods, archive::offload),
         Name::ArchiveRestore => on(methods, archive::restore),
+        Name::ArchiveCollect => on(methods, archive::collect),
+        Name::ArchiveTakeOver => on(methods, archive::take_over),
     }
 }
 

@@ -23,7 +23,7 @@ fn an_answer_says_archive_when_the_archive_has_it_and_never_before() {
     // What was sent before went along.
     assert_eq!((segments(&target).len(), segments(&data).len()), (1, 1));
     let lines = "{\"_msg\":\"a\",\"service_name\":\"shop\"}\n{\"_msg\":\"b\",\"service_name\":\"shop\"}\n";
-    assert_eq!(said(&server.post("/insert/jsonline?ack=archive", lines.to_owned())), (200, Some("archive")));
+    assert_eq!(said(&server.post("/insert/jsonline?ack=archive", lines)), (200, Some("archive")));
     let batch = json!({ "logs": [{ "service_name": "pay", "level": "INFO", "message": "of a batch" }] });
     let answer = server.post("/api/v1/logs/ingest/batch?ack=archive", batch.to_string());
     assert_eq!((said(&answer), answer.json()["ingested"].as_u64()), ((200, Some("archive")), Some(1)));

@@ -132,4 +132,6 @@ routes! {
     ArchiveStatus: [Get] "/api/v1/archive/status" Admin Admin Refused;
     ArchiveOffload: [Post] "/api/v1/archive/offload" Admin Admin Refused;
     ArchiveRestore: [Post] "/api/v1/archive/restore" Admin Admin Refused;
+    ArchiveCollect: [Post] "/api/v1/archive/collect" Admin Admin Refused;
+    ArchiveTakeOver: [Post] "/api/v1/archive/take-over" Admin Admin Refused;
 }

@@ -21,7 +21,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use logyard_storage::engine::{ArchiveStatus, OffloadReport, RestoreReport, Restoring};
+use logyard_storage::engine::{ArchiveStatus, CollectReport, OffloadReport, RestoreReport, Restoring};
 use logyard_storage::error::{Error, ErrorKind};
 use logyard_storage::limits::MIB;
 use logyard_storage::query::duration;
@@ -189,6 +189,73 @@ fn do_restore(server: &Server, caller: &Caller, wanted: &Restoring, asked: Value
     let target = wanted.service.as_deref().unwrap_or("all services");
     audit(server, caller, &Changed { action: "archive.restore", target, before: Value::Null, after });
     teller.end(last);
+}
+
+/// `POST /api/v1/archive/collect`
+pub(super) async fn collect(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let body = read_whole(&headers, body, server.whole.of(MIB), server.bodies.room()).await?;
+    let dry_run = match object(&body.bytes, &["dry_run"])?.get("dry_run") {
+        None => false,
+        Some(Value::Bool(dry_run)) => *dry_run,
+        Some(_) => return Err(ApiError::bad("dry_run must be true or false")),
+    };
+    let done = blocking(move || {
+        let done = server.engine.collect(dry_run).map_err(|e| ApiError::from(of_archive(e)));
+        let last = done.and_then(|report| collected(&report));
+        if !dry_run {
+            let after = told(&last, json!({}));
+            audit(
+                &server,
+                &caller,
+                &Changed { action: "archive.collect", target: "all targets", before: Value::Null, after },
+            );
+        }
+        last
+    });
+    Ok(json_response(StatusCode::OK, done.await??.to_string()))
+}
+
+fn collected(report: &CollectReport) -> Result<Value, ApiError> {
+    let CollectReport { dry_run, condemned, orphans, orphan_bytes, waiting, objects, failed } = report;
+    let answer = json!({
+        "success": failed.is_empty(),
+        "dry_run": dry_run,
+        "condemned": condemned,
+        "orphans": orphans,
+        "orphan_bytes": orphan_bytes,
+        "waiting": waiting,
+        "objects": objects,
+    });
+    let Some(first) = failed.first() else { return Ok(answer) };
+    let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, format!("not everything could be removed: {first}"));
+    let shown: Vec<&String> = failed.iter().take(FAILED_MAX).collect();
+    Err(error.with("failed", json!(shown)).with("condemned", *condemned).with("orphans", *orphans))
+}
+
+/// `POST /api/v1/archive/take-over`
+pub(super) async fn take_over(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let body = read_whole(&headers, body, server.whole.of(MIB), server.bodies.room()).await?;
+    let target = match object(&body.bytes, &["target"])?.get("target") {
+        Some(Value::String(target)) => target.clone(),
+        _ => return Err(ApiError::bad("target is missing: say which target of the archive this server takes over")),
+    };
+    let done = blocking(move || {
+        let before = server.engine.take_over(&target).map_err(ApiError::from)?;
+        let after = json!({ "before": before });
+        audit(&server, &caller, &Changed { action: "archive.take-over", target: &target, before: Value::Null, after });
+        Ok::<_, ApiError>(json!({ "success": true, "target": target, "before": before }))
+    });
+    Ok(json_response(StatusCode::OK, done.await??.to_string()))
 }
 
 /// An object that is missing is no fault of who asked.
