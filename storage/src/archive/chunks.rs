@@ -105,6 +105,15 @@ impl Chunks {
             stays
         });
     }
+
+    /// Forgets a block.
+    pub(super) fn forget_block(&self, key: Key) {
+        let mut inner = self.inner();
+        if let Some(entry) = inner.entries.remove(&key) {
+            inner.bytes -= entry.bytes();
+            inner.ring.retain(|other| *other != key);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! * A range is asked of one target after the other, until one has it.
 //! * What lies here may be lost or damaged: it is compared with its checksum before it is used, and fetched again.
 //! * The same range is not fetched by two at once.
+//! * What came as something else than what was written is not kept: it is fetched again, from each target that has it.
 use super::bucket::Bucket;
 use super::chunks::Chunks;
 use super::reach::Reach;
@@ -168,6 +169,20 @@ impl ColdFile {
         Err(Error::new(ErrorKind::Unavailable, failed))
     }
 
+    /// Fills a buffer from one of the targets, by their order.
+    fn get_from(&self, copy: &Copy, offset: u64, buf: &mut [u8]) -> Result<Fetched> {
+        let id = self.record.id;
+        let read = copy.bucket.read(&copy.object, offset, buf);
+        read.map_err(|e| e.context(format!("segment {id:016x} in the archive")))?;
+        let fetched = Fetched { gets: 1, bytes: buf.len() as u64 };
+        self.shared.fetched.note(fetched);
+        Ok(fetched)
+    }
+
+    fn block_at(&self, offset: u64) -> usize {
+        self.blocks.partition_point(|(_, block_end)| *block_end <= offset)
+    }
+
     fn alone(&self, place: usize) -> Option<MutexGuard<'_, ()>> {
         self.fetching.get(place).map(|held| held.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -259,12 +274,25 @@ impl Backing for ColdFile {
         if offset >= self.record.index_at {
             return self.read_index(offset, buf);
         }
-        let number = self.blocks.partition_point(|(_, block_end)| *block_end <= offset);
+        let number = self.block_at(offset);
         match self.blocks.get(number) {
             Some((start, block_end)) if *start <= offset && end <= *block_end => self.read_block(number, offset, buf),
             // The first bytes of the file belong to no block.
             _ => self.get(offset, buf),
         }
+    }
+
+    fn read_again(&self, offset: u64, buf: &mut [u8], times: u32) -> Result<Option<Fetched>> {
+        // What lies behind the blocks was compared with its checksum already.
+        if offset >= self.record.index_at {
+            return Ok(None);
+        }
+        self.shared.chunks.forget_block((self.record.id, self.block_at(offset) as u32));
+        if times == 0 {
+            return self.get(offset, buf).map(Some);
+        }
+        let other = self.copies.get(times as usize);
+        other.map(|copy| self.get_from(copy, offset, buf)).transpose()
     }
 }
 

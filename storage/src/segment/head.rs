@@ -5,7 +5,7 @@
 //! * Nothing larger than [`RAW_MAX`] is ever allocated for a head.
 use super::block::BlockMeta;
 use super::numbers::Numbers;
-use super::pages::Source;
+use super::pages::{Source, read_sound};
 use crate::error::{Error, Result};
 use crate::limits::MIB;
 
@@ -37,10 +37,12 @@ pub(super) fn store(numbers: &Numbers, body: &[u8]) -> StoredHead {
 /// Reads the head of a block.
 pub(super) fn load(meta: &BlockMeta, source: &dyn Source) -> Result<Vec<u8>> {
     let mut bytes = vec![0; meta.head_len as usize];
-    source.read(meta.offset + meta.pages_len, &mut bytes)?;
-    if crc32fast::hash(&bytes) != meta.head_crc {
-        return Err(Error::corrupt(format!("the head of the block at byte {} fails its checksum", meta.offset)));
-    }
+    read_sound(source, meta.offset + meta.pages_len, &mut bytes, |bytes| {
+        if crc32fast::hash(bytes) == meta.head_crc {
+            return Ok(());
+        }
+        Err(Error::corrupt(format!("the head of the block at byte {} fails its checksum", meta.offset)))
+    })?;
     if meta.head_raw == meta.head_len {
         return Ok(bytes);
     }

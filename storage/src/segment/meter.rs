@@ -4,7 +4,7 @@
 //! * Counting never changes what is read.
 use super::cache::ReadCache;
 use super::control::Budget;
-use super::pages::Source;
+use super::pages::{Fetched, Source};
 use super::partial::Partial;
 use crate::error::Result;
 use rustc_hash::FxHashSet;
@@ -235,6 +235,15 @@ impl<'a> KeptPages<'a> {
     }
 }
 
+impl Metered<'_> {
+    fn note(&self, fetched: Fetched) {
+        if fetched.gets > 0 {
+            add(&self.counters.bucket_gets, fetched.gets);
+            add(&self.counters.bucket_bytes, fetched.bytes);
+        }
+    }
+}
+
 impl Source for Metered<'_> {
     fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         if let Some(counter) = self.counters.bytes.get(self.kind as usize) {
@@ -244,11 +253,12 @@ impl Source for Metered<'_> {
             self.counters.segments.lock().unwrap_or_else(PoisonError::into_inner).insert(segment);
         }
         let fetched = self.source.fetch(offset, buf)?;
-        if fetched.gets > 0 {
-            add(&self.counters.bucket_gets, fetched.gets);
-            add(&self.counters.bucket_bytes, fetched.bytes);
-        }
+        self.note(fetched);
         Ok(())
+    }
+
+    fn read_again(&self, offset: u64, buf: &mut [u8], times: u32) -> Result<Option<Fetched>> {
+        Ok(self.source.read_again(offset, buf, times)?.inspect(|fetched| self.note(*fetched)))
     }
 
     fn spared(&self, bytes: usize) {

@@ -32,6 +32,12 @@ pub(crate) trait Backing: Send + Sync {
     fn far(&self) -> Option<&dyn Far> {
         None
     }
+
+    /// Fills it anew in another way, where there is one: what was read is not what was written. `times` counts such calls.
+    fn read_again(&self, offset: u64, buf: &mut [u8], times: u32) -> Result<Option<Fetched>> {
+        let _no_other_way = (offset, buf, times);
+        Ok(None)
+    }
 }
 
 /// What fetching parts of a segment takes, for whoever says before what an answer would take.
@@ -70,6 +76,10 @@ impl Source for SegmentSource {
 
     fn fetch(&self, offset: u64, buf: &mut [u8]) -> Result<Fetched> {
         self.backing.read(offset, buf)
+    }
+
+    fn read_again(&self, offset: u64, buf: &mut [u8], times: u32) -> Result<Option<Fetched>> {
+        self.backing.read_again(offset, buf, times)
     }
 
     fn segment(&self) -> Option<u64> {

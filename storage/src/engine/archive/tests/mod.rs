@@ -243,6 +243,21 @@ fn what_is_away_is_known_also_where_the_catalog_is_lost() {
 }
 
 #[test]
+fn what_is_damaged_in_one_target_is_read_from_another() {
+    let (env, first, second) = (SimEnv::new(10), SimBucket::new(), SimBucket::new());
+    let targets = [target("first", &first), target("second", &second)];
+    let engine = open(&env, &targets).unwrap();
+    engine.append(rows(0, 2_000)).unwrap();
+    let all = shown(&engine);
+    assert_eq!(engine.offload(true, &mut quiet).unwrap().evicted, 1);
+    let asked = second.gets();
+    first.damage(&first.names()[0], 1_000);
+    assert_eq!(shown(&engine), all);
+    assert!(second.gets() > asked);
+    assert_eq!(engine.troubles(), Vec::<String>::new());
+}
+
+#[test]
 fn what_expires_away_is_condemned_there() {
     let (env, bucket) = (SimEnv::new(7), SimBucket::new());
     env.set_now(START);
