@@ -1,4 +1,5 @@
-//! Tests of the engine as a whole: power cuts, failing I/O, rot, and a plain model, all on a simulated machine.
+//! Tests of the engine as a whole: power cuts, failing I/O, rot, and a plain model, on a simulated machine; and of its archive in an S3
+//! server that fails.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
 mod absurd;
 mod allocations;
@@ -15,4 +16,5 @@ mod queries;
 mod recovery;
 mod rot;
 mod rows;
+mod s3;
 mod states;

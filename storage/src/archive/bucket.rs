@@ -40,7 +40,8 @@ pub trait Bucket: Send + Sync {
     /// Makes an object of so many bytes, unless there is one of the name.
     fn put_new(&self, name: &str, len: u64, bytes: &Bytes<'_>) -> Result<Put>;
     /// Makes or replaces a small object: where `seen` is given, only if that is its tag; otherwise only if there is none. Says
-    /// the new tag, or nothing where that was not so.
+    /// the new tag, or nothing where that was not so. What is there already with these very bytes counts as made: so nobody is
+    /// in the way of their own write of which they never heard, provided that no two write the same.
     fn swap(&self, name: &str, bytes: &[u8], seen: Option<&str>) -> Result<Option<String>>;
     /// Fills a buffer with bytes of an object, by one request.
     fn read(&self, name: &str, offset: u64, buf: &mut [u8]) -> Result<()>;

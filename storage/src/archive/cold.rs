@@ -169,11 +169,13 @@ impl ColdFile {
         Err(Error::new(ErrorKind::Unavailable, failed))
     }
 
-    /// Fills a buffer from one of the targets, by their order.
+    /// Fills a buffer from one target.
     fn get_from(&self, copy: &Copy, offset: u64, buf: &mut [u8]) -> Result<Fetched> {
         let id = self.record.id;
-        let read = copy.bucket.read(&copy.object, offset, buf);
-        read.map_err(|e| e.context(format!("segment {id:016x} in the archive")))?;
+        let unavailable = |e| {
+            Error::new(ErrorKind::Unavailable, format!("segment {id:016x} in the archive came damaged, and then: {e}"))
+        };
+        copy.bucket.read(&copy.object, offset, buf).map_err(unavailable)?;
         let fetched = Fetched { gets: 1, bytes: buf.len() as u64 };
         self.shared.fetched.note(fetched);
         Ok(fetched)
@@ -288,11 +290,15 @@ impl Backing for ColdFile {
             return Ok(None);
         }
         self.shared.chunks.forget_block((self.record.id, self.block_at(offset) as u32));
-        if times == 0 {
-            return self.get(offset, buf).map(Some);
+        // The first once more, which mostly is where it came from, and then the others.
+        let mut failed = None;
+        for copy in self.copies.iter().skip(times as usize) {
+            match self.get_from(copy, offset, buf) {
+                Ok(fetched) => return Ok(Some(fetched)),
+                Err(e) => failed = failed.or(Some(e)),
+            }
         }
-        let other = self.copies.get(times as usize);
-        other.map(|copy| self.get_from(copy, offset, buf)).transpose()
+        failed.map_or(Ok(None), Err)
     }
 }
 

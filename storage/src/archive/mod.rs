@@ -4,7 +4,7 @@
 //! [`cold`] reads segments whose files are there alone. When what is offloaded, evicted and restored is the engine's business.
 //!
 //! Invariants
-//! * OpenDAL is imported in `store.rs` only; the query never imports this folder.
+//! * OpenDAL is imported in `store.rs` and `store/` only; the query never imports this folder.
 //! * Nothing here decides what is removed from this disk.
 mod bucket;
 mod chunks;

@@ -1,34 +1,30 @@
-//! Object storage through OpenDAL: S3 and what speaks like it, a directory, and memory. The only file that knows it.
+//! Object storage through OpenDAL: S3 and what speaks like it, a directory, and memory. With `store/` the only file that knows it.
 //!
 //! Invariants
 //! * The timeout lies below the retry: the other way round a retried request has lost its body.
-//! * A writer that failed is never used again: its last piece is gone. The object is begun anew from its source.
 //! * A directory's names are synced before an object in it counts as made.
-//! * What is said of an error is its kind and the server's words, never the request: that is signed.
+//! * What is said of an error is never the request: that is signed.
+mod making;
+mod reading;
+mod said;
+
 use super::bucket::{Bucket, Bytes, Listed, Put};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::MIB;
+use opendal::Operator;
 use opendal::layers::{ConcurrentLimitLayer, RetryLayer, TimeoutLayer};
 use opendal::services::{Fs, Memory, S3};
-use opendal::{Buffer, ErrorKind as Kind, Operator};
+use said::Speech;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// Length up to which an object is one request.
-const SINGLE_BYTES_MAX: u64 = 64 * MIB as u64;
-/// Length of each part of a longer one but the last: all the same, as R2 wants it.
-const PART_BYTES: usize = 8 * MIB;
-/// How often making an object is begun.
+/// How often making an object is begun, and a read that was answered with too little.
 const ATTEMPTS: u32 = 4;
-/// How long a small request may take, and one that reads.
-const ASK_TIMEOUT: Duration = Duration::from_secs(15);
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a piece may be on its way out: 64 MiB at 250 kB a second.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(270);
+/// The first pause before a request is tried again, where the longest is not shorter.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// Where objects are written before they have their name, in a directory.
 const DRAFTS: &str = ".drafts";
 
@@ -60,11 +56,25 @@ pub struct StoreLimits {
     pub retries: usize,
     /// The longest of these pauses.
     pub pause_max: Duration,
+    /// How long a small request may take.
+    pub ask_timeout: Duration,
+    /// And one that reads.
+    pub read_timeout: Duration,
+    /// How long a piece may be on its way out.
+    pub write_timeout: Duration,
 }
 
 impl Default for StoreLimits {
     fn default() -> Self {
-        Self { requests: 16, retries: 4, pause_max: Duration::from_secs(10) }
+        Self {
+            requests: 16,
+            retries: 4,
+            pause_max: Duration::from_secs(10),
+            ask_timeout: Duration::from_secs(15),
+            read_timeout: Duration::from_secs(60),
+            // 64 MiB at 250 kB a second.
+            write_timeout: Duration::from_secs(270),
+        }
     }
 }
 
@@ -75,6 +85,7 @@ pub struct Store {
     reading: Operator,
     runtime: Arc<Runtime>,
     place: String,
+    speech: Speech,
     directory: Option<(Arc<dyn Env>, PathBuf)>,
 }
 
@@ -107,7 +118,9 @@ impl Store {
             }
             Operator::new(builder)
         };
-        Self::open(make, place, None, limits, runtime)
+        let hidden = [&access.secret_access_key, &access.access_key_id].into_iter().flatten();
+        let hidden = hidden.filter(|secret| !secret.is_empty()).cloned().collect();
+        Self::open(make, (place, Speech { is_remote: true, hidden }), None, limits, runtime)
     }
 
     /// A directory, which is made where it is missing.
@@ -117,20 +130,21 @@ impl Store {
         let drafts = path.join(DRAFTS).to_string_lossy().into_owned();
         let make = || Operator::new(Fs::default().root(&root).atomic_write_dir(&drafts));
         let directory = Some((Arc::clone(env), path.to_path_buf()));
-        Self::open(make, format!("file://{}", path.display()), directory, limits, runtime)
+        Self::open(make, (format!("file://{}", path.display()), Speech::default()), directory, limits, runtime)
     }
 
     /// Memory, which is gone with the process.
     pub fn memory(runtime: &Arc<Runtime>) -> Result<Self> {
-        let operator = Operator::new(Memory::default()).map_err(|e| said("open", "memory", &e))?;
+        let speech = Speech::default();
+        let operator = Operator::new(Memory::default()).map_err(|e| speech.said("open", "memory", &e))?;
         let place = "memory://".to_owned();
         let runtime = Arc::clone(runtime);
-        Ok(Self { writing: operator.clone(), reading: operator, runtime, place, directory: None })
+        Ok(Self { writing: operator.clone(), reading: operator, runtime, place, speech, directory: None })
     }
 
     fn open(
         make: impl Fn() -> opendal::Result<Operator>,
-        place: String,
+        (place, speech): (String, Speech),
         directory: Option<(Arc<dyn Env>, PathBuf)>,
         limits: StoreLimits,
         runtime: &Arc<Runtime>,
@@ -138,54 +152,22 @@ impl Store {
         opendal::install_default();
         let bounded = ConcurrentLimitLayer::new(limits.requests);
         let layered = |io_timeout: Duration| -> Result<Operator> {
-            let operator = make().map_err(|e| said("open", &place, &e))?;
-            let retry = RetryLayer::new().with_jitter().with_max_times(limits.retries).with_max_delay(limits.pause_max);
-            let timeout = TimeoutLayer::new().with_timeout(ASK_TIMEOUT).with_io_timeout(io_timeout);
+            let operator = make().map_err(|e| speech.said("open", &place, &e))?;
+            let retry = RetryLayer::new().with_jitter().with_max_times(limits.retries);
+            let retry = retry.with_min_delay(PAUSE_MIN.min(limits.pause_max)).with_max_delay(limits.pause_max);
+            let timeout = TimeoutLayer::new().with_timeout(limits.ask_timeout).with_io_timeout(io_timeout);
             Ok(operator.layer(timeout).layer(retry).layer(bounded.clone()))
         };
-        let (writing, reading) = (layered(WRITE_TIMEOUT)?, layered(READ_TIMEOUT)?);
-        Ok(Self { writing, reading, runtime: Arc::clone(runtime), place, directory })
+        let (writing, reading) = (layered(limits.write_timeout)?, layered(limits.read_timeout)?);
+        Ok(Self { writing, reading, runtime: Arc::clone(runtime), place, speech, directory })
     }
 
     fn wait<T>(&self, doing: &str, name: &str, work: impl Future<Output = opendal::Result<T>>) -> Result<T> {
-        self.runtime.block_on(work).map_err(|e| said(doing, &format!("{}/{name}", self.place), &e))
+        self.runtime.block_on(work).map_err(|e| self.said(doing, name, &e))
     }
 
-    /// Makes an object by one writer.
-    fn write_once(&self, name: &str, len: u64, bytes: &Bytes<'_>) -> std::result::Result<Put, Failed> {
-        let mut options = self.writing.writer_with(name).if_not_exists(true);
-        if len > SINGLE_BYTES_MAX {
-            options = options.chunk(PART_BYTES);
-        }
-        let mut writer = self.runtime.block_on(options.into_future())?;
-        let written = self.feed(&mut writer, len, bytes);
-        let closed = written.and_then(|()| Ok(self.runtime.block_on(writer.close())?));
-        match closed {
-            Ok(_) => Ok(Put::Made),
-            Err(Failed::Store(e)) if is_there(&e) => Ok(Put::Existed),
-            Err(e) => {
-                // What was sent of it goes; where that fails, the bucket's own rules remove it one day.
-                let _gone = self.runtime.block_on(writer.abort());
-                Err(e)
-            }
-        }
-    }
-
-    fn feed(&self, writer: &mut opendal::Writer, len: u64, bytes: &Bytes<'_>) -> std::result::Result<(), Failed> {
-        let whole = |at: u64, n: u64| -> Result<Vec<u8>> {
-            let mut piece = vec![0; n as usize];
-            bytes(at, &mut piece)?;
-            Ok(piece)
-        };
-        let step = if len <= SINGLE_BYTES_MAX { len.max(1) } else { PART_BYTES as u64 };
-        let mut at = 0;
-        while at < len {
-            let n = step.min(len - at);
-            let piece = whole(at, n).map_err(Failed::Source)?;
-            self.runtime.block_on(writer.write(Buffer::from(piece)))?;
-            at += n;
-        }
-        Ok(())
+    fn said(&self, doing: &str, name: &str, e: &opendal::Error) -> Error {
+        self.speech.said(doing, &format!("{}/{name}", self.place), e)
     }
 
     /// Makes the names on the way to an object durable, where it lies in a directory.
@@ -199,55 +181,13 @@ impl Store {
     }
 }
 
-/// Why an object was not made.
-enum Failed {
-    Store(opendal::Error),
-    Source(Error),
-}
-
-impl From<opendal::Error> for Failed {
-    fn from(e: opendal::Error) -> Self {
-        Self::Store(e)
-    }
-}
-
-fn is_there(e: &opendal::Error) -> bool {
-    matches!(e.kind(), Kind::ConditionNotMatch | Kind::AlreadyExists)
-}
-
-/// An error for people: its kind says what they can do.
-fn said(doing: &str, what: &str, e: &opendal::Error) -> Error {
-    let (kind, advice) = match e.kind() {
-        Kind::NotFound => (ErrorKind::NotFound, "it is not there"),
-        Kind::PermissionDenied => (ErrorKind::Denied, "its key may not do that"),
-        Kind::ConfigInvalid => (ErrorKind::Denied, "there is no such bucket, or it is not configured rightly"),
-        Kind::RangeNotSatisfied => (ErrorKind::Corrupt, "it is shorter than it was"),
-        _ if is_there(e) => (ErrorKind::Conflict, "somebody else was sooner"),
-        _ => (ErrorKind::Unavailable, "the target did not answer as it should"),
-    };
-    let words: String = e.message().chars().filter(|c| !c.is_control()).take(200).collect();
-    Error::new(kind, format!("cannot {doing} {what}: {advice} ({words})"))
-}
-
 impl Bucket for Store {
     fn place(&self) -> String {
         self.place.clone()
     }
 
     fn put_new(&self, name: &str, len: u64, bytes: &Bytes<'_>) -> Result<Put> {
-        let mut attempt = 1;
-        let put = loop {
-            match self.write_once(name, len, bytes) {
-                Ok(put) => break put,
-                Err(Failed::Source(e)) => return Err(e),
-                Err(Failed::Store(e)) if attempt < ATTEMPTS && said("", "", &e).kind() == ErrorKind::Unavailable => {
-                    attempt += 1;
-                }
-                Err(Failed::Store(e)) => return Err(said("write", &format!("{}/{name}", self.place), &e)),
-            }
-        };
-        self.settle(name)?;
-        Ok(put)
+        self.make(name, len, bytes)
     }
 
     fn swap(&self, name: &str, bytes: &[u8], seen: Option<&str>) -> Result<Option<String>> {
@@ -265,38 +205,11 @@ impl Bucket for Store {
     }
 
     fn read(&self, name: &str, offset: u64, buf: &mut [u8]) -> Result<()> {
-        let range = offset..offset.saturating_add(buf.len() as u64);
-        let found = self.wait("read", name, self.reading.read_with(name).range(range).into_future())?;
-        if found.len() != buf.len() {
-            let message = format!("{}/{name} ends before byte {}", self.place, offset.saturating_add(buf.len() as u64));
-            return Err(Error::corrupt(message));
-        }
-        let mut rest = buf;
-        for piece in found {
-            let (own, behind) = std::mem::take(&mut rest).split_at_mut_checked(piece.len()).unwrap_or_default();
-            own.copy_from_slice(piece.get(..own.len()).unwrap_or_default());
-            rest = behind;
-        }
-        Ok(())
+        self.fill(name, offset, buf)
     }
 
     fn small(&self, name: &str, limit: u64) -> Result<Option<(Vec<u8>, String)>> {
-        let Some(len) = self.len(name)? else { return Ok(None) };
-        if len > limit {
-            return Err(Error::corrupt(format!("{}/{name} has {len} bytes, over the limit of {limit}", self.place)));
-        }
-        let read = async {
-            let tag = self.reading.stat(name).await?.etag().map(str::to_owned);
-            Ok((self.reading.read(name).await?.to_vec(), tag))
-        };
-        match self.wait("read", name, read) {
-            Ok((bytes, tag)) => {
-                let tag = tag.unwrap_or_else(|| tag_of(&bytes));
-                Ok(Some((bytes, tag)))
-            }
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e),
-        }
+        self.read_small(name, limit)
     }
 
     fn len(&self, name: &str) -> Result<Option<u64>> {
@@ -310,12 +223,13 @@ impl Bucket for Store {
     fn list(&self, folder: &str, found: &mut dyn FnMut(Listed) -> Result<()>) -> Result<()> {
         let folder = format!("{}/", folder.trim_end_matches('/'));
         let listing = self.reading.lister_with(&folder).recursive(true).into_future();
-        let mut lister = match self.wait("list", &folder, listing) {
+        let shown = folder.trim_matches('/');
+        let mut lister = match self.wait("list", shown, listing) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
             lister => lister?,
         };
         use futures_util::TryStreamExt;
-        while let Some(entry) = self.wait("list", &folder, lister.try_next())? {
+        while let Some(entry) = self.wait("list", shown, lister.try_next())? {
             if entry.metadata().is_file() {
                 let made = entry.metadata().last_modified();
                 let made = made.and_then(|at| i64::try_from(at.into_inner().as_nanosecond()).ok());
@@ -327,21 +241,6 @@ impl Bucket for Store {
 
     fn remove(&self, name: &str) -> Result<()> {
         self.wait("remove", name, self.writing.delete(name))
-    }
-}
-
-impl Store {
-    fn swap_at_server(&self, name: &str, bytes: &[u8], seen: Option<&str>) -> Result<Option<String>> {
-        let writing = self.writing.write_with(name, bytes.to_vec());
-        let writing = match seen {
-            Some(tag) => writing.if_match(tag),
-            None => writing.if_not_exists(true),
-        };
-        match self.runtime.block_on(writing.into_future()) {
-            Ok(made) => Ok(Some(made.etag().map_or_else(|| tag_of(bytes), str::to_owned))),
-            Err(e) if is_there(&e) => Ok(None),
-            Err(e) => Err(said("write", &format!("{}/{name}", self.place), &e)),
-        }
     }
 }
 

@@ -1,0 +1,118 @@
+//! How objects are made.
+//!
+//! Invariants
+//! * A writer that failed is never used again: its last piece is gone. The object is begun anew from its source.
+//! * A write whose answer was lost may have been carried out: before it counts as failed, what is there is looked at.
+use super::said::{is_there, kind_of};
+use super::{ATTEMPTS, Store, tag_of};
+use crate::archive::bucket::{Bucket, Bytes, Put};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::MIB;
+use opendal::Buffer;
+
+/// Length up to which an object is one request.
+const SINGLE_BYTES_MAX: u64 = 64 * MIB as u64;
+/// Length of each part of a longer one but the last: all the same, as R2 wants it.
+const PART_BYTES: usize = 8 * MIB;
+
+/// Why an object was not made.
+enum Failed {
+    Store(opendal::Error),
+    Source(Error),
+}
+
+impl From<opendal::Error> for Failed {
+    fn from(e: opendal::Error) -> Self {
+        Self::Store(e)
+    }
+}
+
+impl Store {
+    /// Makes an object, unless there is one of the name.
+    pub(super) fn make(&self, name: &str, len: u64, bytes: &Bytes<'_>) -> Result<Put> {
+        let is_long = len > SINGLE_BYTES_MAX;
+        let mut attempt = 1;
+        let put = loop {
+            // Of a long one all parts would be sent before it turns out to be there. After a failure it may be there because
+            // the answer alone was lost; where that is not said, the condition of the next write says it.
+            if (is_long || attempt > 1) && matches!(self.len(name), Ok(Some(_))) {
+                break Put::Existed;
+            }
+            let e = match self.write_once(name, len, bytes) {
+                Ok(put) => break put,
+                Err(Failed::Source(e)) => return Err(e),
+                Err(Failed::Store(e)) => e,
+            };
+            // The upload of a long one is gone once it is completed, whether that was heard or not.
+            let is_gone = is_long && kind_of(&e) == ErrorKind::NotFound;
+            if !is_gone && kind_of(&e) != ErrorKind::Unavailable {
+                return Err(self.said("write", name, &e));
+            }
+            if attempt == ATTEMPTS {
+                let said = self.said("write", name, &e).to_string();
+                return Err(Error::new(ErrorKind::Unavailable, said));
+            }
+            attempt += 1;
+        };
+        self.settle(name)?;
+        Ok(put)
+    }
+
+    /// Makes an object by one writer.
+    fn write_once(&self, name: &str, len: u64, bytes: &Bytes<'_>) -> std::result::Result<Put, Failed> {
+        let mut options = self.writing.writer_with(name).if_not_exists(true);
+        if len > SINGLE_BYTES_MAX {
+            options = options.chunk(PART_BYTES);
+        }
+        let mut writer = self.runtime.block_on(options.into_future())?;
+        let written = self.feed(&mut writer, len, bytes);
+        let closed = written.and_then(|()| Ok(self.runtime.block_on(writer.close())?));
+        let Err(e) = closed else { return Ok(Put::Made) };
+        // What was sent of it goes; where that fails, the bucket's own rules remove it one day.
+        let _gone = self.runtime.block_on(writer.abort());
+        match e {
+            Failed::Store(e) if is_there(&e) => Ok(Put::Existed),
+            e => Err(e),
+        }
+    }
+
+    fn feed(&self, writer: &mut opendal::Writer, len: u64, bytes: &Bytes<'_>) -> std::result::Result<(), Failed> {
+        let whole = |at: u64, n: u64| -> Result<Vec<u8>> {
+            let mut piece = vec![0; n as usize];
+            bytes(at, &mut piece)?;
+            Ok(piece)
+        };
+        let step = if len <= SINGLE_BYTES_MAX { len.max(1) } else { PART_BYTES as u64 };
+        let mut at = 0;
+        while at < len {
+            let n = step.min(len - at);
+            let piece = whole(at, n).map_err(Failed::Source)?;
+            self.runtime.block_on(writer.write(Buffer::from(piece)))?;
+            at += n;
+        }
+        Ok(())
+    }
+
+    /// Replaces an object, where the server looks at the condition.
+    pub(super) fn swap_at_server(&self, name: &str, bytes: &[u8], seen: Option<&str>) -> Result<Option<String>> {
+        let writing = self.writing.write_with(name, bytes.to_vec());
+        let writing = match seen {
+            Some(tag) => writing.if_match(tag),
+            None => writing.if_not_exists(true),
+        };
+        match self.runtime.block_on(writing.into_future()) {
+            Ok(made) => Ok(Some(made.etag().map_or_else(|| tag_of(bytes), str::to_owned))),
+            Err(e) if is_there(&e) => self.tag_where(name, bytes),
+            Err(e) => Err(self.said("write", name, &e)),
+        }
+    }
+
+    /// The tag of an object that has these bytes: one that was written, and the answer lost, is in its own way.
+    fn tag_where(&self, name: &str, bytes: &[u8]) -> Result<Option<String>> {
+        match self.small(name, bytes.len() as u64) {
+            Ok(Some((now, tag))) if now == bytes => Ok(Some(tag)),
+            Err(e) if e.kind() != ErrorKind::Corrupt => Err(e),
+            _ => Ok(None),
+        }
+    }
+}
