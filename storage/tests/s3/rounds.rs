@@ -183,13 +183,7 @@ fn everything() -> Restoring {
 }
 
 fn open(env: &SimEnv, bucket: &Arc<dyn Bucket>) -> Arc<Engine> {
-    let target = Target {
-        name: "main".into(),
-        bucket: Arc::clone(bucket),
-        offload_after: Duration::ZERO,
-        max_loss: None,
-        bytes_per_second: None,
-    };
+    let target = Target { offload_after: Duration::ZERO, ..Target::new("main", Arc::clone(bucket)) };
     // Little is kept of what was fetched, so that much is fetched.
     let options =
         Options { archive: vec![target], cold_cache_bytes: 16 << 10, cold_index_bytes: 64 << 10, ..options() };
