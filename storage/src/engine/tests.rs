@@ -121,6 +121,7 @@ fn searches_agree_with_a_plain_scan_hot_and_sealed() {
             Filter::Or(parts) => parts.iter().any(|f| passes(f, record)),
             Filter::Not(part) => !passes(part, record),
             Filter::Ids(ids) => ids.contains(&record.id()),
+            Filter::Numbers(n) => record.epoch == n.epoch && (n.first..=n.last).contains(&record.seq),
             Filter::Streams(_) => unreachable!("these tests have none"),
             Filter::Field(name, test) => test.matches(record.get(name)),
         }
@@ -343,4 +344,53 @@ fn a_frame_that_cannot_be_read_is_set_aside_and_named() {
     assert!(appended.first_seq >= 57);
     engine.seal().unwrap();
     assert_eq!(shown(&engine).len(), 60);
+}
+
+#[test]
+fn rows_are_found_by_their_numbers_and_spread_over_hours_hot_sealed_and_merged() {
+    let env = SimEnv::new(9);
+    let engine = open(&env);
+    engine.append(rows(0, 4_000)).unwrap();
+    engine.append(rows(4_000, 9_000)).unwrap();
+    let epoch = engine.epoch();
+    let compare = || {
+        let mut all = Vec::new();
+        engine.for_each(|record| all.push(record)).unwrap();
+        all.sort_by_key(|record| record.seq);
+        for (first, last) in [(0, u64::MAX), (1, 1), (17, 4_100), (4_001, 4_000), (8_990, 20_000), (20_000, 30_000)] {
+            let numbers = Numbers { epoch, first, last };
+            let filter = Filter::And(vec![Filter::Numbers(numbers), Filter::Field("service_name".into(), Test::Any)]);
+            let search = Search { filter, limit: usize::MAX, order: Order::Oldest, ..Search::default() };
+            let expected: Vec<&Record> = all.iter().filter(|row| (first..=last).contains(&row.seq)).collect();
+            let found = engine.search_streamed(&search, &Control::default()).unwrap();
+            assert!(found.iter().map(|found| &found.record).eq(expected.iter().copied()), "{first} {last}");
+            let stream = |record: &Record| format!("{{service_name=\"{}\"}}", record.get("service_name"));
+            assert!(found.iter().all(|found| found.stream == stream(&found.record)), "{found:?}");
+            assert_eq!(engine.count(&search).unwrap(), expected.len() as u64);
+            let not = Filter::Not(Box::new(Filter::Numbers(numbers)));
+            let others = Search { filter: not, ..Search::default() };
+            assert_eq!(engine.count(&others).unwrap(), (all.len() - expected.len()) as u64);
+            let mut sums: BTreeMap<(String, i64), u64> = BTreeMap::new();
+            for piece in engine.spread(&search, &Control::default()).unwrap() {
+                assert!(piece.numbers.epoch == epoch && piece.numbers.first >= first && piece.numbers.last <= last);
+                *sums.entry((piece.service, piece.hour)).or_default() += piece.rows;
+            }
+            let mut wanted: BTreeMap<(String, i64), u64> = BTreeMap::new();
+            for row in &expected {
+                let hour = row.time.div_euclid(3_600_000_000_000);
+                *wanted.entry((row.get("service_name").to_owned(), hour)).or_default() += 1;
+            }
+            assert_eq!(sums, wanted);
+        }
+        let other = Filter::Numbers(Numbers { epoch: epoch ^ 1, first: 0, last: u64::MAX });
+        assert_eq!(engine.count(&Search { filter: other, ..Search::default() }).unwrap(), 0);
+    };
+    compare();
+    engine.seal().unwrap();
+    compare();
+    engine.append(rows(9_000, 9_100)).unwrap();
+    compare();
+    engine.seal().unwrap();
+    engine.compact().unwrap();
+    compare();
 }

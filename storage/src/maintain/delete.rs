@@ -97,6 +97,7 @@ impl StoredFilter {
             Filter::Not(part) => Self::Not(Box::new(Self::of(part, depth + 1)?)),
             Filter::Field(name, test) => Self::Field(name.clone(), StoredTest::of(test)?),
             Filter::Ids(_) => return Err(Error::invalid("rows cannot be deleted by their ids")),
+            Filter::Numbers(_) => return Err(Error::invalid("rows cannot be deleted by their numbers")),
             Filter::Streams(_) => {
                 return Err(Error::invalid("rows cannot be deleted by their streams; name the fields"));
             }

@@ -43,6 +43,7 @@ fn few(part: &Part<'_>, lanes: &[PartLane<'_>], filter: &Filter, rows: &[usize])
     match filter {
         Filter::All => {}
         Filter::Ids(ids) => set.and(&rows_of(part, ids)?),
+        Filter::Numbers(numbers) => set.and(&numbers.rows_of(part)?),
         Filter::Streams(asked) => set.and(&of_streams(part, asked)?),
         Filter::And(parts) => {
             for filter in parts {
@@ -92,7 +93,7 @@ fn few(part: &Part<'_>, lanes: &[PartLane<'_>], filter: &Filter, rows: &[usize])
 pub(crate) fn count(part: &Part<'_>, filter: &Filter, verdicts: &Verdicts<'_>) -> Result<Option<u64>> {
     match filter {
         Filter::All => Ok(Some(part.rows() as u64)),
-        Filter::Ids(_) => Ok(None),
+        Filter::Ids(_) | Filter::Numbers(_) => Ok(None),
         Filter::Streams(asked) => Ok(count_streams(part, asked, &|_| true)),
         Filter::Not(inner) => Ok(count(part, inner, verdicts)?.map(|n| part.rows() as u64 - n)),
         Filter::And(parts) | Filter::Or(parts) => match parts.as_slice() {
@@ -127,6 +128,7 @@ fn walk(
     Ok(match filter {
         Filter::All => RowSet::all(part.rows()),
         Filter::Ids(ids) => rows_of(part, ids)?,
+        Filter::Numbers(numbers) => numbers.rows_of(part)?,
         Filter::Streams(asked) => of_streams(part, asked)?,
         Filter::And(parts) => {
             let mut set = RowSet::all(part.rows());

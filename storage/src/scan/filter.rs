@@ -5,6 +5,7 @@
 //! Invariants
 //! * A verdict of no or yes is right for every text of the shape.
 //! * NOT of look is look.
+use super::Numbers;
 use super::needle::{Class, Needle, Place, What};
 use crate::batch::hex_or_uuid;
 use crate::record::RecordId;
@@ -331,6 +332,8 @@ pub enum Filter {
     Field(String, Test),
     /// Rows with one of these ids.
     Ids(Vec<RecordId>),
+    /// Rows with one of these sequence numbers.
+    Numbers(Numbers),
     /// Rows of streams whose fields, as they are shown, pass.
     Streams(Asked),
 }
@@ -358,10 +361,19 @@ impl Filter {
         }
     }
 
+    /// The only numbers that rows can have that pass, where that is known.
+    pub(crate) fn needed_numbers(&self) -> Option<Numbers> {
+        match self {
+            Self::Numbers(numbers) => Some(*numbers),
+            Self::And(parts) => parts.iter().find_map(Self::needed_numbers),
+            _ => None,
+        }
+    }
+
     /// How many tests there are.
     pub(crate) fn tests(&self) -> usize {
         match self {
-            Self::All | Self::Ids(_) | Self::Streams(_) => 0,
+            Self::All | Self::Ids(_) | Self::Numbers(_) | Self::Streams(_) => 0,
             Self::And(parts) | Self::Or(parts) => parts.iter().map(Self::tests).sum(),
             Self::Not(part) => part.tests(),
             Self::Field(..) => 1,

@@ -17,6 +17,7 @@ mod ids;
 mod kept;
 mod look;
 mod needle;
+mod numbers;
 mod order;
 mod part;
 mod records;
@@ -32,6 +33,8 @@ use answer::Verdicts;
 pub(crate) use crew::Crew;
 use evaluate::evaluate;
 pub(crate) use hidden::{ANY_EPOCH, Deletion, Hidden, LostBlocks, Tally};
+pub(crate) use numbers::spread;
+pub use numbers::{Numbers, Spread};
 pub use order::{Order, Position};
 pub(crate) use part::HotPart;
 pub(crate) use part::Part;
@@ -237,6 +240,7 @@ impl Snapshot {
         search.wants_times(block.time_min, block.time_max)
             && hidden::wants_some_stream(search, segment, &block.streams)
             && ids.is_none_or(|ids| ids.iter().any(|id| block_may_have(block, *id)))
+            && search.filter.needed_numbers().is_none_or(|numbers| numbers.may_be_in_block(block))
     }
 
     /// Whether a batch may have rows that are wanted, as far as its times, services and numbers say it.
@@ -244,6 +248,7 @@ impl Snapshot {
         let may_have = |id: &RecordId| batch_may_have(batch, *id);
         search.wants_times(batch.time_min, batch.time_max)
             && ids.is_none_or(|ids| ids.iter().any(may_have))
+            && search.filter.needed_numbers().is_none_or(|numbers| numbers.may_be_in_batch(batch))
             && hidden::wants_some_batch(search, batch)
     }
 

@@ -256,6 +256,27 @@ impl Snapshot {
         Ok(None)
     }
 
+    /// The fields of the stream of each row, as LogsQL shows them.
+    pub(crate) fn streams_of(&self, found: &[Found], counters: &Counters) -> Result<Vec<String>> {
+        let mut by_place: BTreeMap<Place, Vec<(usize, usize)>> = BTreeMap::new();
+        for (at, (.., place, row)) in found.iter().enumerate() {
+            by_place.entry(*place).or_default().push((*row, at));
+        }
+        let mut shown = vec![String::new(); found.len()];
+        for (place, rows) in by_place {
+            self.with_part(place, counters, |part| {
+                let streams = part.streams()?;
+                for (row, at) in rows {
+                    let tags = streams.get(row).map_or("", |stream| part.tags(*stream));
+                    counters.budget.hold(tags.len())?;
+                    shown.get_mut(at).into_iter().for_each(|shown| tags.clone_into(shown));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(shown)
+    }
+
     /// Records in the given order, each part read once.
     pub(crate) fn records(&self, found: &[Found], counters: &Counters) -> Result<Vec<Record>> {
         Ok(self.placed_records(found, counters)?.into_iter().map(|(record, _)| record).collect())

@@ -49,7 +49,7 @@ impl Cancel {
     }
 
     /// An error once there is reason to end.
-    pub(crate) fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         if self.is_asked.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::Cancelled, "the search was cancelled"));
         }

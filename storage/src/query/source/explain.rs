@@ -60,6 +60,7 @@ fn show(filter: &Filter) -> String {
             [one] => format!("_id is {one}"),
             ids => format!("_id is one of {}", ids.len()),
         },
+        Filter::Numbers(n) => format!("the number is {} to {} of epoch {}", n.first, n.last, n.epoch),
         Filter::Streams(asked) => format!("the stream passes {}", asked.question().key()),
         Filter::Field(name, test) => match test {
             Test::Exact(exact) => format!("{name} is {:?}", exact.text()),

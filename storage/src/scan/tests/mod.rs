@@ -88,6 +88,7 @@ fn passes(filter: &Filter, record: &Record) -> bool {
         Filter::Or(parts) => parts.iter().any(|part| passes(part, record)),
         Filter::Not(part) => !passes(part, record),
         Filter::Ids(ids) => ids.contains(&record.id()),
+        Filter::Numbers(n) => record.epoch == n.epoch && (n.first..=n.last).contains(&record.seq),
         Filter::Streams(_) => unreachable!("these tests have none"),
         Filter::Field(name, test) => test.matches(record.get(name)),
     }
