@@ -9,6 +9,7 @@ mod ingest;
 mod log;
 mod open_files;
 mod server;
+mod transfer;
 
 use std::process::ExitCode;
 

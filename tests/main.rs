@@ -95,3 +95,7 @@ mod socket;
 mod tail;
 // HTTPS from files.
 mod tls;
+// Records out in open formats, and in again.
+mod transfer;
+// docs/moving.md, step by step.
+mod moving;

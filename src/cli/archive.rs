@@ -8,7 +8,7 @@ use super::rebuild;
 use super::terminal::{Bar, is_shown, printable};
 use super::times::moment;
 use super::told::{field, number, until_done};
-use super::{Failure, cannot_write};
+use super::{Failure, cannot_write, transfer};
 use clap::{Args, Subcommand};
 use logyard_storage::query::{duration, time_text};
 use serde_json::{Value, json};
@@ -18,7 +18,9 @@ use ureq::http::Method;
 pub(super) const EXAMPLES: &str = "Examples:
   logyard archive status
   logyard archive offload --evict
-  logyard archive restore --since 2026-05-01 --before 2026-05-08 --service shop --ttl 2d";
+  logyard archive restore --since 2026-05-01 --before 2026-05-08 --service shop --ttl 2d
+  logyard archive export --to /srv/lake
+  logyard archive import /srv/lake";
 
 const STATUS_EXAMPLES: &str = "Examples:
   logyard archive status
@@ -69,6 +71,12 @@ pub(super) enum ArchiveCommand {
     /// Read all that is in an archive, and say whether a data directory could be rebuilt of it.
     #[command(after_help = rebuild::VERIFY_EXAMPLES)]
     Verify(rebuild::VerifyArgs),
+    /// Write what a server has as Parquet, or as a file for each log.
+    #[command(after_help = transfer::export::EXAMPLES)]
+    Export(transfer::export::ExportArgs),
+    /// Bring records that were kept elsewhere into a server, each once.
+    #[command(after_help = transfer::import::EXAMPLES)]
+    Import(transfer::import::ImportArgs),
 }
 
 #[derive(Args)]
@@ -159,6 +167,8 @@ pub(super) fn run(command: &ArchiveCommand) -> Result<(), Failure> {
         }
         ArchiveCommand::Rebuild(args) => rebuild::run(args),
         ArchiveCommand::Verify(args) => rebuild::verify(args),
+        ArchiveCommand::Export(args) => transfer::export::run(args),
+        ArchiveCommand::Import(args) => transfer::import::run(args),
     }
 }
 

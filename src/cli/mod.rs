@@ -24,6 +24,7 @@ mod tail;
 mod terminal;
 mod times;
 mod told;
+mod transfer;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use logyard_storage::engine::Ack;

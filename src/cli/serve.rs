@@ -10,8 +10,8 @@ use crate::log;
 use crate::open_files;
 use crate::server::{
     Admissions, Archives, BodyMemory, Builders, Counters, Door, Gate, KeyHash, Once, Queries, Requests, Server,
-    Storing, Tails, Tls, WholeBounds, is_in_file, keep_log, keep_written, listen, load_or_make, open_targets, router,
-    serve, tell_retention, tell_troubles, watch_archive,
+    Storing, Tails, Tls, Transfers, WholeBounds, Wish, is_in_file, keep_log, keep_written, listen, load_or_make,
+    open_targets, router, serve, tell_retention, tell_troubles, watch_archive, watch_parquet,
 };
 use logyard_storage::engine::{Engine, Options};
 use logyard_storage::env::{Env, RealEnv};
@@ -72,6 +72,9 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         ..Options::new(config.data.clone())
     };
     let engine = Engine::open(Arc::<RealEnv>::clone(&env), options)?;
+    let with_parquet = config.archive.targets.iter().filter(|target| target.parquet);
+    let wish = |target: &config::ArchiveTarget| Wish { target: target.name.clone(), after: target.parquet_after };
+    let wishes = with_parquet.map(wish).collect();
     let gate = Gate::new(door(&config)?, &config.gate, &engine);
     let server = Arc::new(Server {
         engine: Arc::clone(&engine),
@@ -87,6 +90,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         requests_seen: Requests::default(),
         began: Instant::now(),
         once: Once::new(config.ingest.max_idempotency_keys),
+        transfers: Transfers::new(wishes),
         ingest: config.ingest.clone(),
         storing: Storing::default(),
         admissions: Admissions::default(),
@@ -104,6 +108,7 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
         tokio::spawn(async move { tails.tails.watch(&tails.engine).await });
         tokio::spawn(keep_written(Arc::clone(&server)));
         tokio::spawn(watch_archive(Arc::clone(&server)));
+        tokio::spawn(watch_parquet(Arc::clone(&server)));
         let (tails, ids) = (Arc::clone(&server), Arc::clone(&server.env));
         if let Some(tls) = &tls {
             tokio::spawn(Arc::clone(tls).watch(config.tls.reload_interval));

@@ -131,6 +131,8 @@ settings! {
         max_loss: Option<Duration> = "", SOME_DURATION;
         /// Whether each hour of a service is written there as Parquet too, once it is over.
         parquet: bool = "false", TRUTH;
+        /// How long after an hour is over that is done: what comes later becomes a further part.
+        parquet_after: Duration = "10m", DURATION;
         /// Requests to it at once.
         requests: usize = "16", count::<1, 256>();
         /// Bytes a second that are sent to it at most; as many as go where nothing is said.

@@ -35,6 +35,11 @@ impl Arrival {
         Self { at: now, latest: now.saturating_add(ahead) }
     }
 
+    /// Whether a time is not too far ahead to be a record's.
+    pub(crate) fn takes(self, time: i64) -> bool {
+        time <= self.latest
+    }
+
     /// The time itself.
     pub(crate) fn at(self) -> i64 {
         self.at

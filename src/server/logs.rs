@@ -7,10 +7,10 @@ use super::cursor::Cursor;
 use super::error::{ApiError, json_response};
 use super::params::Params;
 use super::partial::{noted, with_note};
-use super::row::push_row;
 use super::select::Gone;
 use super::{Server, blocking, own, ranked};
 use crate::ingest::log::usual_level;
+use crate::transfer::row::push_row;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -31,6 +31,10 @@ pub(super) const LIMIT_MAX: usize = 1_000;
 const OFFSET_MAX: usize = 1_000_000;
 /// Nanoseconds of a millisecond.
 pub(super) const MILLI: i64 = 1_000_000;
+
+/// Fields that keep the ids of records that were imported, and bytes of such an id.
+const OLD_IDS: [&str; 2] = ["id", "_id_sent"];
+const OLD_ID_BYTES_MAX: usize = 256;
 
 /// How `q` was read, as LogsQL.
 const READ_AS: HeaderName = HeaderName::from_static("x-logyard-query");
@@ -241,12 +245,56 @@ pub(super) async fn by_id(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
     let missing = || ApiError::new(StatusCode::NOT_FOUND, "Log not found");
-    let id = id.ok().and_then(|Path(text)| RecordId::parse(&text)).ok_or_else(missing)?;
-    let record = blocking(move || server.engine.get_stored(id)).await??;
-    let (record, object) =
-        record.filter(|(record, _)| caller.is_for(record.get("service_name"))).ok_or_else(missing)?;
+    let Path(id) = id.map_err(|_| missing())?;
+    let own = match RecordId::parse(&id) {
+        Some(own) => {
+            blocking({
+                let server = Arc::clone(&server);
+                move || server.engine.get_stored(own)
+            })
+            .await??
+        }
+        None => None,
+    };
+    let own = own.filter(|(record, _)| caller.is_for(record.get("service_name")));
+    let (record, object) = match own {
+        None => by_old_id(server, caller, id).await?.ok_or_else(missing)?,
+        Some(own) => own,
+    };
     let mut body = String::from("{\"log\":");
     push_row(&mut body, &record, object.as_deref());
     body.push('}');
     Ok(json_response(StatusCode::OK, body))
+}
+
+/// The newest record that had this id where it was before, of those that may be seen.
+async fn by_old_id(
+    server: Arc<Server>,
+    caller: Caller,
+    id: String,
+) -> Result<Option<(Record, Option<String>)>, ApiError> {
+    if id.is_empty() || id.len() > OLD_ID_BYTES_MAX {
+        return Ok(None);
+    }
+    let cancel = Cancel::default();
+    let _gone = Gone::of(cancel.clone());
+    let turn = server.queries.turn().await?;
+    let found = blocking(move || {
+        let _until_done = turn;
+        let cancel = cancel.within(&server.env, server.queries.duration);
+        for field in OLD_IDS {
+            let search = Search {
+                services: caller.services.as_ref().map_or_else(Vec::new, |services| services.to_vec()),
+                filter: Filter::Field(field.into(), Test::exact(&id)),
+                limit: 1,
+                ..Search::default()
+            };
+            let control = Control { cancel: cancel.clone(), ..Control::default() };
+            if let Some(found) = server.engine.search_stored(&search, &control)?.pop() {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    });
+    found.await?
 }

@@ -37,7 +37,6 @@ mod progress;
 mod ranked;
 mod request_id;
 mod room;
-mod row;
 mod select;
 mod services;
 mod socket;
@@ -45,6 +44,7 @@ mod storing;
 mod tail;
 mod tails;
 mod tls;
+mod transfer;
 mod turns;
 
 pub(crate) use access::{Door, Gate, keep_written};
@@ -63,6 +63,7 @@ pub(crate) use room::BodyMemory;
 pub(crate) use storing::Storing;
 pub(crate) use tails::Tails;
 pub(crate) use tls::Tls;
+pub(crate) use transfer::{Transfers, Wish, watch_parquet};
 pub(crate) use turns::Queries;
 
 use crate::config::Ingest;
@@ -98,6 +99,7 @@ pub(crate) struct Server {
     pub(crate) storing: Storing,
     pub(crate) admissions: Admissions,
     pub(crate) once: Once,
+    pub(crate) transfers: Transfers,
     pub(crate) counters: Counters,
     pub(crate) queries: Queries,
     pub(crate) tails: Tails,
@@ -181,6 +183,8 @@ fn handler(route: &Route) -> MethodRouter<Arc<Server>> {
         Name::ArchiveRestore => on(methods, archive::restore),
         Name::ArchiveCollect => on(methods, archive::collect),
         Name::ArchiveTakeOver => on(methods, archive::take_over),
+        Name::ArchiveExport => on(methods, transfer::export),
+        Name::ArchiveImport => on(methods, transfer::import),
     }
 }
 

@@ -134,4 +134,6 @@ routes! {
     ArchiveRestore: [Post] "/api/v1/archive/restore" Admin Admin Refused;
     ArchiveCollect: [Post] "/api/v1/archive/collect" Admin Admin Refused;
     ArchiveTakeOver: [Post] "/api/v1/archive/take-over" Admin Admin Refused;
+    ArchiveExport: [Post] "/api/v1/archive/export" Admin Admin Refused;
+    ArchiveImport: [Post] "/api/v1/archive/import" Ingest Batch Narrowed;
 }

@@ -40,7 +40,9 @@ const FAILED_MAX: usize = 20;
 pub(super) async fn status(State(server): State<Arc<Server>>) -> Result<Response, ApiError> {
     let body = blocking(move || {
         let (status, troubles) = (server.engine.archive_status(), server.archives.troubles());
-        shown(&status, server.env.now(), |name| troubles.get(name).cloned())
+        let mut shown = shown(&status, server.env.now(), |name| troubles.get(name).cloned());
+        server.transfers.add_to(&mut shown);
+        shown
     });
     Ok(json_response(StatusCode::OK, body.await?.to_string()))
 }

@@ -39,6 +39,11 @@ impl Archives {
         self.targets.is_empty()
     }
 
+    /// The target of a name.
+    pub(in crate::server) fn target(&self, name: &str) -> Option<&Target> {
+        self.targets.iter().find(|target| target.name == name)
+    }
+
     /// What the last probe of each target found wrong, by name.
     pub(in crate::server) fn troubles(&self) -> BTreeMap<String, String> {
         let probed = self.probed();

@@ -83,7 +83,7 @@ fn named(params: &Params, headers: &HeaderMap, param: &str, header: &str) -> Str
 }
 
 /// Fields that name a stream, each once and in order, so that the same ones name the same streams.
-fn stream_fields(text: &str) -> Result<Vec<String>, ApiError> {
+pub(super) fn stream_fields(text: &str) -> Result<Vec<String>, ApiError> {
     let mut fields: Vec<String> =
         text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
     fields.sort();

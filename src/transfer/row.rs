@@ -13,7 +13,7 @@ const FIXED: [&str; 7] = ["id", "service_name", "level", "message", "timestamp",
 type Field = (FieldPath, Value);
 
 /// Appends the row's JSON, with the object in the archive that it is in too.
-pub(super) fn push_row(out: &mut String, record: &Record, stored: Option<&str>) {
+pub(crate) fn push_row(out: &mut String, record: &Record, stored: Option<&str>) {
     let [service, level, source] = ["service_name", "level", "source_type"].map(|name| last(record, name));
     let message = message(record);
     let object = if message.is_none() { fields(record, |path| outermost(path) == "message") } else { None };
