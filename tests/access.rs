@@ -445,6 +445,10 @@ fn a_key_for_one_service_writes_nothing_of_another() {
                 format!("{{\"logs\":[{}]}}", services.iter().map(|service| log(service)).collect::<Vec<_>>().join(","))
             }
             Name::InsertLines => services.iter().map(|service| log(service) + "\n").collect(),
+            Name::ArchiveImport => {
+                let old = r#"{"_time":"2026-05-28T10:00:00Z","id":"1","#;
+                services.iter().map(|service| log(service).replacen('{', old, 1) + "\n").collect()
+            }
             _ => panic!("say how records of a service are sent to {}", route.path),
         };
         let before = rows();

@@ -1,6 +1,6 @@
 //! Records out in open formats and in again, over HTTP and on the command line.
 use crate::access::make;
-use crate::harness::{KEY, Server, client, encoded, run};
+use crate::harness::{KEY, Server, client, encoded, run, until};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -218,4 +218,32 @@ fn many_records_go_out_and_in_between_two_servers() {
         assert_eq!(count(&other, &format!("service_name:={service}")), sum);
     }
     assert_eq!(server.post_as(KEY, "/api/v1/archive/export", "{}").status, 400);
+}
+
+#[test]
+fn hours_that_are_over_are_written_to_a_target_by_itself() {
+    let (data, lake, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let mut server = Server::start_on(data.path());
+    for ago in [3 * 3_600, 2 * 3_600, 0] {
+        let line = format!(r#"{{"_time":{},"service_name":"shop","_msg":"x"}}"#, now - ago);
+        assert_eq!(server.post("/insert/jsonline", line).json()["ingested"], 1);
+    }
+    server.kill();
+    drop(server);
+    let target = format!("file://{}", lake.path().display());
+    let server = Server::start_with(data.path(), |command| {
+        command.env("LOGYARD_ADMIN_KEY", KEY).env("LOGYARD_ARCHIVE_TARGET", &target);
+        command.env("LOGYARD_ARCHIVE_PARQUET", "true").env("LOGYARD_ARCHIVE_PARQUET_AFTER", "1s");
+    });
+    let status = || server.get("/api/v1/archive/status").json()["targets"][0]["parquet"].clone();
+    until("the hours that are over are written", || status()["rows"] == 2);
+    assert_eq!((&status()["parts"], &status()["trouble"]), (&json!(2), &Value::Null));
+    let again = said(&server, home.path(), &["export", "--target", "main", "--service", "shop"]);
+    assert_eq!(again["rows"], 0, "{again}");
+    let other = Server::start();
+    let path = lake.path().join("parquet");
+    assert_eq!(said(&other, home.path(), &["import", path.to_str().unwrap()])["imported"], 2);
+    let (code, _, err) = run(client(&server, home.path()).args(["archive", "export", "--target", "nowhere"]));
+    assert!(code == 2 && err.contains("nowhere"), "{code} {err}");
 }

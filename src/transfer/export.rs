@@ -9,11 +9,11 @@
 //! * Memory is bounded by [`PAGE_ROWS`] rows and a row group; a part grows in a file of no name.
 //! * What a search does not give is not exported: what is past its life, and what was deleted.
 use super::layout::{self, HOUR, Part};
-use super::{ndjson, part, repack};
+use super::{audit, ndjson, part, repack};
 use logyard_storage::archive::Bucket;
 use logyard_storage::engine::{Cancel, Control, Engine, Numbers, Order, Position, Search, Spread, Streamed};
-use logyard_storage::error::{ErrorKind, Result};
-use logyard_storage::scan::filter::Filter;
+use logyard_storage::error::{Error, ErrorKind, Result};
+use logyard_storage::scan::filter::{Filter, Test};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -21,6 +21,8 @@ use std::path::Path;
 const PAGE_ROWS: usize = 4_096;
 /// About how many rows a part has at most.
 const PART_ROWS_MAX: u64 = 2_000_000;
+/// Hours of accounts of a day.
+const ACCOUNTS_MAX: usize = 100_000;
 /// What Logyard writes of its own accord.
 pub(crate) const OWN: &str = "logyard";
 const DAY: i64 = 24 * HOUR;
@@ -30,6 +32,8 @@ const DAY: i64 = 24 * HOUR;
 pub(crate) enum Form {
     /// Parquet, a part for each hour and service.
     Parquet,
+    /// Parquet of audit events, a part for each hour and account.
+    Audit,
     /// A JSON file for each log, in the layout of the service that was before.
     Ndjson,
 }
@@ -93,7 +97,7 @@ impl Export<'_> {
     /// Exports, day by day from the oldest. `told` hears what was done so far, and that all before a time is.
     pub(crate) fn run(&self, wanted: &Wanted, told: &mut dyn FnMut(Found, i64) -> Result<()>) -> Result<Found> {
         let mut found = Found::default();
-        let unit = if wanted.form == Form::Parquet { HOUR } else { 1 };
+        let unit = if wanted.form == Form::Ndjson { 1 } else { HOUR };
         // Numbers tell what is missing of an hour, not of a part of one.
         let floor = |time: i64| time.div_euclid(unit).saturating_mul(unit);
         let end = floor(wanted.before.saturating_add(unit - 1));
@@ -106,6 +110,7 @@ impl Export<'_> {
             let search = self.search(wanted, from, until);
             match wanted.form {
                 Form::Parquet => self.hours(&search, wanted.repack, &mut found)?,
+                Form::Audit => self.accounts(&search, &mut found)?,
                 Form::Ndjson => self.logs(&search, &mut found)?,
             }
             told(found, until)?;
@@ -156,7 +161,8 @@ impl Export<'_> {
             let parts = self.parts(&folder, found)?;
             let before = found.parts;
             for numbers in missing(&parts, &pieces) {
-                found.add(self.part(&folder, hour, &service, numbers)?);
+                let search = Search { services: vec![service.clone()], ..of_hour(hour, Filter::Numbers(numbers)) };
+                found.add(self.part(&folder, numbers, &search, &part::write)?);
             }
             found.existed += u64::from(found.parts == before);
             if repack {
@@ -185,17 +191,46 @@ impl Export<'_> {
         Ok(counted)
     }
 
-    /// Writes the part of some numbers of an hour; an open end becomes that of its rows.
-    fn part(&self, folder: &str, hour: i64, service: &str, numbers: Numbers) -> Result<Found> {
-        let search = Search {
-            services: vec![service.to_owned()],
-            from: Some(hour * HOUR),
-            until: Some(hour * HOUR + (HOUR - 1)),
-            filter: Filter::Numbers(numbers),
-            order: Order::Oldest,
-            ..Search::default()
-        };
-        let written = part::write(self.spool, &mut |take| self.pages(&search, take))?;
+    /// Exports the hours of a day as audit events. A folder has the events of all services that are meant: their accounts are few, and
+    /// found by looking at each.
+    fn accounts(&self, search: &Search, found: &mut Found) -> Result<()> {
+        let any = Filter::Field(audit::ACCOUNT.into(), Test::Any);
+        let search = Search { filter: Filter::And(vec![search.filter.clone(), any]), ..search.clone() };
+        let mut folders: BTreeMap<(i64, String), BTreeMap<u32, Spread>> = BTreeMap::new();
+        self.pages(&search, &mut |Streamed { record, .. }| {
+            let (hour, account) = (record.time.div_euclid(HOUR), record.get(audit::ACCOUNT).to_owned());
+            let numbers = Numbers { epoch: record.epoch, first: record.seq, last: record.seq };
+            let epochs = folders.entry((hour, account.clone())).or_default();
+            let piece = epochs.entry(record.epoch).or_insert(Spread { service: account, hour, rows: 0, numbers });
+            piece.rows += 1;
+            piece.numbers.first = piece.numbers.first.min(record.seq);
+            piece.numbers.last = piece.numbers.last.max(record.seq);
+            if folders.len() > ACCOUNTS_MAX {
+                return Err(Error::invalid(format!(
+                    "a day has more than {ACCOUNTS_MAX} hours of accounts: these are no audit events"
+                )));
+            }
+            Ok(())
+        })?;
+        for ((hour, account), pieces) in folders {
+            let folder = layout::folder(hour, audit::ACCOUNT, &account);
+            let parts = self.parts(&folder, found)?;
+            let before = found.parts;
+            for numbers in missing(&parts, &pieces.into_values().collect::<Vec<_>>()) {
+                let of_account = Filter::Field(audit::ACCOUNT.into(), Test::exact(&account));
+                let filter = Filter::And(vec![Filter::Numbers(numbers), of_account]);
+                let (services, exclude_services) = (search.services.clone(), search.exclude_services.clone());
+                let search = Search { services, exclude_services, ..of_hour(hour, filter) };
+                found.add(self.part(&folder, numbers, &search, &audit::write)?);
+            }
+            found.existed += u64::from(found.parts == before);
+        }
+        Ok(())
+    }
+
+    /// Writes the part of some numbers; an open end becomes that of its rows.
+    fn part(&self, folder: &str, numbers: Numbers, search: &Search, write: &Write) -> Result<Found> {
+        let written = write(self.spool, &mut |take| self.pages(search, take))?;
         let Some(written) = written else { return Ok(Found::default()) };
         let last = if numbers.last == u64::MAX { written.last } else { numbers.last };
         let part = Part { epoch: numbers.epoch, first: numbers.first, last, digest: written.spool.digest() };
@@ -229,6 +264,15 @@ impl Export<'_> {
             Ok(())
         })
     }
+}
+
+/// How a part is written.
+type Write = dyn Fn(&Path, &mut part::Rows<'_>) -> Result<Option<part::Written>>;
+
+/// The rows of an hour that pass, the oldest first.
+fn of_hour(hour: i64, filter: Filter) -> Search {
+    let (from, until) = (Some(hour * HOUR), Some(hour * HOUR + (HOUR - 1)));
+    Search { from, until, filter, order: Order::Oldest, ..Search::default() }
 }
 
 /// What no part covers of the numbers of some rows, in pieces that are not too large. The last one of each epoch has no end.

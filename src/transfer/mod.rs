@@ -7,6 +7,7 @@
 //! Invariants
 //! * It is below `server/` and `cli/`, above the engine, and knows nothing of HTTP.
 //! * Exporting twice writes nothing twice, without anything being remembered: names say what is there.
+mod audit;
 pub(crate) mod columns;
 pub(crate) mod export;
 pub(crate) mod flat;

@@ -76,7 +76,7 @@ pub(super) fn write(spool: &Path, rows: &mut Rows<'_>) -> Result<Option<Written>
     Ok(Some(Written { spool, rows, last }))
 }
 
-fn failed(what: String) -> Error {
+pub(super) fn failed(what: String) -> Error {
     Error::new(ErrorKind::Io, format!("cannot write a Parquet file: {what}"))
 }
 

@@ -50,6 +50,9 @@ pub(in crate::cli) struct ExportArgs {
     /// What is written
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = FormatName::Parquet)]
     format: FormatName,
+    /// Folders and columns of Parquet: by service, or the 13 columns of audit events by account
+    #[arg(long, value_enum, value_name = "LAYOUT")]
+    layout: Option<LayoutName>,
     /// Merge the parts of each hour into one
     #[arg(long)]
     repack: bool,
@@ -66,6 +69,15 @@ enum FormatName {
     Ndjson,
 }
 
+/// Which folders and columns, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LayoutName {
+    /// Every field, by hour and service.
+    Service,
+    /// The 13 columns of the audit pipeline, by hour and account.
+    CloudflareAudit,
+}
+
 /// Has it written, and says what that is.
 pub(in crate::cli) fn run(args: &ExportArgs) -> Result<(), Failure> {
     let to = args.to.as_ref().map(std::path::absolute).transpose();
@@ -79,6 +91,7 @@ pub(in crate::cli) fn run(args: &ExportArgs) -> Result<(), Failure> {
         "before": before?,
         "service": args.service,
         "format": if args.format == FormatName::Parquet { "parquet" } else { "ndjson" },
+        "layout": args.layout.map(|layout| if layout == LayoutName::Service { "service" } else { "cloudflare-audit" }),
         "repack": args.repack,
     });
     let client = Client::new(&args.server)?;

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 /// How long after an hour is over its parts are written, where nothing else is said.
 const LAG: Duration = Duration::from_secs(600);
-const KEYS: [&str; 7] = ["to", "target", "since", "before", "service", "format", "repack"];
+const KEYS: [&str; 8] = ["to", "target", "since", "before", "service", "format", "layout", "repack"];
 
 /// Where it goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,19 +136,27 @@ impl Asked {
             Some(Value::String(text)) => Ok(Some(text.as_str())),
             Some(_) => Err(ApiError::bad(format!("{name} must be a text"))),
         };
-        let form = match text("format")? {
-            None | Some("parquet") => Form::Parquet,
-            Some("ndjson") => Form::Ndjson,
-            Some(_) => return Err(ApiError::bad("format must be parquet or ndjson")),
+        let form = match (text("format")?, text("layout")?) {
+            (None | Some("parquet"), None | Some("service")) => Form::Parquet,
+            (None | Some("parquet"), Some("cloudflare-audit")) => Form::Audit,
+            (Some("ndjson"), None) => Form::Ndjson,
+            (None | Some("parquet"), Some(_)) => {
+                return Err(ApiError::bad("layout must be service or cloudflare-audit"));
+            }
+            (Some("ndjson"), Some(_)) => return Err(ApiError::bad("layout is one of Parquet; leave it out")),
+            (Some(_), _) => return Err(ApiError::bad("format must be parquet or ndjson")),
         };
         let repack = match object.get("repack") {
             None | Some(Value::Null) => false,
             Some(Value::Bool(repack)) => *repack,
             Some(_) => return Err(ApiError::bad("repack must be true or false")),
         };
+        if repack && form != Form::Parquet {
+            return Err(ApiError::bad("repack is for Parquet by service"));
+        }
         let at = |name: &str| text(name)?.map(|text| time(name, text, now)).transpose();
         // What is still to come of an hour would only become further parts.
-        let over = if form == Form::Parquet { export::over(now, LAG) } else { now };
+        let over = if form == Form::Ndjson { now } else { export::over(now, LAG) };
         let wanted = Wanted {
             form,
             services: text("service")?.map(str::to_owned).into_iter().collect(),
@@ -189,6 +197,9 @@ mod tests {
             (r#"{"to":"/tmp/x","format":"csv"}"#, "parquet or ndjson"),
             (r#"{"to":"/tmp/x","since":"soon"}"#, "since must be"),
             (r#"{"to":"/tmp/x","repack":1}"#, "repack"),
+            (r#"{"to":"/tmp/x","layout":"x"}"#, "layout must be"),
+            (r#"{"to":"/tmp/x","layout":"service","format":"ndjson"}"#, "leave it out"),
+            (r#"{"to":"/tmp/x","layout":"cloudflare-audit","repack":true}"#, "repack is for"),
             (r#"{"to":"/tmp/x","until":"1d"}"#, "until is nothing"),
             (r#"{"to":"/tmp/x","target":"main"}"#, "two places"),
         ] {
