@@ -31,7 +31,7 @@ fn refusing(status: &'static str, code: &'static str) -> String {
 #[test]
 fn a_bucket_that_refuses_is_named_and_its_credentials_are_nowhere() {
     for (status_line, code, said) in
-        [("403 Forbidden", "AccessDenied", "may not do that"), ("404 Not Found", "NoSuchBucket", "no such bucket")]
+        [("403 Forbidden", "AccessDenied", "no right to do that"), ("404 Not Found", "NoSuchBucket", "no such bucket")]
     {
         let directory = tempfile::tempdir().unwrap();
         let endpoint = refusing(status_line, code);

@@ -39,16 +39,14 @@ fn an_answer_says_archive_when_the_archive_has_it_and_never_before() {
 fn an_answer_that_the_archive_keeps_waiting_says_what_was_reached() {
     let directory = tempfile::tempdir().unwrap();
     let (data, target) = (directory.path().join("data"), directory.path().join("archive"));
-    let server = start_with(&data, &target, &[("LOGYARD_ARCHIVE_ACK_TIMEOUT", "1500ms")]);
     // A file where the target's directory should be: nothing can be made there.
-    let _none = std::fs::remove_dir_all(&target);
     std::fs::write(&target, "in the way").unwrap();
+    let server = start_with(&data, &target, &[("LOGYARD_ARCHIVE_ACK_TIMEOUT", "1500ms")]);
     let answer = one(&server, "shop", "ack=archive");
     assert_eq!(said(&answer), (202, Some("wal")), "{}", answer.text);
     let id = answer.json()["id"].as_str().unwrap().to_owned();
     assert_eq!(server.get(&format!("/api/v1/logs/{id}")).status, 200, "it is stored");
     std::fs::remove_file(&target).unwrap();
-    std::fs::create_dir(&target).unwrap();
     // The upload goes on by itself.
     until("the object is there", || segments(&target).len() == 1);
 }
