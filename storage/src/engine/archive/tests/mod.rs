@@ -251,7 +251,7 @@ fn what_is_damaged_in_one_target_is_read_from_another() {
     let all = shown(&engine);
     assert_eq!(engine.offload(true, &mut quiet).unwrap().evicted, 1);
     let asked = second.gets();
-    first.damage(&first.names()[0], 1_000);
+    first.damage(&segments_in(&first)[0], 1_000);
     assert_eq!(shown(&engine), all);
     assert!(second.gets() > asked);
     assert_eq!(engine.troubles(), Vec::<String>::new());
