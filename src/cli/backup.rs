@@ -22,20 +22,30 @@ pub(super) const EXAMPLES: &str = "Examples:
   logyard backup /backups/2026-05-28 --data /var/lib/logyard
   logyard backup /backups/2026-05-28 --url https://logs.example.com
       the directory is made on the server's machine
+  logyard backup --archive main backups/2026-05-28
+      in a folder of a target of the server's archive; `logyard archive rebuild` makes a data directory of it
   logyard serve --data /backups/2026-05-28
       a backup is a data directory: a server that starts on it has all that it has";
 
 #[derive(Args)]
 pub(super) struct BackupArgs {
-    /// The directory to make; where there is one, it has to be empty
+    /// The directory to make; where there is one, it has to be empty. With --archive, a folder there
     #[arg(value_name = "TARGET")]
     target: PathBuf,
+    /// Make it in a target of the server's archive
+    #[arg(long, value_name = "NAME")]
+    archive: Option<String>,
     #[command(flatten)]
     server: ServerArgs,
 }
 
 /// Makes a backup, and says what is in it.
 pub(super) fn run(args: &BackupArgs) -> Result<(), Failure> {
+    if let Some(archive) = &args.archive {
+        let body = json!({ "target": args.target, "archive": archive });
+        let made = made_by(&Client::new(&args.server)?, &body).map_err(Failure::from)?;
+        return told(&made);
+    }
     let target = std::path::absolute(&args.target)
         .map_err(|e| Failure::Usage(format!("{} is no directory: {e}", printable(&args.target.to_string_lossy()))))?;
     if args.server.names_a_server() {
@@ -67,25 +77,43 @@ pub(super) fn run(args: &BackupArgs) -> Result<(), Failure> {
 fn ask(args: &BackupArgs, target: &Path, data: Option<&Path>) -> Result<Value, Failure> {
     let client = Client::new(&args.server)?;
     let data = data.map(std::path::absolute).transpose()?;
-    let body = json!({ "target": target, "data": data }).to_string();
+    made_by(&client, &json!({ "target": target, "data": data })).map_err(|trouble| match (trouble, data) {
+        (Unmade::Asking(Trouble::Unreachable(what)), Some(data)) => Failure::Failed(format!(
+            "{what} Its data directory {} is in use: say with --url where its server listens",
+            data.display()
+        )),
+        (unmade, _) => unmade.into(),
+    })
+}
+
+/// Why a server made none.
+enum Unmade {
+    Asking(Trouble),
+    Making(Failure),
+}
+
+impl From<Unmade> for Failure {
+    fn from(unmade: Unmade) -> Self {
+        match unmade {
+            Unmade::Asking(trouble) => trouble.into(),
+            Unmade::Making(failure) => failure,
+        }
+    }
+}
+
+/// Has a server make what is asked for, and shows how far it is.
+fn made_by(client: &Client, body: &Value) -> Result<Value, Unmade> {
     let kind = [("content-type", "application/json")];
-    let answer =
-        client.send(Method::POST, "/api/v1/admin/backup", &kind, body).map_err(|trouble| match (trouble, data) {
-            (Trouble::Unreachable(what), Some(data)) => Failure::Failed(format!(
-                "{what} Its data directory {} is in use: say with --url where its server listens",
-                data.display()
-            )),
-            (trouble, _) => trouble.into(),
-        })?;
+    let answer = client.send(Method::POST, "/api/v1/admin/backup", &kind, body.to_string()).map_err(Unmade::Asking)?;
     let mut bars = Bars::default();
     let broke_off =
         "the answer broke off before the backup was done: see the server's log, remove what it made, and try again";
-    let made = until_done(&client, answer, broke_off, |said| {
+    let made = until_done(client, answer, broke_off, |said| {
         let stage = if *field(said, "stage") == "checking" { BackupStage::Checking } else { BackupStage::Copying };
         bars.show(BackupProgress { stage, done: number(said, "done"), total: number(said, "total") });
     });
     bars.end();
-    made
+    made.map_err(Unmade::Making)
 }
 
 /// Says what came of it; a copy of what is damaged is a failure.

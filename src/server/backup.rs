@@ -1,4 +1,4 @@
-//! A backup over HTTP: everything that there is, copied into a directory of the server's own machine; how far it is comes as JSON
+//! A backup over HTTP: everything that there is, copied into a directory of the server's own machine or a target of the archive; how far it is comes as JSON
 //! lines, and what came of it as the last one.
 //!
 //! Invariants
@@ -13,6 +13,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use logyard_storage::archive::Bucket;
 use logyard_storage::engine::{BackedUp, BackupProgress, BackupStage};
 use logyard_storage::limits::MIB;
 use serde_json::{Map, Value, json};
@@ -30,10 +31,56 @@ pub(super) async fn backup(
     let body = read_whole(&headers, body, server.whole.of(MIB), server.bodies.room()).await?;
     let target = blocking({
         let server = Arc::clone(&server);
-        move || asked(&body.bytes, server.engine.data())
+        move || match folder_of_archive(&body.bytes)? {
+            Some((archive, folder)) => Ok(Target::Archive(server.archives.part(&archive, &folder)?)),
+            None => asked(&body.bytes, server.engine.data()).map(Target::Directory),
+        }
     });
-    let target = target.await??;
+    let target: Target = target.await?.map_err(|e: ApiError| e)?;
     progress::answer(progress::Form::Lines, move |teller| make(&server, &caller, &target, teller)).await
+}
+
+/// Where a backup goes.
+enum Target {
+    /// A directory of this machine.
+    Directory(PathBuf),
+    /// A folder of a target of the archive.
+    Archive(Arc<dyn Bucket>),
+}
+
+impl Target {
+    fn name(&self) -> String {
+        match self {
+            Self::Directory(path) => path.display().to_string(),
+            Self::Archive(part) => part.place(),
+        }
+    }
+}
+
+/// The target of the archive that it is to go to, and the folder there; nothing where none is named.
+fn folder_of_archive(body: &[u8]) -> Result<Option<(String, String)>, ApiError> {
+    let Ok(Value::Object(object)) = serde_json::from_slice(body) else { return Ok(None) };
+    let Some(archive) = object.get("archive") else { return Ok(None) };
+    if let Some(key) = object.keys().find(|key| !["archive", "target"].contains(&key.as_str())) {
+        let key: String = key.chars().take(40).collect();
+        return Err(ApiError::bad(format!(
+            "{key} is nothing that a backup in the archive has; it has archive and target"
+        )));
+    }
+    let wrong = || ApiError::bad("target must be a folder of the archive's target, such as backups/2026-05-28");
+    let archive =
+        archive.as_str().ok_or_else(|| ApiError::bad("archive must be the name of a target of the archive"))?;
+    let folder = object.get("target").and_then(Value::as_str).ok_or_else(wrong)?;
+    let is_plain = |part: &str| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '=' | ':');
+        !matches!(part, "" | "." | "..") && part.len() <= 200 && part.chars().all(is_plain)
+    };
+    let is_ours = ["segments", "manifest", "parquet", "logs", "probe", "owner"]
+        .contains(&folder.split('/').next().unwrap_or_default());
+    if folder.len() > 500 || is_ours || !folder.split('/').all(is_plain) {
+        return Err(wrong());
+    }
+    Ok(Some((archive.to_owned(), folder.to_owned())))
 }
 
 /// Where it is to go.
@@ -89,9 +136,13 @@ pub(crate) fn whole_path(target: &Path, data: &Path) -> Result<PathBuf, String> 
 }
 
 /// Makes it, and says how far it is and what came of it. This blocks.
-fn make(server: &Server, caller: &Caller, target: &Path, mut teller: Teller) {
-    let made = server.engine.backup(target, &mut |progress| teller.tell(|| shown(progress)));
-    let name = target.display().to_string();
+fn make(server: &Server, caller: &Caller, target: &Target, mut teller: Teller) {
+    let mut told = |progress| teller.tell(|| shown(progress));
+    let made = match target {
+        Target::Directory(path) => server.engine.backup(path, &mut told),
+        Target::Archive(part) => server.engine.back_up_to(&**part, &mut told),
+    };
+    let name = target.name();
     let (after, last) = match made {
         Ok(made) => {
             let done = done(&name, &made);
@@ -100,7 +151,10 @@ fn make(server: &Server, caller: &Caller, target: &Path, mut teller: Teller) {
         // It did not begin.
         Err(e) if !teller.has_begun() => (Value::Null, Err(ApiError::from(e))),
         Err(e) => {
-            let error = format!("{e}; {name} is not finished: remove it, and make another one");
+            let error = match target {
+                Target::Directory(_) => format!("{e}; {name} is not finished: remove it, and make another one"),
+                Target::Archive(_) => format!("{e}; the same backup again goes on with it"),
+            };
             crate::log::error(format_args!("a backup failed: {error}"));
             let failed = json!({ "error": error });
             (failed.clone(), Ok(failed))

@@ -130,3 +130,35 @@ fn a_backup_in_a_directory_is_rebuilt_the_same_way() {
     let server = start(&rebuilt, &directory.path().join("other"));
     assert_eq!(count(&server), RECORDS);
 }
+
+#[test]
+fn a_backup_in_a_target_of_the_archive_is_rebuilt_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, target, rebuilt) =
+        (directory.path().join("data"), directory.path().join("archive"), directory.path().join("rebuilt"));
+    let server = start(&data, &target);
+    fill(&server);
+    let backup = |folder: &str, archive: &str| {
+        run(client(&server, directory.path()).args(["backup", "--archive", archive, folder]))
+    };
+    let (code, out, told) = backup("backups/one", "main");
+    assert_eq!(code, 0, "{out}{told}");
+    let again: Value = serde_json::from_str(&backup("backups/one", "main").1).unwrap();
+    assert!(again["success"] == true && again["target"].as_str().unwrap().ends_with("/backups/one"), "{again}");
+    for (folder, archive, said) in [
+        ("backups/../owner", "main", "such as backups/2026-05-28"),
+        ("segments/x", "main", "such as backups/2026-05-28"),
+        ("backups/one", "other", "no target other"),
+    ] {
+        let (code, _, told) = backup(folder, archive);
+        assert!(code == 1 && told.contains(said), "{folder} {archive}: {told}");
+    }
+    let answers = answers(&server);
+    drop(server);
+    let from = target.join("backups/one");
+    let (code, out, told) =
+        command(&["rebuild", "--from", from.to_str().unwrap(), "--data", rebuilt.to_str().unwrap()]);
+    assert_eq!(code, 0, "{out}{told}");
+    let server = start(&rebuilt, &directory.path().join("other"));
+    assert_eq!((count(&server), self::answers(&server)), (RECORDS, answers));
+}

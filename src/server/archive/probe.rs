@@ -5,7 +5,7 @@
 //! * A target that is well is left alone, until copying to it fails; one that is not is tried again every [`AGAIN`].
 use crate::log::{self, Level};
 use crate::server::{Server, blocking};
-use logyard_storage::archive::{Put, Target};
+use logyard_storage::archive::{Bucket, Prefixed, Put, Target};
 use logyard_storage::engine::ArchiveStatus;
 use logyard_storage::error::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
@@ -42,6 +42,14 @@ impl Archives {
     /// The target of a name.
     pub(in crate::server) fn target(&self, name: &str) -> Option<&Target> {
         self.targets.iter().find(|target| target.name == name)
+    }
+
+    /// A folder of a target, as a place of its own.
+    pub(in crate::server) fn part(&self, name: &str, folder: &str) -> Result<Arc<dyn Bucket>> {
+        let target = self.targets.iter().find(|target| target.name == name);
+        let target =
+            target.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("the archive has no target {name}")))?;
+        Ok(Arc::new(Prefixed::new(Arc::clone(&target.bucket), folder)))
     }
 
     /// What the last probe of each target found wrong, by name.

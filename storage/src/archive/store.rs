@@ -62,6 +62,8 @@ pub struct StoreLimits {
     pub read_timeout: Duration,
     /// How long a piece may be on its way out.
     pub write_timeout: Duration,
+    /// How long a part of an object is waited for in all, beside the time that its bytes take.
+    pub patience: Duration,
 }
 
 impl Default for StoreLimits {
@@ -74,6 +76,7 @@ impl Default for StoreLimits {
             read_timeout: Duration::from_secs(60),
             // 64 MiB at 250 kB a second.
             write_timeout: Duration::from_secs(270),
+            patience: Duration::from_secs(15),
         }
     }
 }
@@ -86,6 +89,7 @@ pub struct Store {
     runtime: Arc<Runtime>,
     place: String,
     speech: Speech,
+    patience: Duration,
     directory: Option<(Arc<dyn Env>, PathBuf)>,
 }
 
@@ -139,7 +143,8 @@ impl Store {
         let operator = Operator::new(Memory::default()).map_err(|e| speech.said("open", "memory", &e))?;
         let place = "memory://".to_owned();
         let runtime = Arc::clone(runtime);
-        Ok(Self { writing: operator.clone(), reading: operator, runtime, place, speech, directory: None })
+        let patience = StoreLimits::default().patience;
+        Ok(Self { writing: operator.clone(), reading: operator, runtime, place, speech, patience, directory: None })
     }
 
     fn open(
@@ -159,7 +164,8 @@ impl Store {
             Ok(operator.layer(timeout).layer(retry).layer(bounded.clone()))
         };
         let (writing, reading) = (layered(limits.write_timeout)?, layered(limits.read_timeout)?);
-        Ok(Self { writing, reading, runtime: Arc::clone(runtime), place, speech, directory })
+        let patience = limits.patience;
+        Ok(Self { writing, reading, runtime: Arc::clone(runtime), place, speech, patience, directory })
     }
 
     fn wait<T>(&self, doing: &str, name: &str, work: impl Future<Output = opendal::Result<T>>) -> Result<T> {

@@ -40,6 +40,7 @@ impl Rig {
             ask_timeout: Duration::from_millis(700),
             read_timeout: Duration::from_millis(700),
             write_timeout: Duration::from_secs(2),
+            patience: Duration::from_secs(10),
             ..limits()
         };
         Store::s3(&access, limits, threads()).unwrap()

@@ -7,8 +7,18 @@ use super::{ATTEMPTS, Store, tag_of};
 use crate::archive::bucket::Bucket;
 use crate::error::{Error, ErrorKind, Result};
 use opendal::Buffer;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Bytes a second of a target that is slow and not out.
+const SLOW_BYTES_PER_SECOND: u64 = 500_000;
 
 impl Store {
+    /// How long so many bytes are waited for in all, however often they are asked for: somebody waits for them.
+    fn patience(&self, bytes: usize) -> Duration {
+        self.patience.saturating_add(Duration::from_millis(bytes as u64 * 1_000 / SLOW_BYTES_PER_SECOND))
+    }
+
     /// Fills a buffer.
     pub(super) fn fill(&self, name: &str, offset: u64, buf: &mut [u8]) -> Result<()> {
         let end = offset.saturating_add(buf.len() as u64);
@@ -18,7 +28,12 @@ impl Store {
         let mut attempt = 1;
         let found = loop {
             let reading = self.reading.read_with(name).range(offset..end).into_future();
-            let e = match self.runtime.block_on(reading) {
+            let read = self.runtime.block_on(async { timeout(self.patience(buf.len()), reading).await });
+            let Ok(read) = read else {
+                let message = format!("cannot read {}/{name}: it does not answer in time", self.place);
+                return Err(Error::new(ErrorKind::Unavailable, message));
+            };
+            let e = match read {
                 Ok(found) if found.len() == buf.len() => break found,
                 Ok(_) => Error::new(ErrorKind::Unavailable, format!("{}/{name} comes in part", self.place)),
                 Err(e) if is_in_part(&e) => self.said("read", name, &e),
