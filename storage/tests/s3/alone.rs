@@ -102,6 +102,27 @@ fn a_swap_that_was_carried_out_says_so_whatever_happens_once() {
 }
 
 #[test]
+fn a_swap_that_arrives_as_something_else_is_made_again() {
+    let rig = Rig::new(11);
+    let store = rig.store();
+    let mut tag: Option<String> = None;
+    for text in [b"first", b"other"] {
+        rig.proxy.next(Kind::RequestGarbled);
+        tag = store.swap("owner", text, tag.as_deref()).unwrap();
+        assert_eq!(store.small("owner", 100).unwrap(), Some((text.to_vec(), tag.clone().unwrap())));
+    }
+    // Or only comes back so.
+    rig.proxy.next(Kind::AnswerGarbled);
+    tag = store.swap("owner", b"third", tag.as_deref()).unwrap();
+    assert_eq!(store.small("owner", 100).unwrap(), Some((b"third".to_vec(), tag.unwrap())));
+    assert_eq!((rig.happened(Kind::RequestGarbled), rig.happened(Kind::AnswerGarbled)), (2, 1));
+    rig.proxy.set(Faults::none().and(Kind::RequestGarbled, 1_000));
+    assert_eq!(store.swap("owner", b"never", None).unwrap(), None);
+    let e = store.swap("fresh", b"never", None).unwrap_err();
+    assert_eq!((e.kind(), rig.object("fresh")), (ErrorKind::Unavailable, None), "{e}");
+}
+
+#[test]
 fn what_is_removed_is_gone_whatever_happens_once() {
     for (seed, kind) in [Kind::Refused, Kind::Lost, Kind::Hangs, Kind::Out].into_iter().enumerate() {
         let rig = Rig::new(seed as u64);

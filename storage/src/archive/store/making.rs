@@ -3,6 +3,7 @@
 //! Invariants
 //! * A writer that failed is never used again: its last piece is gone. The object is begun anew from its source.
 //! * A write whose answer was lost may have been carried out: before it counts as failed, what is there is looked at.
+//! * What is swapped is read back. What is made new is read back by whoever makes it: by its digest.
 use super::said::{is_there, kind_of};
 use super::{ATTEMPTS, Store, tag_of};
 use crate::archive::bucket::{Bucket, Bytes, Put};
@@ -93,8 +94,29 @@ impl Store {
         Ok(())
     }
 
-    /// Replaces an object, where the server looks at the condition.
+    /// Replaces an object, where the server looks at the condition, and looks whether it arrived as it was sent: whoever finds it
+    /// damaged could not tell whose it is.
     pub(super) fn swap_at_server(&self, name: &str, bytes: &[u8], seen: Option<&str>) -> Result<Option<String>> {
+        let is_new = seen.is_none();
+        let mut seen = seen.map(str::to_owned);
+        for _attempt in 0..ATTEMPTS {
+            let Some(made) = self.swap_once(name, bytes, seen.as_deref())? else { return Ok(None) };
+            match self.small(name, bytes.len() as u64) {
+                Ok(Some((now, tag))) if tag == made && now != bytes => seen = Some(made),
+                Err(e) if e.kind() != ErrorKind::Corrupt => return Err(e),
+                // It is as it should be, or somebody else was there since.
+                _ => return Ok(Some(made)),
+            }
+        }
+        if is_new {
+            // Where there was nothing, nothing is better than what nobody can read.
+            self.remove(name)?;
+        }
+        let message = format!("{}/{name} does not come back as it was sent: it is tried again later", self.place);
+        Err(Error::new(ErrorKind::Unavailable, message))
+    }
+
+    fn swap_once(&self, name: &str, bytes: &[u8], seen: Option<&str>) -> Result<Option<String>> {
         let writing = self.writing.write_with(name, bytes.to_vec());
         let writing = match seen {
             Some(tag) => writing.if_match(tag),
