@@ -8,6 +8,10 @@ use logyard_storage::archive::{Bucket, Bytes, Listed, Put, S3Access, Store, Stor
 use logyard_storage::env::Env;
 use logyard_storage::error::Result;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// How long an object stays that nothing needs any more.
+const GRACE: Duration = Duration::from_secs(3_600);
 
 /// Opens what is configured.
 pub(crate) fn open_targets(settings: &ArchiveSettings, env: &Arc<dyn Env>) -> Result<Vec<Target>> {
@@ -19,7 +23,8 @@ pub(crate) fn open_targets(settings: &ArchiveSettings, env: &Arc<dyn Env>) -> Re
         let limits = StoreLimits { requests: target.requests, ..StoreLimits::default() };
         let (place, open): (String, Opener) = match target.target.clone()? {
             Place::S3 { bucket, prefix } => {
-                let (place, access, runtime) = (format!("s3://{bucket}/{prefix}"), access(target, bucket, prefix), runtime.clone());
+                let (place, access, runtime) =
+                    (format!("s3://{bucket}/{prefix}"), access(target, bucket, prefix), runtime.clone());
                 (place, Box::new(move || Store::s3(&access, limits, &runtime)))
             }
             Place::Directory(path) => {
@@ -27,24 +32,22 @@ pub(crate) fn open_targets(settings: &ArchiveSettings, env: &Arc<dyn Env>) -> Re
                 (place, Box::new(move || Store::directory(&env, &path, limits, &runtime)))
             }
         };
-        if let Some(days) = target.object_lock {
-            crate::log::warn(format_args!(
-                "archive target {}: objects are not locked for {days} days by Logyard; give the bucket a rule that locks new objects",
-                target.name
-            ));
-        }
-        if target.parquet {
-            crate::log::warn(format_args!("archive target {}: nothing is written as Parquet yet", target.name));
-        }
         let bucket = Arc::new(Opening { place, open, store: OnceLock::new() });
         Some(Target {
             offload_after: target.offload_after,
             max_loss: target.max_loss,
             bytes_per_second: target.bandwidth,
+            grace: grace(target.object_lock),
             ..Target::new(&target.name, bucket)
         })
     });
     Ok(opened.collect())
+}
+
+/// How long what nothing needs any more stays: as long as the bucket may lock it.
+fn grace(locked_days: Option<u32>) -> Duration {
+    const DAY: u64 = 86_400;
+    locked_days.map_or(GRACE, |days| Duration::from_secs(u64::from(days) * DAY).max(GRACE))
 }
 
 fn access(target: &ArchiveTarget, bucket: String, prefix: String) -> S3Access {

@@ -144,7 +144,7 @@ impl Shared {
             }
             Ok(())
         })?;
-        let age = ORPHAN_AGE.as_nanos() as i64;
+        let age = i64::try_from(ORPHAN_AGE.max(target.grace).as_nanos()).unwrap_or(i64::MAX);
         let mut seen = locked(&self.archive.strangers).remove(&target.name).unwrap_or_default();
         seen.retain(|name, _| found.contains_key(name));
         for (name, listed) in found {
