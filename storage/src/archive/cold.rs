@@ -232,7 +232,7 @@ impl ColdFile {
                     fetched.gets += self.get(self.record.index_at, &mut index)?.gets;
                 }
                 if crc32fast::hash(&index) != self.record.index_crc {
-                    return Err(Error::corrupt(format!("the indexes of segment {id:016x} in the archive are damaged")));
+                    return Err(not_as_stored(id));
                 }
                 (index, fetched)
             }
@@ -285,20 +285,24 @@ impl Backing for ColdFile {
     }
 
     fn read_again(&self, offset: u64, buf: &mut [u8], times: u32) -> Result<Option<Fetched>> {
-        // What lies behind the blocks was compared with its checksum already.
-        if offset >= self.record.index_at {
+        let id = self.record.id;
+        if offset >= self.record.footer_at {
             return Ok(None);
         }
-        self.shared.chunks.forget_block((self.record.id, self.block_at(offset) as u32));
-        // The first once more, which mostly is where it came from, and then the others.
-        let mut failed = None;
-        for copy in self.copies.iter().skip(times as usize) {
-            match self.get_from(copy, offset, buf) {
-                Ok(fetched) => return Ok(Some(fetched)),
-                Err(e) => failed = failed.or(Some(e)),
-            }
+        if offset >= self.record.index_at {
+            // What is kept here was sound when it was looked at last.
+            self.shared.shelf.forget(id);
+            return if times == 0 { self.read_index(offset, buf).map(Some) } else { Ok(None) };
         }
-        failed.map_or(Ok(None), Err)
+        self.shared.chunks.forget_block((id, self.block_at(offset) as u32));
+        if times == 0 {
+            return self.get(offset, buf).map(Some);
+        }
+        match self.copies.get(times as usize) {
+            Some(other) => self.get_from(other, offset, buf).map(Some),
+            // Nothing is lost by that: what is there may be sound, and come as it is the next time.
+            None => Err(not_as_stored(id)),
+        }
     }
 }
 
@@ -353,6 +357,13 @@ pub(crate) fn kept(env: &dyn Env, path: &Path) -> Option<(ArchiveRecord, Vec<u8>
     let (len, rest) = bytes.split_first_chunk()?;
     let (sealed, footer) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
     Some((codec::open(KEPT_MAGIC, KEPT_VERSION, sealed).ok()?, footer.to_vec()))
+}
+
+fn not_as_stored(id: u64) -> Error {
+    let message = format!(
+        "segment {id:016x} in the archive does not come as it was stored: `logyard archive verify` says whether it is damaged there"
+    );
+    Error::new(ErrorKind::Unavailable, message)
 }
 
 fn outside(id: u64, offset: u64) -> Error {

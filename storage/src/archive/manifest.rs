@@ -33,6 +33,8 @@ pub(crate) struct Head {
     pub(crate) format: u32,
     /// Its number; the highest one counts.
     pub(crate) number: u64,
+    /// The number of the first one that the same directory wrote there: those below are another's.
+    pub(crate) first: u64,
     /// The target's name there.
     pub(crate) target: String,
     /// Whether it is of a backup: made once, and nobody's place.

@@ -76,7 +76,7 @@ impl Default for StoreLimits {
             read_timeout: Duration::from_secs(60),
             // 64 MiB at 250 kB a second.
             write_timeout: Duration::from_secs(270),
-            patience: Duration::from_secs(15),
+            patience: Duration::from_secs(8),
         }
     }
 }

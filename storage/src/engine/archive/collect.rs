@@ -4,8 +4,10 @@
 //! of is what a crash left between its upload and the catalog, or what another directory left: it goes when it is a day old.
 //!
 //! Invariants
-//! * What the last manifest names stays, and so does what the catalog names.
+//! * What the last manifest names stays, and so does what the catalog names, and what manifests of other directories name that
+//!   had the place before.
 //! * Where an object is locked it stays, and is tried again.
+use super::manifest::named_by_others;
 use super::{Shared, locked, no_archive};
 use crate::archive::{SEGMENTS, Target};
 use crate::catalog::{Change, CondemnedObject, Table};
@@ -135,7 +137,9 @@ impl Shared {
     fn collect_orphans(&self, target: &Target, report: &mut CollectReport) -> Result<()> {
         let mut known = self.known_objects(target);
         known.extend(self.condemned(target)?.into_iter().map(|condemned| condemned.object));
-        known.extend(self.last_manifest(target)?.objects.iter().cloned());
+        let last = self.last_manifest(target)?;
+        known.extend(last.objects.iter().cloned());
+        known.extend(named_by_others(&*target.bucket, &last.head)?);
         let (now, mut found) = (self.env.now(), BTreeMap::new());
         target.bucket.list(SEGMENTS, &mut |listed| {
             self.is_closing()?;

@@ -4,7 +4,7 @@
 //! the file is removed. A crash in between leaves a file too many, which the next start removes.
 //!
 //! Invariants
-//! * A file goes only where a copy of it was verified in a target that is configured.
+//! * A file goes only where a copy of it was verified in a target that is configured, and was this directory's a moment ago.
 use super::{LiveSegment, Shared};
 use crate::archive::to_keep;
 use crate::catalog::{ArchiveRecord, Change, Residency};
@@ -41,6 +41,9 @@ impl Shared {
     fn evict_within(&self, _turn: &Turn<'_>, id: u64) -> Result<bool> {
         let (Some(live), Some(record)) = (self.live(id), self.archive.record(id)) else { return Ok(false) };
         if record.is_away() || self.archive.copies(&record).is_empty() || self.lost.touches(id) {
+            return Ok(false);
+        }
+        if !self.keeps_a_copy(&record)? {
             return Ok(false);
         }
         self.keep_index(&live, &record)?;

@@ -181,7 +181,9 @@ impl Shared {
 
     fn put_manifest(&self, target: &Target, mut manifest: Manifest) -> Result<()> {
         for _again in 0..ATTEMPTS {
-            manifest.head.number = self.last_manifest(target)?.head.number + 1;
+            let last = self.last_manifest(target)?;
+            manifest.head.number = last.head.number + 1;
+            manifest.head.first = if last.head.first > 0 { last.head.first } else { manifest.head.number };
             let (object, bytes) = (manifest_object(manifest.head.number), manifest.encode()?);
             let piece = |at: u64, buf: &mut [u8]| {
                 let from = usize::try_from(at).ok().and_then(|at| bytes.get(at..at.checked_add(buf.len())?));
@@ -194,7 +196,7 @@ impl Shared {
                 self.keep_manifest(target, &bytes)?;
                 locked(&self.archive.last).insert(target.name.clone(), Arc::new(Last::of(&manifest)?));
                 self.archive.praise(target);
-                self.remove_old_manifests(target, manifest.head.number);
+                self.remove_old_manifests(target, &manifest.head);
                 return Ok(());
             }
             if put == Put::Made {
@@ -211,9 +213,11 @@ impl Shared {
         Err(Error::new(ErrorKind::Unavailable, message))
     }
 
-    fn remove_old_manifests(&self, target: &Target, number: u64) {
+    /// Removes manifests that are older than the last ones. Those of another directory, whose place this was, stay: they name
+    /// what it had there.
+    fn remove_old_manifests(&self, target: &Target, head: &Head) {
         let Ok(numbers) = numbers(&*target.bucket) else { return };
-        for old in numbers.into_iter().filter(|old| old + KEPT <= number) {
+        for old in numbers.into_iter().filter(|old| *old >= head.first && old + KEPT <= head.number) {
             // What stays is removed with the next one.
             let _gone = target.bucket.remove(&manifest_object(old));
         }
@@ -240,6 +244,18 @@ impl Shared {
         let missing = segments.iter().map(|live| &live.record).chain(&self.unread).filter(|record| is_missing(record));
         missing.map(|record| record.first_seq).min().map_or(sealed_seq, |first| first.min(sealed_seq))
     }
+}
+
+/// The objects that manifests of other directories name, below the first of this one's own. One that cannot be read is an error.
+pub(super) fn named_by_others(bucket: &dyn crate::archive::Bucket, head: &Head) -> Result<BTreeSet<String>> {
+    let mut named = BTreeSet::new();
+    for number in numbers(bucket)?.into_iter().filter(|number| *number < head.first || head.first == 0) {
+        if let Some((bytes, _)) = bucket.small(&manifest_object(number), MANIFEST_BYTES_MAX)? {
+            let manifest = Manifest::decode(&bytes)?;
+            named.extend(Last::of(&manifest)?.objects);
+        }
+    }
+    Ok(named)
 }
 
 /// The numbers of the manifests that are there, lowest first.

@@ -48,6 +48,7 @@ impl Shared {
             return Err(no_archive());
         }
         self.seal_all()?;
+        self.archive.targets.iter().for_each(|target| self.doubt_owner(target));
         let report = self.offload_some(&self.archive.targets, |_, _| true, told)?;
         {
             let _alone = locked(&self.archive.moving);
@@ -60,9 +61,17 @@ impl Shared {
         if !evict {
             return Ok(report);
         }
-        let mut evicted = 0;
+        let (mut report, mut evicted) = (report, 0);
         for live in self.segments() {
-            evicted += u64::from(self.evict(live.record.id)?);
+            match self.evict(live.record.id) {
+                Ok(left) => evicted += u64::from(left),
+                // What is wrong with the target is what could not be done.
+                Err(e) if is_of_target(&e) => {
+                    report.failed.push(e.to_string());
+                    break;
+                }
+                Err(e) => return Err(e),
+            }
         }
         Ok(OffloadReport { evicted, ..report })
     }
@@ -100,7 +109,7 @@ impl Shared {
                         self.archive.blame(target, &e);
                         self.archive.attempted(target, false);
                         report.failed.push(e.to_string());
-                        if matches!(e.kind(), ErrorKind::Unavailable | ErrorKind::Denied | ErrorKind::Conflict) {
+                        if is_of_target(&e) {
                             break;
                         }
                     }
@@ -211,4 +220,9 @@ impl Shared {
         self.archive.note(record);
         Ok(true)
     }
+}
+
+/// Whether the target is at fault, and not one segment.
+fn is_of_target(e: &Error) -> bool {
+    matches!(e.kind(), ErrorKind::Unavailable | ErrorKind::Denied | ErrorKind::Conflict)
 }

@@ -5,12 +5,13 @@
 //! * Whoever finds that it is somebody else's changes nothing there any more, until it is free or taken over.
 use super::{Shared, locked};
 use crate::archive::{Claim, OWNER, OWNER_BYTES_MAX, Owner, Target};
+use crate::catalog::ArchiveRecord;
 use crate::env::{read_file, write_file_atomic};
 use crate::error::{Error, ErrorKind, Result};
 use std::time::Duration;
 
-/// How long a confirmation lasts.
-const CONFIRMED: Duration = Duration::from_secs(60);
+/// How long a confirmation lasts, while anything is copied or removed.
+const CONFIRMED: Duration = Duration::from_secs(10);
 const ID_BYTES_MAX: u64 = 256;
 
 /// What is known of whose a target is.
@@ -18,8 +19,8 @@ const ID_BYTES_MAX: u64 = 256;
 pub(super) struct Hold {
     /// The tag of the object that this process wrote, where it did.
     tag: Option<String>,
-    /// When that was confirmed.
-    at: Duration,
+    /// When that was confirmed; nothing where it is to be confirmed anew.
+    at: Option<Duration>,
 }
 
 impl Shared {
@@ -27,7 +28,7 @@ impl Shared {
     pub(super) fn own(&self, target: &Target) -> Result<()> {
         let hold = locked(&self.archive.holds).get(&target.name).cloned().unwrap_or_default();
         let now = self.env.monotonic();
-        if hold.tag.is_some() && now.saturating_sub(hold.at) < CONFIRMED {
+        if hold.tag.is_some() && hold.at.is_some_and(|at| now.saturating_sub(at) < CONFIRMED) {
             return Ok(());
         }
         let me = self.owner()?;
@@ -71,8 +72,27 @@ impl Shared {
     }
 
     fn hold(&self, target: &Target, tag: String) {
-        let hold = Hold { tag: Some(tag), at: self.env.monotonic() };
+        let hold = Hold { tag: Some(tag), at: Some(self.env.monotonic()) };
         locked(&self.archive.holds).insert(target.name.clone(), hold);
+    }
+
+    /// Has it confirmed anew whose a target is, before something that somebody asks for.
+    pub(super) fn doubt_owner(&self, target: &Target) {
+        if let Some(hold) = locked(&self.archive.holds).get_mut(&target.name) {
+            hold.at = None;
+        }
+    }
+
+    /// Whether a target that has a copy of a segment is this directory's: nobody else may remove it there.
+    pub(super) fn keeps_a_copy(&self, record: &ArchiveRecord) -> Result<bool> {
+        let mut failed = None;
+        for target in self.archive.targets.iter().filter(|target| record.copy_in(&target.name).is_some()) {
+            match self.own(target) {
+                Ok(()) => return Ok(true),
+                Err(e) => failed = Some(failed.unwrap_or(e)),
+            }
+        }
+        failed.map_or(Ok(false), Err)
     }
 
     /// Makes a target this directory's, whosever it was. Says whose.

@@ -258,6 +258,23 @@ fn what_is_damaged_in_one_target_is_read_from_another() {
 }
 
 #[test]
+fn what_does_not_come_as_it_was_stored_is_not_lost() {
+    let (env, bucket) = (SimEnv::new(11), SimBucket::new());
+    let engine = open(&env, &[target("main", &bucket)]).unwrap();
+    engine.append(rows(0, 2_000)).unwrap();
+    let all = shown(&engine);
+    engine.offload(true, &mut quiet).unwrap();
+    let object = segments_in(&bucket).remove(0);
+    bucket.damage(&object, 1_000);
+    let e = engine.for_each(|_| {}).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unavailable, "{e}");
+    assert_eq!(engine.troubles(), Vec::<String>::new());
+    // It comes as it was stored again.
+    bucket.damage(&object, 1_000);
+    assert_eq!(shown(&engine), all);
+}
+
+#[test]
 fn what_expires_away_is_condemned_there() {
     let (env, bucket) = (SimEnv::new(7), SimBucket::new());
     env.set_now(START);

@@ -24,12 +24,20 @@ fn a_place_belongs_to_one_directory_until_it_is_taken_over() {
     assert!(second.take_over("other").is_err_and(|e| e.kind() == ErrorKind::NotFound));
     assert!(second.take_over("main").unwrap().is_some_and(|before| before.contains("/data")));
     assert_eq!(second.offload(true, &mut quiet).unwrap().segments, 1);
-    // The other one finds out within a minute, and still reads what it has there.
-    one.advance(2 * MINUTE);
+    // The other one finds out when it is asked to do something there, lets no file go any more, and still reads what it has.
+    let here = files(&one).len();
     first.append(rows(200, 300)).unwrap();
     let report = first.offload(true, &mut quiet).unwrap();
-    assert_eq!((report.segments, report.failed.len()), (0, 1));
+    assert_eq!((report.segments, report.evicted, files(&one).len()), (0, 0, here + 1));
+    assert!(report.failed[0].contains("it belongs to"), "{:?}", report.failed);
     assert_eq!(shown(&first).len(), 200);
+    // What it had there stays, however long nobody else needs it.
+    for _ in 0..3 {
+        other.advance(Duration::from_secs(3 * 86_400));
+        second.offload(true, &mut quiet).unwrap();
+        assert_eq!(second.collect(false).unwrap().orphans, 0);
+    }
+    assert!(before.iter().all(|name| name == "owner" || bucket.names().contains(name)), "{:?}", bucket.names());
 }
 
 #[test]
