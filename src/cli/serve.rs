@@ -27,6 +27,9 @@ const LOOK: Duration = Duration::from_secs(60);
 /// How often what was logged becomes records.
 const KEEP: Duration = Duration::from_secs(1);
 
+/// How long work that waits for the network is waited for at the end.
+const LEAVE: Duration = Duration::from_secs(1);
+
 /// Runs the server.
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     let flags =
@@ -121,6 +124,8 @@ pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     keep_log(&engine);
     // Requests that were cut may still be in the engine; closing it waits for them.
     engine.close()?;
+    // What still waits for the network changes nothing here any more.
+    runtime.shutdown_timeout(LEAVE);
     served.map_err(|e| Failure::Failed(format!("cannot serve on {:?}: {e}", config.listen)))
 }
 

@@ -120,6 +120,7 @@ impl Shared {
                 report.fail(e.to_string());
                 continue;
             }
+            self.is_closing()?;
             let (mut change, mut undo) = (Change::new(), Change::new());
             change.spare(&target.name, object);
             undo.condemn(&condemned)?;

@@ -63,6 +63,7 @@ impl Shared {
         after: ArchiveRecord,
         opened: crate::segment::Segment,
     ) -> Result<()> {
+        self.is_closing()?;
         let (mut change, mut undo) = (Change::new(), Change::new());
         change.put_archived(&after)?;
         undo.put_archived(before)?;

@@ -192,6 +192,7 @@ impl Shared {
             };
             let put = target.bucket.put_new(&object, bytes.len() as u64, &piece)?;
             let back = target.bucket.small(&object, MANIFEST_BYTES_MAX)?;
+            self.is_closing()?;
             if back.is_some_and(|(back, _)| back == bytes) {
                 self.keep_manifest(target, &bytes)?;
                 locked(&self.archive.last).insert(target.name.clone(), Arc::new(Last::of(&manifest)?));

@@ -9,6 +9,7 @@
 //! * It holds no lock that appends or searches wait for while it waits for a target.
 //! * A target that fails is left alone for a while, longer each time; the others go on.
 //! * What fails is said by the status of its target, once.
+//! * Once the engine stops, nothing is committed that a target answers.
 use super::policy::{Pressure, Waiting, is_due, seal_within};
 use super::{CollectReport, LiveSegment, Shared, locked};
 use crate::archive::Target;
@@ -19,7 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the thread looks whether there is something to do.
 const LOOK: Duration = Duration::from_millis(250);
@@ -31,6 +32,8 @@ const LIST_EVERY: Duration = Duration::from_secs(86_400);
 /// How long a target that failed is left alone at first, and at most.
 const PAUSE: Duration = Duration::from_secs(5);
 const PAUSE_MAX: Duration = Duration::from_secs(300);
+/// How long the thread is waited for at the end. One that waits for a target longer changes nothing any more after that.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How often segments are asked whether they leave this disk.
 const LEAVE_EVERY: Duration = Duration::from_secs(10);
 
@@ -54,7 +57,12 @@ impl Mover {
 
     pub(crate) fn stop(&self) {
         self.shared.archive.wanted.close();
-        if let Some(thread) = locked(&self.thread).take() {
+        let Some(thread) = locked(&self.thread).take() else { return };
+        let end = Instant::now() + PATIENCE;
+        while !thread.is_finished() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if thread.is_finished() {
             // A panic of the thread was printed when it happened.
             let _ended = thread.join();
         }

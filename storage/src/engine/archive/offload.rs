@@ -185,6 +185,7 @@ impl Shared {
 
     /// Lets the catalog know of a copy. Says whether the segment is still there.
     fn note_copy(&self, target: &Target, live: &LiveSegment, object: String, facts: &Facts) -> Result<bool> {
+        self.is_closing()?;
         // Held by whoever lets the catalog forget segments.
         let _held = locked(&self.maintenance);
         let id = live.record.id;
