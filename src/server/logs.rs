@@ -33,7 +33,7 @@ const OFFSET_MAX: usize = 1_000_000;
 pub(super) const MILLI: i64 = 1_000_000;
 
 /// Fields that keep the ids of records that were imported, and bytes of such an id.
-const OLD_IDS: [&str; 2] = ["id", "_id_sent"];
+const OLD_IDS: [&str; 3] = ["id", "_id_sent", "event_id"];
 const OLD_ID_BYTES_MAX: usize = 256;
 
 /// How `q` was read, as LogsQL.

@@ -72,10 +72,10 @@ pub(crate) fn escaped(value: &str) -> String {
         return NOTHING.to_owned();
     }
     let mut out = String::with_capacity(value.len());
-    for c in value.chars() {
+    for (at, c) in value.char_indices() {
         let is_plain = !c.is_control() && !r##""#%'*/:=?\{}[]^"##.contains(c);
-        // A name of dots alone would be another folder.
-        if is_plain && !value.bytes().all(|byte| byte == b'.') {
+        // A name that begins with a dot is hidden, and one of dots alone is another folder.
+        if is_plain && !(at == 0 && c == '.') {
             out.push(c);
         } else {
             for byte in c.encode_utf8(&mut [0; 4]).bytes() {
@@ -138,10 +138,12 @@ mod tests {
 
     #[test]
     fn values_come_back_out_of_names_and_stay_in_their_folder() {
-        for value in ["shop", "", "a/b", "..", ".", "a=b%c", "ümlaut →", "a\u{1}b", "a:b?", "%2F", "x%"] {
+        for value in
+            ["shop", "", "a/b", "..", ".", ".hidden", "a.b", "a=b%c", "ümlaut →", "a\u{1}b", "a:b?", "%2F", "x%"]
+        {
             let name = escaped(value);
             assert_eq!(unescaped(&name), value);
-            assert!(!name.contains(['/', '=']) && name != ".." && name != ".", "{name}");
+            assert!(!name.contains(['/', '=']) && !name.starts_with('.'), "{name}");
         }
         assert_eq!(escaped("a/b=c"), "a%2Fb%3Dc");
         let at = from_text("2026-11-30T14:57:56.5Z").unwrap();

@@ -157,11 +157,17 @@ impl Asked {
         let at = |name: &str| text(name)?.map(|text| time(name, text, now)).transpose();
         // What is still to come of an hour would only become further parts.
         let over = if form == Form::Ndjson { now } else { export::over(now, LAG) };
+        let (since, before) = (at("since")?, at("before")?);
+        if let (Some((since, _)), Some((before, _))) = (since, before)
+            && since >= before
+        {
+            return Err(ApiError::bad("since must be earlier than before"));
+        }
         let wanted = Wanted {
             form,
             services: text("service")?.map(str::to_owned).into_iter().collect(),
-            since: at("since")?.map(|(first, _)| first),
-            before: at("before")?.map_or(over, |(first, _)| first),
+            since: since.map(|(first, _)| first),
+            before: before.map_or(over, |(first, _)| first),
             repack,
         };
         let place = match (text("to")?, text("target")?) {
@@ -196,6 +202,7 @@ mod tests {
             (r#"{"to":"here"}"#, "to must be"),
             (r#"{"to":"/tmp/x","format":"csv"}"#, "parquet or ndjson"),
             (r#"{"to":"/tmp/x","since":"soon"}"#, "since must be"),
+            (r#"{"to":"/tmp/x","since":"2026-02-02","before":"2026-01-01"}"#, "earlier than before"),
             (r#"{"to":"/tmp/x","repack":1}"#, "repack"),
             (r#"{"to":"/tmp/x","layout":"x"}"#, "layout must be"),
             (r#"{"to":"/tmp/x","layout":"service","format":"ndjson"}"#, "leave it out"),
