@@ -13,8 +13,10 @@ use super::part::{Rows, Written, failed};
 use super::spool::Spool;
 use crate::ingest::time;
 use logyard_storage::error::Result;
+use logyard_storage::limits::RECORD_DEPTH_MAX;
 use logyard_storage::record::{Record, ValueKind};
-use serde_json::Value;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The field that has a record's account.
@@ -76,17 +78,21 @@ fn within(record: &Record, name: &str) -> Option<String> {
         && value.kind == ValueKind::String
     {
         // Text of JSON is that JSON.
-        return serde_json::from_str::<Value>(&value.text).is_ok().then(|| value.text.clone());
+        return serde_json::from_str::<&RawValue>(&value.text).is_ok().then(|| value.text.clone());
     }
     let json = (!fields.is_empty()).then(|| flat::to_json(fields))?;
-    let object: Value = serde_json::from_str(&json).ok()?;
-    object.get(name).map(Value::to_string)
+    let object: BTreeMap<String, &RawValue> = serde_json::from_str(&json).ok()?;
+    object.get(name).map(|raw| raw.get().to_owned())
 }
 
-/// JSON text with its keys in order, compact, in ASCII.
+/// JSON text with its keys in order, compact, in ASCII; numbers as they were sent.
 fn plain(json: &str) -> String {
-    // What no reader of JSON takes, such as a number without bounds, stays as it was sent.
-    let text = serde_json::from_str::<Value>(json).map_or_else(|_| json.to_owned(), |value| value.to_string());
+    let mut text = String::with_capacity(json.len());
+    let raw = serde_json::from_str::<&RawValue>(json).ok();
+    if raw.and_then(|raw| put_in_order(raw, &mut text, 0)).is_none() {
+        // What is no JSON stays as it was sent.
+        text = json.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_ascii() {
@@ -98,9 +104,53 @@ fn plain(json: &str) -> String {
     out
 }
 
+/// Writes a value with the keys of its objects in order; nothing where it is nested too deeply.
+fn put_in_order(raw: &RawValue, out: &mut String, depth: usize) -> Option<()> {
+    let text = raw.get();
+    if depth > RECORD_DEPTH_MAX {
+        return None;
+    }
+    match text.as_bytes().first()? {
+        b'{' => {
+            let object: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+            out.push('{');
+            for (at, (key, value)) in object.iter().enumerate() {
+                out.push_str(if at > 0 { "," } else { "" });
+                out.push_str(&serde_json::to_string(key).ok()?);
+                out.push(':');
+                put_in_order(value, out, depth + 1)?;
+            }
+            out.push('}');
+        }
+        b'[' => {
+            let list: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+            out.push('[');
+            for (at, value) in list.iter().enumerate() {
+                out.push_str(if at > 0 { "," } else { "" });
+                put_in_order(value, out, depth + 1)?;
+            }
+            out.push(']');
+        }
+        // As the pipeline spelled it.
+        b'"' => out.push_str(&serde_json::to_string(&serde_json::from_str::<String>(text).ok()?).ok()?),
+        _ => out.push_str(text),
+    }
+    Some(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_stay_as_they_were_sent() {
+        let sent = r#"{ "z" : [1.50, 1e3, {"b": 12345678901234567890123, "a": 1e400}], "a":"\u00fc\n", "n":null }"#;
+        let kept = r#"{"a":"\u00fc\n","n":null,"z":[1.50,1e3,{"a":1e400,"b":12345678901234567890123}]}"#;
+        assert_eq!((plain(sent).as_str(), plain("no {json").as_str()), (kept, "no {json"));
+        let record = format!(r#"{{"id":"e","account_id":"a","metadata":{sent},"raw_event":{{"big":1.50}}}}"#);
+        let cells = shown(&record);
+        assert_eq!((cells[10].as_str(), cells[11].as_str()), (kept, r#"{"big":1.50}"#));
+    }
 
     fn shown(json: &str) -> Vec<String> {
         let record = Record { seq: 1, epoch: 2, time: 3, arrival: 4, fields: flat::of_json(json).unwrap() };
