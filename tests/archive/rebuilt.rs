@@ -78,6 +78,10 @@ fn an_archive_can_be_looked_at_where_it_is_and_stays_whose_it_was() {
     assert_eq!(server.post("/api/v1/logs/ingest", log.to_string()).status, 200);
     let refused = server.post("/api/v1/archive/offload", "");
     assert!(refused.status == 503 && refused.text.contains("belongs to the data directory"), "{}", refused.text);
+    crate::harness::until("it is told", || {
+        let is_logged = !lines(&server, "service_name:=logyard \"belongs to the data directory\"").is_empty();
+        is_logged && server.get("/health").json()["status"] == "degraded"
+    });
     // Unless it is taken over.
     let (code, out, told) = run(client(&server, directory.path()).args(["archive", "take-over", "--target", "main"]));
     assert!(code == 0 && out.contains("before"), "{out}{told}");

@@ -52,10 +52,12 @@ impl Archives {
         Ok(Arc::new(Prefixed::new(Arc::clone(&target.bucket), folder)))
     }
 
-    /// What the last probe of each target found wrong, by name.
+    /// What is wrong with targets, by name: what the last probe found, else why copying failed last.
     pub(in crate::server) fn troubles(&self) -> BTreeMap<String, String> {
+        let mut troubles = self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let probed = self.probed();
-        probed.iter().filter_map(|(name, trouble)| Some((name.clone(), trouble.clone()?))).collect()
+        troubles.extend(probed.iter().filter_map(|(name, trouble)| Some((name.clone(), trouble.clone()?))));
+        troubles
     }
 
     fn probed(&self) -> MutexGuard<'_, BTreeMap<String, Option<String>>> {
@@ -127,6 +129,8 @@ fn probe(target: &Target, now: i64) -> Result<()> {
         buf.copy_from_slice(own.ok_or_else(|| Error::invalid("more is asked for than there is"))?);
         Ok(())
     };
+    // One that does not answer at all is found out so within seconds: what is written may take longer.
+    bucket.len(&name).map_err(|e| e.context("reading"))?;
     match bucket.put_new(&name, sent.len() as u64, &fill) {
         Ok(Put::Made | Put::Existed) => {}
         Err(e) if e.kind() == ErrorKind::NotFound => return Err(e.context("there is no such bucket or directory")),

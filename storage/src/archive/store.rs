@@ -168,8 +168,16 @@ impl Store {
         Ok(Self { writing, reading, runtime: Arc::clone(runtime), place, speech, patience, directory })
     }
 
+    /// Waits for a small request, as long as somebody would.
     fn wait<T>(&self, doing: &str, name: &str, work: impl Future<Output = opendal::Result<T>>) -> Result<T> {
-        self.runtime.block_on(work).map_err(|e| self.said(doing, name, &e))
+        let bound = self.patience.saturating_mul(2);
+        match self.runtime.block_on(async { tokio::time::timeout(bound, work).await }) {
+            Ok(done) => done.map_err(|e| self.said(doing, name, &e)),
+            Err(_) => {
+                let message = format!("cannot {doing} {}/{name}: it does not answer in time", self.place);
+                Err(Error::new(ErrorKind::Unavailable, message))
+            }
+        }
     }
 
     fn said(&self, doing: &str, name: &str, e: &opendal::Error) -> Error {
