@@ -368,7 +368,7 @@ impl Shared {
     /// Whether a segment is to go to a target and is not there.
     fn is_waiting(&self, target: &Target, live: &LiveSegment) -> bool {
         let record = self.archive.record(live.record.id);
-        let is_there = record.is_some_and(|record| record.is_away() || record.copy_in(&target.name).is_some());
+        let is_there = record.is_some_and(|record| record.copy_in(&target.name).is_some());
         live.record.class.archive && live.record.rows > 0 && !is_there
     }
 
