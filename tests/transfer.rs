@@ -193,6 +193,35 @@ fn lines_without_an_id_are_told_apart_and_bad_ones_named() {
 }
 
 #[test]
+fn a_damaged_file_keeps_no_other_from_being_imported() {
+    let (server, home) = (filled(), tempfile::tempdir().unwrap());
+    let lake = home.path().join("lake");
+    said(&server, home.path(), &["export", "--to", lake.to_str().unwrap()]);
+    let folder = lake.join("a-first");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("broken.parquet"), b"PAR1 and nothing that follows from it, PAR1").unwrap();
+    let packed =
+        zstd::encode_all(&b"{\"_time\":\"2026-05-28T10:00:00Z\",\"service_name\":\"s\",\"id\":\"1\"}\n"[..], 1);
+    let mut packed = packed.unwrap();
+    packed.truncate(packed.len() - 4);
+    packed.extend(b"????");
+    std::fs::write(folder.join("cut.jsonl.zst"), packed).unwrap();
+    let other = Server::start();
+    let (code, out, err) = run(client(&other, home.path()).args(["archive", "import", lake.to_str().unwrap()]));
+    let sums: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &sums["imported"], &sums["broken"]), (1, &json!(9), &json!(2)), "{out}{err}");
+    for name in ["broken.parquet", "cut.jsonl.zst", "2 of"] {
+        assert!(err.contains(name), "{name}: {err}");
+    }
+    // Texts of Windows begin with a mark.
+    std::fs::write(home.path().join("w.jsonl"), "\u{feff}{\"time\":1780000000,\"id\":\"1\"}\n").unwrap();
+    assert_eq!(
+        said(&other, home.path(), &["import", home.path().join("w.jsonl").to_str().unwrap(), "--service", "w"])["imported"],
+        1
+    );
+}
+
+#[test]
 fn many_records_go_out_and_in_between_two_servers() {
     let (server, other, home) = (Server::start(), Server::start(), tempfile::tempdir().unwrap());
     let mut sums: BTreeMap<String, u64> = BTreeMap::new();

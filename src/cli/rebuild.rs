@@ -78,7 +78,7 @@ pub(super) struct VerifyArgs {
 /// Makes a data directory.
 pub(super) fn run(args: &RebuildArgs) -> Result<(), Failure> {
     let env: Arc<dyn Env> = Arc::new(RealEnv::new());
-    if let Some(backup) = args.place.from.as_deref().map(Path::new).filter(|from| from.join(CATALOG).exists()) {
+    if let Some(backup) = args.place.backup() {
         return copy_back(&env, backup, &args.data);
     }
     let bucket = args.place.open(&env)?;
@@ -144,6 +144,12 @@ fn rebuilt_words(report: &RebuildReport, data: &Path) -> String {
 /// Reads everything that is in an archive.
 pub(super) fn verify(args: &VerifyArgs) -> Result<(), Failure> {
     let env: Arc<dyn Env> = Arc::new(RealEnv::new());
+    if let Some(backup) = args.place.backup() {
+        return Err(Failure::Usage(format!(
+            "{0} is a data directory, or a backup in one, and no archive: `logyard check --data {0}` reads all of it",
+            printable(&backup.display().to_string())
+        )));
+    }
     let bucket = args.place.open(&env)?;
     let mut bar: Option<Bar> = None;
     let verified = verify_all(&env, &*bucket, args.data.as_deref(), &mut |done, total| {
@@ -193,6 +199,11 @@ fn verified_words(report: &VerifyReport) -> String {
 }
 
 impl PlaceArgs {
+    /// A backup in a directory, where it is one.
+    fn backup(&self) -> Option<&Path> {
+        self.from.as_deref().map(Path::new).filter(|from| from.join(CATALOG).exists())
+    }
+
     /// The archive, opened.
     fn open(&self, env: &Arc<dyn Env>) -> Result<Arc<dyn Bucket>, Failure> {
         let place = self.from.as_deref().map(place_of).transpose()?;

@@ -127,6 +127,8 @@ settings! {
         secret_access_key: Option<Secret> = "", SECRET;
         /// How long after it was sealed a segment is copied.
         offload_after: Duration = "10m", DURATION;
+        /// Bytes of segments that wait to be copied at most: where there are more, all of them are copied now.
+        offload_size: usize = "256MiB", bytes::<1_048_576, 1_099_511_627_776>();
         /// Records reach the target at least this often, sealed for it where they are not yet; as sealing comes where nothing is said.
         max_loss: Option<Duration> = "", SOME_DURATION;
         /// Whether each hour of a service is written there as Parquet too, once it is over.

@@ -3,7 +3,8 @@
 //! Invariants
 //! * What fails before it has said anything is an answer with a status; what fails later is a last line with `error`.
 //! * An answer of lines without a last one of `success` or `error` broke off.
-//! * Where nobody waits for the answer any more, whoever tells how far it is gets an error, which ends the work.
+//! * Where nobody waits for the answer any more, whoever tells how far it is gets an error, which ends the work; so does whoever
+//!   looks at [`Teller::cancel`] meanwhile.
 use super::error::{ApiError, json_response};
 use super::select::broke_off;
 use axum::body::{Body, Bytes};
@@ -11,6 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
 use logyard_storage::error::{Error, ErrorKind};
+use logyard_storage::scan::Cancel;
 use serde_json::Value;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -50,9 +52,15 @@ pub(super) struct Teller {
     form: Form,
     sender: Sender<Line>,
     said: Option<Instant>,
+    cancel: Cancel,
 }
 
 impl Teller {
+    /// What ends the work once nobody waits for the answer any more.
+    pub(super) fn cancel(&self) -> Cancel {
+        self.cancel.clone()
+    }
+
     /// Says how far it is, if that was not said just now.
     pub(super) fn tell(&mut self, progress: impl FnOnce() -> Value) -> Result<(), Error> {
         if self.sender.is_closed() {
@@ -91,9 +99,11 @@ fn line(value: &Value) -> Bytes {
 
 /// Does the work on a thread that may block, and answers.
 pub(super) async fn answer(form: Form, work: impl FnOnce(Teller) + Send + 'static) -> Result<Response, ApiError> {
-    let (sender, mut rest) = channel(LINES);
-    tokio::task::spawn_blocking(move || work(Teller { form, sender, said: None }));
-    let first = rest.recv().await.ok_or_else(broke_off)??;
+    let (sender, receiver) = channel(LINES);
+    let cancel = Cancel::default();
+    let mut rest = Rest { receiver, cancel: cancel.clone() };
+    tokio::task::spawn_blocking(move || work(Teller { form, sender, said: None, cancel }));
+    let first = rest.receiver.recv().await.ok_or_else(broke_off)??;
     if form == Form::Whole {
         let text = String::from_utf8_lossy(&first);
         return Ok(json_response(StatusCode::OK, text.trim_end().to_owned()));
@@ -102,10 +112,22 @@ pub(super) async fn answer(form: Form, work: impl FnOnce(Teller) + Send + 'stati
     Ok((StatusCode::OK, kind, Body::new(Lines { first: Some(first), rest })).into_response())
 }
 
+/// What is still to be said, to somebody who waits for it.
+struct Rest {
+    receiver: Receiver<Line>,
+    cancel: Cancel,
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
 /// The body of an answer of lines.
 struct Lines {
     first: Option<Bytes>,
-    rest: Receiver<Line>,
+    rest: Rest,
 }
 
 impl hyper::body::Body for Lines {
@@ -116,13 +138,42 @@ impl hyper::body::Body for Lines {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
-        self.rest.poll_recv(cx).map(|line| line.map(|line| line.map(Frame::data)))
+        self.rest.receiver.poll_recv(cx).map(|line| line.map(|line| line.map(Frame::data)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn work_ends_where_nobody_waits_for_its_answer() {
+        for form in [Form::Whole, Form::Lines] {
+            let (said, mut hear) = channel::<Cancel>(1);
+            let answering = answer(form, move |mut teller| {
+                let _is_heard = said.blocking_send(teller.cancel());
+                teller.tell(|| Value::from(1)).unwrap();
+                while teller.cancel().check().is_ok() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            });
+            // Who waits for the whole goes before it has come; who reads lines, in their middle.
+            let cancel = match form {
+                Form::Whole => tokio::select! {
+                    _ = answering => panic!("there is no end of it"),
+                    cancel = hear.recv() => cancel.unwrap(),
+                },
+                Form::Lines => {
+                    let response = answering.await.unwrap();
+                    let cancel = hear.recv().await.unwrap();
+                    assert!(cancel.check().is_ok());
+                    drop(response);
+                    cancel
+                }
+            };
+            assert!(cancel.check().is_err(), "{form:?}");
+        }
+    }
 
     #[test]
     fn lines_are_asked_for_by_their_type() {

@@ -112,6 +112,11 @@ fn what_is_damaged_in_an_archive_is_named() {
     std::fs::create_dir(&empty).unwrap();
     let (code, _, told) = command(&["verify", "--from", empty.to_str().unwrap()]);
     assert!(code == 1 && told.contains("no archive of Logyard"), "{told}");
+    // Nothing is made where there is nothing to be had.
+    let nothing = directory.path().join("nothing");
+    let (code, _, told) = command(&["rebuild", "--from", empty.to_str().unwrap(), "--data", nothing.to_str().unwrap()]);
+    assert!(code == 1 && told.contains("no archive of Logyard") && !nothing.exists(), "{told}");
+    assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0);
     let (code, _, told) = command(&["verify", "--from", "/there/is/none"]);
     assert!(code == 1 && told.contains("there is no directory"), "{told}");
     let (code, _, told) = command(&["verify"]);
@@ -128,6 +133,8 @@ fn a_backup_in_a_directory_is_rebuilt_the_same_way() {
     let (code, out, told) = run(client(&server, directory.path()).args(["backup", backup.to_str().unwrap()]));
     assert_eq!(code, 0, "{out}{told}");
     drop(server);
+    let (code, _, told) = command(&["verify", "--from", backup.to_str().unwrap()]);
+    assert!(code == 2 && told.contains("logyard check --data"), "{told}");
     let (code, out, told) =
         command(&["rebuild", "--from", backup.to_str().unwrap(), "--data", rebuilt.to_str().unwrap()]);
     assert_eq!(code, 0, "{out}{told}");

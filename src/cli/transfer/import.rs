@@ -6,7 +6,7 @@
 //! Invariants
 //! * Memory is bounded by [`CHUNK_BYTES`] of records, and one record.
 //! * Records that lie near each other in time are sent together, since that is how the server looks for them.
-//! * A record that cannot be read is named and counted, and keeps no other from being imported.
+//! * A record that cannot be read is named and counted, and keeps no other from being imported; nor does a file that is damaged.
 use super::super::client::{Client, ServerArgs, Trouble};
 use super::super::terminal::{Bar, is_shown, printable};
 use super::super::{Failure, cannot_write};
@@ -151,6 +151,8 @@ struct Importer {
     before: u64,
     at: u64,
     said: Instant,
+    /// Why nothing can be sent any more.
+    stuck: Option<String>,
 }
 
 /// What came of it.
@@ -162,6 +164,16 @@ struct Sums {
     bad: u64,
     reasons: Vec<String>,
     files: u64,
+    /// Files that could not be read to their end.
+    broken: u64,
+}
+
+impl Sums {
+    fn blame(&mut self, reason: String) {
+        if self.reasons.len() < REASONS_MAX {
+            self.reasons.push(reason);
+        }
+    }
 }
 
 impl Importer {
@@ -179,9 +191,11 @@ impl Importer {
             before: 0,
             at: 0,
             said: Instant::now(),
+            stuck: None,
         }
     }
 
+    /// Reads a file. One that is damaged is named; it is an error where nothing can be sent.
     fn file(&mut self, settings: &Settings, path: &Path) -> Result<(), String> {
         self.file = path.display().to_string();
         let read = settings.read(path, self);
@@ -189,7 +203,15 @@ impl Importer {
         self.at = 0;
         self.sums.files += 1;
         self.show();
-        read.map_err(|what| format!("{}: {what}", self.file))
+        match (read, self.stuck.take()) {
+            (_, Some(stuck)) => Err(format!("{}: {stuck}", self.file)),
+            (Err(what), None) => {
+                self.sums.broken += 1;
+                self.sums.blame(format!("{}: {what}", self.file));
+                Ok(())
+            }
+            (Ok(()), None) => Ok(()),
+        }
     }
 
     fn show(&mut self) {
@@ -270,17 +292,21 @@ impl Importer {
         let Self { sums, bar, .. } = self;
         bar.end();
         sums.reasons.iter().for_each(|reason| eprintln!("  {}", printable(reason)));
-        let Sums { read, imported, known, bad, files, .. } = sums;
+        let Sums { read, imported, known, bad, files, broken, .. } = sums;
         let line = if is_shown() {
             format!(
                 "{read} records in {files} files: {imported} imported, {known} were there already, {bad} could not be read"
             )
         } else {
-            json!({ "files": files, "read": read, "imported": imported, "known": known, "bad": bad }).to_string()
+            let sums = json!({ "files": files, "broken": broken, "read": read, "imported": imported, "known": known, "bad": bad });
+            sums.to_string()
         };
         writeln!(std::io::stdout().lock(), "{line}").map_err(cannot_write)?;
         match done {
             Err(what) => Err(Failure::Failed(printable(&what).into())),
+            Ok(()) if broken > 0 => Err(Failure::Failed(format!(
+                "{broken} of {files} files could not be read to their end, and {bad} records not at all; what could be read is imported"
+            ))),
             Ok(()) if bad > 0 => Err(Failure::Failed(format!("{bad} records were not imported, the others were"))),
             Ok(()) => Ok(()),
         }
@@ -294,16 +320,14 @@ impl Taker for Importer {
             item.fields.iter().map(|(path, value)| path.name.len() + value.text.len() + 64).sum::<usize>();
         self.chunk.push(item);
         if self.chunk.len() >= CHUNK_RECORDS || self.chunk_bytes >= CHUNK_BYTES {
-            self.flush()?;
+            return self.flush().inspect_err(|stuck| self.stuck = Some(stuck.clone()));
         }
         Ok(())
     }
 
     fn bad(&mut self, what: String) -> Result<(), String> {
         self.sums.bad += 1;
-        if self.sums.reasons.len() < REASONS_MAX {
-            self.sums.reasons.push(format!("{}: {what}", self.file));
-        }
+        self.sums.blame(format!("{}: {what}", self.file));
         Ok(())
     }
 

@@ -35,6 +35,7 @@ pub(crate) fn open_targets(settings: &ArchiveSettings, env: &Arc<dyn Env>) -> Re
         let bucket = Arc::new(Opening { place, open, store: OnceLock::new() });
         Some(Target {
             offload_after: target.offload_after,
+            offload_bytes: target.offload_size as u64,
             max_loss: target.max_loss,
             bytes_per_second: target.bandwidth,
             grace: grace(target.object_lock),

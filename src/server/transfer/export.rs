@@ -18,7 +18,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use logyard_storage::archive::{Bucket, Store, StoreLimits, runtime};
 use logyard_storage::limits::MIB;
-use logyard_storage::scan::Cancel;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, TryLockError};
@@ -103,7 +102,7 @@ fn make(server: &Server, asked: &Asked, teller: &mut Teller) -> Result<Found, Ap
             &*target
         }
     };
-    let (engine, spool, cancel) = (&*server.engine, server.engine.data(), Cancel::default());
+    let (engine, spool, cancel) = (&*server.engine, server.engine.data(), teller.cancel());
     let mut tell = |found: Found, until: i64| {
         teller.tell(|| json!({ "rows": found.rows, "parts": found.parts, "until": until.div_euclid(1_000_000) }))
     };

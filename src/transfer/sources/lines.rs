@@ -30,7 +30,7 @@ pub(super) fn read(settings: &Settings, mut input: Input, taker: &mut dyn Taker)
         }
         let text = match std::str::from_utf8(&line) {
             Ok(text) if text.trim().is_empty() => continue,
-            Ok(text) => text.trim_start_matches('\u{feff}'),
+            Ok(text) => text,
             Err(_) => {
                 taker.bad(format!("line {number}: not UTF-8"))?;
                 continue;

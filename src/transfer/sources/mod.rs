@@ -58,6 +58,8 @@ const MESSAGE_FIELDS: [&str; 3] = ["_msg", "message", "msg"];
 /// And of the id, where it is a field.
 pub(crate) const ID_FIELD: &str = "id";
 
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// What takes records, and what is said of those that are none. Either ends the reading by an error.
 pub(crate) trait Taker {
     /// A record.
@@ -222,7 +224,7 @@ fn open(path: &Path) -> Result<Input, String> {
     let read = Arc::new(AtomicU64::new(0));
     let mut plain = BufReader::new(Counted { input: file, read: Arc::clone(&read) });
     let first = plain.fill_buf().map_err(|e| e.to_string())?;
-    let reader: Box<dyn BufRead> = if first.starts_with(&[0x1f, 0x8b]) {
+    let mut reader: Box<dyn BufRead> = if first.starts_with(&[0x1f, 0x8b]) {
         Box::new(BufReader::new(flate2::bufread::MultiGzDecoder::new(plain)))
     } else if first.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
         let decoder = zstd::stream::read::Decoder::with_buffer(plain).map_err(|e| e.to_string())?;
@@ -230,5 +232,9 @@ fn open(path: &Path) -> Result<Input, String> {
     } else {
         Box::new(plain)
     };
+    // What some programs of Windows begin texts with.
+    if reader.fill_buf().map_err(|e| e.to_string())?.starts_with(BYTE_ORDER_MARK) {
+        reader.consume(BYTE_ORDER_MARK.len());
+    }
     Ok(Input { reader, read })
 }

@@ -7,7 +7,8 @@
 //! Invariants
 //! * A range is asked of one target after the other, until one has it.
 //! * What lies here may be lost or damaged: it is compared with its checksum before it is used, and fetched again.
-//! * The same range is not fetched by two at once.
+//! * The same range is not fetched by two at once. Who waited for somebody's fetch that failed fails with it: it is not waited for
+//!   the same target once more.
 //! * What came as something else than what was written is not kept: it is fetched again, from each target that has it.
 use super::bucket::Bucket;
 use super::chunks::Chunks;
@@ -21,7 +22,7 @@ use crate::layout::Layout;
 use crate::limits::{FOOTER_BYTES_MAX, KIB};
 use crate::segment::{Backing, Far, Fetched, Footer};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// Fewer bytes than this are never asked for, where there are more.
 const FETCH_BYTES_MIN: u64 = 128 * KIB as u64;
@@ -185,8 +186,20 @@ impl ColdFile {
         self.blocks.partition_point(|(_, block_end)| *block_end <= offset)
     }
 
-    fn alone(&self, place: usize) -> Option<MutexGuard<'_, ()>> {
-        self.fetching.get(place).map(|held| held.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Waits until nobody else fetches something of a block.
+    fn alone(&self, place: usize) -> Result<Option<MutexGuard<'_, ()>>> {
+        let Some(held) = self.fetching.get(place) else { return Ok(None) };
+        match held.try_lock() {
+            Ok(held) => return Ok(Some(held)),
+            Err(TryLockError::Poisoned(held)) => return Ok(Some(held.into_inner())),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        let held = held.lock().unwrap_or_else(PoisonError::into_inner);
+        let (id, reach, now) = (self.record.id, &self.shared.reach, self.shared.env.monotonic());
+        match reach.why(now).filter(|_| reach.is_lacked(id, now)) {
+            Some(why) => Err(Error::new(ErrorKind::Unavailable, why)),
+            None => Ok(Some(held)),
+        }
     }
 
     /// Fills a buffer with a part of a block.
@@ -196,7 +209,7 @@ impl ColdFile {
         if chunks.fill(key, offset, buf).0 {
             return Ok(Fetched::default());
         }
-        let _alone = self.alone(number);
+        let _alone = self.alone(number)?;
         let (is_there, fetches) = chunks.fill(key, offset, buf);
         if is_there {
             return Ok(Fetched::default());
@@ -219,7 +232,7 @@ impl ColdFile {
         if self.shared.shelf.is_sound(id) && self.read_here(&path, at, buf) {
             return Ok(Fetched::default());
         }
-        let _alone = self.alone(self.blocks.len());
+        let _alone = self.alone(self.blocks.len())?;
         if self.shared.shelf.is_sound(id) && self.read_here(&path, at, buf) {
             return Ok(Fetched::default());
         }

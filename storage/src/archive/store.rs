@@ -3,6 +3,7 @@
 //! Invariants
 //! * The timeout lies below the retry: the other way round a retried request has lost its body.
 //! * A directory's names are synced before an object in it counts as made.
+//! * Where nothing is written nothing is made: an archive can be read from a file system that nobody may write to.
 //! * What is said of an error is never the request: that is signed.
 mod making;
 mod reading;
@@ -17,7 +18,7 @@ use opendal::services::{Fs, Memory, S3};
 use said::Speech;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -81,10 +82,14 @@ impl Default for StoreLimits {
     }
 }
 
+/// Opens a target for what is written.
+type Opener = Box<dyn Fn() -> Result<Operator> + Send + Sync>;
+
 /// A target, opened.
 pub struct Store {
-    /// For what is written: it may take longer.
-    writing: Operator,
+    /// For what is written, which may take longer; opened by the first write.
+    writing: OnceLock<Operator>,
+    open_writing: Opener,
     reading: Operator,
     runtime: Arc<Runtime>,
     place: String,
@@ -105,7 +110,9 @@ impl Store {
     /// A bucket that speaks S3.
     pub fn s3(access: &S3Access, limits: StoreLimits, runtime: &Arc<Runtime>) -> Result<Self> {
         let place = format!("s3://{}/{}", access.bucket, access.prefix.trim_matches('/'));
-        let make = || {
+        let (hidden_id, hidden_secret) = (access.access_key_id.clone(), access.secret_access_key.clone());
+        let access = access.clone();
+        let make = move |_| {
             let mut builder = S3::default().bucket(&access.bucket).root(&access.prefix).region(&access.region);
             builder = builder.disable_ec2_metadata();
             if let Some(endpoint) = &access.endpoint {
@@ -122,8 +129,8 @@ impl Store {
             }
             Operator::new(builder)
         };
-        let hidden = [&access.secret_access_key, &access.access_key_id].into_iter().flatten();
-        let hidden = hidden.filter(|secret| !secret.is_empty()).cloned().collect();
+        let hidden = [hidden_secret, hidden_id].into_iter().flatten();
+        let hidden = hidden.filter(|secret| !secret.is_empty()).collect();
         Self::open(make, (place, Speech { is_remote: true, hidden }), None, limits, runtime)
     }
 
@@ -132,7 +139,10 @@ impl Store {
         env.create_dir_all(path).map_err(|e| Error::io("create", path, e))?;
         let root = path.to_string_lossy().into_owned();
         let drafts = path.join(DRAFTS).to_string_lossy().into_owned();
-        let make = || Operator::new(Fs::default().root(&root).atomic_write_dir(&drafts));
+        let make = move |writes| {
+            let builder = Fs::default().root(&root);
+            Operator::new(if writes { builder.atomic_write_dir(&drafts) } else { builder })
+        };
         let directory = Some((Arc::clone(env), path.to_path_buf()));
         Self::open(make, (format!("file://{}", path.display()), Speech::default()), directory, limits, runtime)
     }
@@ -143,12 +153,13 @@ impl Store {
         let operator = Operator::new(Memory::default()).map_err(|e| speech.said("open", "memory", &e))?;
         let place = "memory://".to_owned();
         let runtime = Arc::clone(runtime);
-        let patience = StoreLimits::default().patience;
-        Ok(Self { writing: operator.clone(), reading: operator, runtime, place, speech, patience, directory: None })
+        let (patience, reading) = (StoreLimits::default().patience, operator.clone());
+        let (writing, open_writing): (_, Opener) = (OnceLock::new(), Box::new(move || Ok(operator.clone())));
+        Ok(Self { writing, open_writing, reading, runtime, place, speech, patience, directory: None })
     }
 
     fn open(
-        make: impl Fn() -> opendal::Result<Operator>,
+        make: impl Fn(bool) -> opendal::Result<Operator> + Send + Sync + 'static,
         (place, speech): (String, Speech),
         directory: Option<(Arc<dyn Env>, PathBuf)>,
         limits: StoreLimits,
@@ -156,16 +167,29 @@ impl Store {
     ) -> Result<Self> {
         opendal::install_default();
         let bounded = ConcurrentLimitLayer::new(limits.requests);
-        let layered = |io_timeout: Duration| -> Result<Operator> {
-            let operator = make().map_err(|e| speech.said("open", &place, &e))?;
+        let (said, shown) = (speech.clone(), place.clone());
+        let layered = move |writes: bool, io_timeout: Duration| -> Result<Operator> {
+            let operator = make(writes).map_err(|e| said.said("open", &shown, &e))?;
             let retry = RetryLayer::new().with_jitter().with_max_times(limits.retries);
             let retry = retry.with_min_delay(PAUSE_MIN.min(limits.pause_max)).with_max_delay(limits.pause_max);
             let timeout = TimeoutLayer::new().with_timeout(limits.ask_timeout).with_io_timeout(io_timeout);
             Ok(operator.layer(timeout).layer(retry).layer(bounded.clone()))
         };
-        let (writing, reading) = (layered(limits.write_timeout)?, layered(limits.read_timeout)?);
-        let patience = limits.patience;
-        Ok(Self { writing, reading, runtime: Arc::clone(runtime), place, speech, patience, directory })
+        let (reading, patience) = (layered(false, limits.read_timeout)?, limits.patience);
+        let (writing, open_writing): (_, Opener) =
+            (OnceLock::new(), Box::new(move || layered(true, limits.write_timeout)));
+        Ok(Self { writing, open_writing, reading, runtime: Arc::clone(runtime), place, speech, patience, directory })
+    }
+
+    /// For what is written.
+    fn writing(&self) -> Result<&Operator> {
+        match self.writing.get() {
+            Some(writing) => Ok(writing),
+            None => {
+                let opened = (self.open_writing)()?;
+                Ok(self.writing.get_or_init(|| opened))
+            }
+        }
     }
 
     /// Waits for a small request, as long as somebody would.
@@ -205,7 +229,7 @@ impl Bucket for Store {
     }
 
     fn swap(&self, name: &str, bytes: &[u8], seen: Option<&str>) -> Result<Option<String>> {
-        if self.writing.info().capability().write_with_if_match {
+        if self.writing()?.info().capability().write_with_if_match {
             return self.swap_at_server(name, bytes, seen);
         }
         // Nobody else writes here at the same time: a directory belongs to one machine.
@@ -213,7 +237,7 @@ impl Bucket for Store {
         if now.as_deref() != seen {
             return Ok(None);
         }
-        self.wait("write", name, self.writing.write(name, bytes.to_vec()))?;
+        self.wait("write", name, self.writing()?.write(name, bytes.to_vec()))?;
         self.settle(name)?;
         Ok(Some(tag_of(bytes)))
     }
@@ -254,7 +278,7 @@ impl Bucket for Store {
     }
 
     fn remove(&self, name: &str) -> Result<()> {
-        self.wait("remove", name, self.writing.delete(name))
+        self.wait("remove", name, self.writing()?.delete(name))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Budgets of services: which rows go so that what stays is within them.
 //!
 //! A budget counts a service's share of each segment on this disk by its rows. Over it, its oldest rows go: whole shares first,
-//! and of the last one as much as it takes. What is in the archive only leaves this disk, with all of its segment.
+//! and of the last one as much as it takes. What is in the archive only leaves this disk, with all of its segment; what is to go
+//! there and has not come there yet stays until it has.
 //!
 //! Invariants
 //! * What [`cuts`] decides depends on nothing but what it is given.
@@ -50,6 +51,9 @@ impl Shared {
                 let Some((live, counts)) = of else { continue };
                 if self.archive.can_leave(live.record.id) {
                     plan.leave.insert(live.record.id);
+                    continue;
+                }
+                if self.archive.is_to_come(live) {
                     continue;
                 }
                 if bytes == share.bytes && counts.len() == 1 {

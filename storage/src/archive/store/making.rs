@@ -61,7 +61,7 @@ impl Store {
 
     /// Makes an object by one writer.
     fn write_once(&self, name: &str, len: u64, bytes: &Bytes<'_>) -> std::result::Result<Put, Failed> {
-        let mut options = self.writing.writer_with(name).if_not_exists(true);
+        let mut options = self.writing().map_err(Failed::Source)?.writer_with(name).if_not_exists(true);
         if len > SINGLE_BYTES_MAX {
             options = options.chunk(PART_BYTES);
         }
@@ -117,7 +117,7 @@ impl Store {
     }
 
     fn swap_once(&self, name: &str, bytes: &[u8], seen: Option<&str>) -> Result<Option<String>> {
-        let writing = self.writing.write_with(name, bytes.to_vec());
+        let writing = self.writing()?.write_with(name, bytes.to_vec());
         let writing = match seen {
             Some(tag) => writing.if_match(tag),
             None => writing.if_not_exists(true),

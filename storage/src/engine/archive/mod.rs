@@ -238,6 +238,12 @@ impl Archive {
         self.record(id).is_some_and(|record| !record.is_away() && !self.copies(&record).is_empty())
     }
 
+    /// Whether a segment is to go to the archive, and no copy of it is there yet.
+    pub(crate) fn is_to_come(&self, live: &LiveSegment) -> bool {
+        let has_copy = || self.record(live.record.id).is_some_and(|record| !record.copies.is_empty());
+        !self.targets.is_empty() && live.record.class.archive && !has_copy()
+    }
+
     /// Why something could not be had of the archive lately, if that is so.
     pub(crate) fn unreached(&self) -> Option<String> {
         self.cold.reach.why(self.cold.env.monotonic())

@@ -19,7 +19,7 @@ use crate::catalog::{
 };
 use crate::engine::backup::{is_rebuilding, mark_rebuilding};
 use crate::engine::recovery::{make_directories, take_lock};
-use crate::env::{Env, OpenMode, write_file_atomic};
+use crate::env::{DirLock, Env, OpenMode, write_file_atomic};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{ADMIN_KEY_HASH, LOCK, Layout, TEMPORARY, UNFINISHED_BACKUP};
 use crate::limits::{FOOTER_BYTES_MAX, KIB};
@@ -89,10 +89,6 @@ pub fn rebuild(
     told: &mut Told<'_>,
 ) -> Result<RebuildReport> {
     let layout = Layout::new(data);
-    begin(&**env, &layout)?;
-    let _lock = take_lock(&**env, &layout)?;
-    let id = drawn(&**env);
-    let mut before = None;
     // A backup is nobody's: it stays what it is.
     let is_backup = newest(&**bucket)?.0.head.is_backup;
     let takes_over = !how.leave_owner && !is_backup;
@@ -100,6 +96,9 @@ pub fn rebuild(
         let message = format!("{} is a backup, which is not searched in place: leave out --in-place", bucket.place());
         return Err(Error::invalid(message));
     }
+    let _lock = begin(&**env, &layout)?;
+    let id = drawn(&**env);
+    let mut before = None;
     if takes_over {
         let me = Owner {
             directory: id.clone(),
@@ -143,13 +142,33 @@ pub fn rebuild(
     Ok(report)
 }
 
-/// Makes the directory, and marks it as unfinished; one that a rebuild was cut short in is gone on with.
-fn begin(env: &dyn Env, layout: &Layout) -> Result<()> {
+/// Makes the directory, locks it, and marks it as unfinished; one that a rebuild was cut short in is gone on with.
+fn begin(env: &dyn Env, layout: &Layout) -> Result<Box<dyn DirLock>> {
     let root = layout.root();
+    // Before the lock, so that nothing is left where something was; and behind it, since another rebuild may have begun meanwhile.
+    is_begun(env, root)?;
+    env.create_dir_all(root).map_err(|e| Error::io("create", root, e))?;
+    let lock = take_lock(env, layout)?;
+    if !is_begun(env, root)? {
+        mark_rebuilding(env, &root.join(UNFINISHED_BACKUP))?;
+    }
+    make_directories(env, layout)?;
+    // What was begun is made anew; fetched segments stay.
+    let catalog = layout.catalog();
+    if env.exists(&catalog).map_err(|e| Error::io("look for", &catalog, e))? {
+        env.remove_file(&catalog).map_err(|e| Error::io("remove", &catalog, e))?;
+    }
+    Ok(lock)
+}
+
+/// Whether a rebuild was begun here and cut short; an error where there is anything else.
+fn is_begun(env: &dyn Env, root: &Path) -> Result<bool> {
     let mark = root.join(UNFINISHED_BACKUP);
     let exists = |path: &Path| env.exists(path).map_err(|e| Error::io("look for", path, e));
-    let is_begun = exists(&mark)? && is_rebuilding(env, &mark);
-    if exists(root)? && !is_begun {
+    if exists(&mark)? && is_rebuilding(env, &mark) {
+        return Ok(true);
+    }
+    if exists(root)? {
         let entries = env.list(root).map_err(|e| Error::io("list", root, e))?;
         // An attempt that was cut short before anything else leaves these.
         let draft = format!("{UNFINISHED_BACKUP}.{TEMPORARY}");
@@ -160,17 +179,7 @@ fn begin(env: &dyn Env, layout: &Layout) -> Result<()> {
             return Err(Error::new(ErrorKind::Conflict, message));
         }
     }
-    env.create_dir_all(root).map_err(|e| Error::io("create", root, e))?;
-    if !is_begun {
-        mark_rebuilding(env, &mark)?;
-    }
-    make_directories(env, layout)?;
-    // What was begun is made anew; fetched segments stay.
-    let catalog = layout.catalog();
-    if exists(&catalog)? {
-        env.remove_file(&catalog).map_err(|e| Error::io("remove", &catalog, e))?;
-    }
-    Ok(())
+    Ok(false)
 }
 
 /// Finds out what is in a place.

@@ -201,10 +201,13 @@ fn what_is_over_a_budget_leaves_this_disk_and_stays_in_the_archive() {
         engine.append(rows(from, from + 1_000)).unwrap();
         engine.seal().unwrap();
     }
-    engine.offload(false, &mut quiet).unwrap();
     let here = engine.service_bytes("web").unwrap();
     let config = ServiceConfig { size_budget: Some(here * 2 / 3), ..ServiceConfig::default() };
     engine.set_config("web", config).unwrap();
+    // What is to go to the archive waits for it.
+    let report = engine.retain(false).unwrap();
+    assert_eq!((report.segments_removed, report.segments_rewritten, files(&env).len()), (0, 0, 3));
+    engine.offload(false, &mut quiet).unwrap();
     let report = engine.retain(false).unwrap();
     assert_eq!((report.segments_removed, report.segments_rewritten), (0, 0));
     assert_eq!((files(&env).len(), engine.archive_status().away.0), (2, 1));

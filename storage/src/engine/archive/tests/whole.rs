@@ -294,3 +294,27 @@ fn a_backup_in_a_bucket_is_rebuilt_and_sent_once() {
     assert_eq!(checkpoint(&rebuilt).as_deref(), Some("two"));
     assert_eq!(rebuilt.archive_status().away.0, 0);
 }
+
+#[test]
+fn a_directory_is_made_by_one_at_a_time() {
+    let (env, bucket) = (SimEnv::new(57), SimBucket::new());
+    let engine = open(&env, &[target("main", &bucket)]).unwrap();
+    engine.append(rows(0, 100)).unwrap();
+    engine.seal().unwrap();
+    engine.offload(false, &mut quiet).unwrap();
+    drop(engine);
+    let new = SimEnv::new(58);
+    let one: Arc<dyn crate::env::Env> = Arc::new(new.process());
+    let other: Arc<dyn crate::env::Env> = Arc::new(new.process());
+    let (data, how) = (std::path::Path::new("/data"), Rebuilding::default());
+    let mut refused = 0;
+    let mut told = |_: u64, _: u64| {
+        let second = rebuild(&other, &bucket_of(&bucket), data, how, &mut quietly);
+        assert_eq!(second.unwrap_err().kind(), ErrorKind::Locked);
+        refused += 1;
+        Ok(())
+    };
+    rebuild(&one, &bucket_of(&bucket), data, how, &mut told).unwrap();
+    assert!(refused > 0);
+    assert!(verified(&new, &bucket).damaged.is_empty());
+}
