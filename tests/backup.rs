@@ -126,14 +126,20 @@ fn a_backup_that_was_killed_is_not_served() {
     assert_eq!(server.post("/insert/jsonline", lines).status, 200);
     server.signal("TERM");
     assert!(server.wait().success());
-    let target = home.path().join("copy");
-    let mut command = logyard();
-    command.arg("backup").arg(&target).arg("--data").arg(data.path()).stdout(std::process::Stdio::null());
-    let mut child = command.spawn().unwrap();
-    until("it has begun", || target.join("UNFINISHED-BACKUP").exists());
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(target.join("UNFINISHED-BACKUP").exists(), "it was done before it was killed");
+    let killed = |attempt: u32| {
+        let target = home.path().join(format!("copy-{attempt}"));
+        let mut command = logyard();
+        command.arg("backup").arg(&target).arg("--data").arg(data.path()).stdout(std::process::Stdio::null());
+        let mut child = command.spawn().unwrap();
+        while !target.join("UNFINISHED-BACKUP").exists() && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        target.join("UNFINISHED-BACKUP").exists().then_some(target)
+    };
+    // Where nobody looked in time, it was done before it was killed.
+    let target = (0..20).find_map(killed).expect("one that is killed in the middle");
     let (code, _, error) = run(logyard().args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&target));
     assert!(code == 1 && error.contains("is a backup that was not finished"), "{error}");
     let (code, out, _) = run(logyard().args(["check", "--repair", "--data"]).arg(&target));

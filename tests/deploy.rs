@@ -1,5 +1,5 @@
 //! What is in docs/deploy, as far as it can be tried without a container and without systemd.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -74,19 +74,31 @@ fn the_unit_names_only_variables_and_commands_that_there_are() {
 #[test]
 fn the_compose_file_names_settings_that_there_are_and_images_of_one_version() {
     let file = std::fs::read_to_string(deploy("compose.yaml")).unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let mut command = crate::harness::logyard();
-    command.current_dir(directory.path()).args(["serve", "--check-config", "--data", "data"]);
     let settings =
         file.lines().filter_map(|line| line.trim().split_once(": ").filter(|(name, _)| name.starts_with("LOGYARD_")));
     let settings: Vec<(&str, &str)> = settings.collect();
-    assert_eq!(settings.len(), 2);
-    for (name, value) in settings {
-        command.env(name, if value.starts_with("${") { "a-key-that-is-long-enough-for-this" } else { value });
+    assert_eq!(settings.len(), 6);
+    // What its first lines say that is to be exported.
+    let exports = file.lines().filter_map(|line| line.strip_prefix("#   export "));
+    let exports: BTreeMap<&str, &str> =
+        exports.flat_map(|line| line.split(' ')).filter_map(|one| one.split_once('=')).collect();
+    assert_eq!(exports.len(), 5);
+    let key = "a-key-that-is-long-enough-for-this";
+    for exported in [BTreeMap::from([("LOGYARD_ADMIN_KEY", "...")]), exports] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = crate::harness::logyard();
+        command.current_dir(directory.path()).args(["serve", "--check-config", "--data", "data"]);
+        for (name, value) in &settings {
+            let value = match value.strip_prefix("${").and_then(|rest| rest.split_once(':')) {
+                Some((variable, _)) => exported.get(variable).copied().unwrap_or_default(),
+                None => value,
+            };
+            command.env(name, if value == "..." { key } else { value });
+        }
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && !said.contains("warning"), "{said}");
     }
-    let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && !said.contains("warning"), "{said}");
     for image in file.lines().filter_map(|line| line.trim().strip_prefix("image: ")) {
         assert!(image.contains(':') && !image.ends_with(":latest"), "{image}");
     }
