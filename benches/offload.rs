@@ -49,7 +49,9 @@ fn main() {
     let directory = support::directory();
     let data = directory.path().join("data");
     fill(&data, rows);
-    idle(&data, &directory.path().join("copy"));
+    for at_once in [1, 2, 4] {
+        idle(&data, &directory.path().join("copy"), at_once);
+    }
     let bodies = bodies();
     for round in 1..=ROUNDS {
         for with in [false, true] {
@@ -84,7 +86,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Copies everything while nothing comes in.
-fn idle(data: &Path, own: &Path) {
+fn idle(data: &Path, own: &Path, at_once: usize) {
     copy(data, own);
     let server = Server::start();
     let access = S3Access {
@@ -97,13 +99,14 @@ fn idle(data: &Path, own: &Path) {
         storage_class: None,
     };
     let store = Store::s3(&access, StoreLimits::default(), &runtime().expect("threads")).expect("a bucket");
-    let engine = engine(own, vec![Target::new("main", Arc::new(store))]);
+    let engine = engine(own, vec![Target { at_once, ..Target::new("main", Arc::new(store)) }]);
     let (began, before) = (Instant::now(), support::cpu_seconds());
     let report = engine.offload(false, &mut |_| Ok(())).expect("copies");
     assert!(report.failed.is_empty(), "{:?}", report.failed);
     let seconds = began.elapsed().as_secs_f64();
     let line = json!({
         "what": "offload to S3, read back and compared",
+        "at_once": at_once,
         "segments": report.segments,
         "mb": round(report.bytes as f64 / 1e6, 0),
         "mb_per_s": round(report.bytes as f64 / 1e6 / seconds, 0),

@@ -137,6 +137,8 @@ settings! {
         parquet_after: Duration = "10m", DURATION;
         /// Requests to it at once.
         requests: usize = "16", count::<1, 256>();
+        /// Segments that are copied to it at once by `archive offload`, up to 64 MiB of memory each; by itself, one after the other.
+        uploads: usize = "2", count::<1, 16>();
         /// Bytes a second that are sent to it at most; as many as go where nothing is said.
         bandwidth: Option<u64> = "", BANDWIDTH;
         /// The storage class of new objects, such as STANDARD_IA; the bucket's own where nothing is said.

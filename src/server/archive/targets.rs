@@ -36,6 +36,7 @@ pub(crate) fn open_targets(settings: &ArchiveSettings, env: &Arc<dyn Env>) -> Re
         Some(Target {
             offload_after: target.offload_after,
             offload_bytes: target.offload_size as u64,
+            at_once: target.uploads,
             max_loss: target.max_loss,
             bytes_per_second: target.bandwidth,
             grace: grace(target.object_lock),

@@ -51,6 +51,8 @@ pub struct Target {
     pub max_loss: Option<Duration>,
     /// Bytes a second that are sent, at most; without a bound where nothing is said.
     pub bytes_per_second: Option<u64>,
+    /// Segments that are sent at once, where somebody waits for it and no bound of bytes a second holds.
+    pub at_once: usize,
     /// How long an object stays that nothing needs any more.
     pub grace: Duration,
 }
@@ -65,6 +67,7 @@ impl Target {
             offload_bytes: 256 * MIB as u64,
             max_loss: None,
             bytes_per_second: None,
+            at_once: 1,
             grace: Duration::from_secs(3_600),
         }
     }

@@ -12,7 +12,7 @@ mod real;
 pub mod sim;
 
 use crate::limits::MIB;
-pub use real::RealEnv;
+pub use real::{RealEnv, give_way};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;

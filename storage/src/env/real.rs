@@ -18,6 +18,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// process that another thread is starting, until it is another program.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How far what nobody waits for stands back; the system's own bounds are -20 and 19.
+const NICENESS: i32 = 10;
+
+/// Lets this thread stand back behind those that somebody waits for.
+pub fn give_way() {
+    // Where the system does not want it, it goes on as the others do.
+    let _stands_back = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
+}
+
 /// The operating system's files, clock and randomness.
 pub struct RealEnv {
     started: Instant,

@@ -21,6 +21,7 @@ mod rebuild;
 mod restore;
 #[cfg(test)]
 mod tests;
+mod together;
 mod wanted;
 
 pub use collect::CollectReport;
@@ -64,6 +65,8 @@ pub(crate) struct Archive {
     directory: Mutex<Option<String>>,
     /// Whose each target is.
     holds: Mutex<BTreeMap<String, Hold>>,
+    /// Held by whoever confirms whose a target is.
+    confirming: Mutex<()>,
     /// The last manifest of each target, once it was asked for.
     last: Mutex<BTreeMap<String, Arc<Last>>>,
     /// What seals said of effects since then.
@@ -151,6 +154,7 @@ impl Archive {
             holder: owner::drawn(&**env),
             directory: Mutex::default(),
             holds: Mutex::default(),
+            confirming: Mutex::default(),
             last: Mutex::default(),
             history: Mutex::default(),
             strangers: Mutex::default(),

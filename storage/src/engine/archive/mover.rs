@@ -6,14 +6,17 @@
 //! network.
 //!
 //! Invariants
+//! * It stands back behind threads that somebody waits for.
 //! * It holds no lock that appends or searches wait for while it waits for a target.
 //! * A target that fails is left alone for a while, longer each time; the others go on.
 //! * What fails is said by the status of its target, once.
 //! * Once the engine stops, nothing is committed that a target answers.
+use super::offload::Haste;
 use super::policy::{Pressure, Waiting, is_due, seal_within};
 use super::{CollectReport, LiveSegment, Shared, locked};
 use crate::archive::Target;
 use crate::catalog::Residency;
+use crate::env::give_way;
 use crate::error::{Error, ErrorKind, Result};
 use crate::retention::DAY_NANOS;
 use std::collections::BTreeMap;
@@ -70,6 +73,7 @@ impl Mover {
 }
 
 fn run(shared: &Shared) {
+    give_way();
     let mut errands = Errands::default();
     while shared.archive.wanted.pause(LOOK) {
         errands.look(shared);
@@ -200,7 +204,8 @@ impl Shared {
             let is_wanted = live.record.first_seq < wanted;
             is_due(target, Waiting { age, took_a_place, is_wanted }, pressure)
         };
-        let report = self.offload_some(std::slice::from_ref(target), |_, live| is_due(live), &mut |_| Ok(()))?;
+        let report =
+            self.offload_some(std::slice::from_ref(target), Haste::None, |_, live| is_due(live), &mut |_| Ok(()))?;
         match report.failed.into_iter().next() {
             None => Ok(report.segments > 0),
             Some(failed) => Err(Error::new(ErrorKind::Unavailable, failed)),

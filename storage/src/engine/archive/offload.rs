@@ -1,12 +1,14 @@
 //! Copies sealed segments to object storage.
 //!
 //! A segment is read twice here and once there: for its digest, which names the object, for sending it, and back. It counts as
-//! copied when what came back has the same digest.
+//! copied when what came back has the same digest. Where somebody waits for it, one is sent while another one is read back; by itself
+//! the archive's thread copies one after the other.
 //!
 //! Invariants
 //! * An object that is there under the right name and is not what it should be is made again, once.
 //! * A segment that went away while it was on its way is condemned where it arrived.
 use super::pieces::{Facts, facts, read_back};
+use super::together::each;
 use super::{LiveSegment, Shared, condemn, locked, no_archive};
 use crate::archive::{Put, Target, segment_object};
 use crate::catalog::{ArchiveRecord, ArchivedCopy, Change};
@@ -21,6 +23,15 @@ pub struct Offloading {
     pub done: u64,
     /// And of how many.
     pub total: u64,
+}
+
+/// How fast segments are copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Haste {
+    /// Somebody waits for it.
+    Waited,
+    /// One after the other.
+    None,
 }
 
 /// What was offloaded.
@@ -49,7 +60,7 @@ impl Shared {
         }
         self.seal_all()?;
         self.archive.targets.iter().for_each(|target| self.doubt_owner(target));
-        let report = self.offload_some(&self.archive.targets, |_, _| true, told)?;
+        let report = self.offload_some(&self.archive.targets, Haste::Waited, |_, _| true, told)?;
         {
             let _alone = locked(&self.archive.moving);
             for target in &self.archive.targets {
@@ -81,6 +92,7 @@ impl Shared {
     pub(super) fn offload_some(
         &self,
         targets: &[Target],
+        haste: Haste,
         is_due: impl Fn(&Target, &LiveSegment) -> bool,
         told: &mut dyn FnMut(Offloading) -> Result<()>,
     ) -> Result<OffloadReport> {
@@ -93,32 +105,49 @@ impl Shared {
         let total = targets.iter().map(bytes).sum();
         let mut done = 0;
         for target in targets {
-            for live in segments.iter().filter(|live| wanted(target, live)) {
-                self.is_closing()?;
-                told(Offloading { done, total })?;
-                match self.offload(target, live) {
-                    Ok(true) => {
-                        report.segments += 1;
-                        report.bytes += live.record.bytes;
-                        self.archive.praise(target);
-                        self.archive.attempted(target, true);
-                    }
-                    Ok(false) => {}
-                    Err(e) if e.kind() == ErrorKind::Closed => return Err(e),
-                    Err(e) => {
-                        self.archive.blame(target, &e);
-                        self.archive.attempted(target, false);
-                        report.failed.push(e.to_string());
-                        if is_of_target(&e) {
-                            break;
-                        }
-                    }
-                }
+            told(Offloading { done, total })?;
+            let wanted: Vec<&LiveSegment> = segments.iter().filter(|live| wanted(target, live)).collect();
+            let at_once = match haste {
+                Haste::Waited if target.bytes_per_second.is_none() => target.at_once,
+                _ => 1,
+            };
+            let copy = |live: &&LiveSegment| self.is_closing().and_then(|()| self.offload(target, live));
+            each(at_once, &wanted, copy, |live, copied| {
+                let goes_on = self.count(target, live, copied, &mut report)?;
                 done += live.record.bytes;
-            }
+                told(Offloading { done, total })?;
+                Ok(goes_on)
+            })?;
         }
         told(Offloading { done, total })?;
         Ok(report)
+    }
+
+    /// Counts what came of a segment. Says whether the target is of use still.
+    fn count(
+        &self,
+        target: &Target,
+        live: &LiveSegment,
+        copied: Result<bool>,
+        report: &mut OffloadReport,
+    ) -> Result<bool> {
+        match copied {
+            Ok(true) => {
+                report.segments += 1;
+                report.bytes += live.record.bytes;
+                self.archive.praise(target);
+                self.archive.attempted(target, true);
+            }
+            Ok(false) => {}
+            Err(e) if e.kind() == ErrorKind::Closed => return Err(e),
+            Err(e) => {
+                self.archive.blame(target, &e);
+                self.archive.attempted(target, false);
+                report.failed.push(e.to_string());
+                return Ok(!is_of_target(&e));
+            }
+        }
+        Ok(true)
     }
 
     /// Copies one segment to one target; says whether it is there then. It is not where the segment went away meanwhile.

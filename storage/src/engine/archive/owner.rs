@@ -26,6 +26,8 @@ pub(super) struct Hold {
 impl Shared {
     /// Makes sure that a target is this directory's.
     pub(super) fn own(&self, target: &Target) -> Result<()> {
+        // Of several who want it confirmed at once, one does it.
+        let _alone = locked(&self.archive.confirming);
         let hold = locked(&self.archive.holds).get(&target.name).cloned().unwrap_or_default();
         let now = self.env.monotonic();
         if hold.tag.is_some() && hold.at.is_some_and(|at| now.saturating_sub(at) < CONFIRMED) {

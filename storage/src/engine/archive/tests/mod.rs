@@ -133,6 +133,30 @@ fn rows_are_the_same_here_and_away_and_back_again() {
 }
 
 #[test]
+fn several_are_copied_at_once_where_somebody_waits() {
+    let (env, bucket) = (SimEnv::new(3), SimBucket::new());
+    let engine = open(&env, &[Target { at_once: 3, ..target("main", &bucket) }]).unwrap();
+    for from in 0..10 {
+        engine.append(rows(from * 100, from * 100 + 100)).unwrap();
+        engine.seal().unwrap();
+    }
+    bucket.fail(BucketFaults { is_out: true, ..BucketFaults::default() });
+    let report = engine.offload(true, &mut quiet).unwrap();
+    assert!(report.segments == 0 && (1..=3).contains(&report.failed.len()), "{report:?}");
+    bucket.fail(BucketFaults::default());
+    let mut last = Offloading { done: 0, total: 0 };
+    let mut told = |at: Offloading| {
+        assert!(at.done >= last.done && at.done <= at.total);
+        last = at;
+        Ok(())
+    };
+    let report = engine.offload(true, &mut told).unwrap();
+    assert_eq!((report.segments, report.evicted, report.failed.len()), (10, 10, 0));
+    assert!(last.done == last.total && last.total == report.bytes);
+    assert_eq!((segments_in(&bucket).len(), shown(&engine).len()), (10, 1_000));
+}
+
+#[test]
 fn only_what_is_asked_for_is_brought_back() {
     let (env, bucket) = (SimEnv::new(2), SimBucket::new());
     let engine = open(&env, &[target("main", &bucket)]).unwrap();
