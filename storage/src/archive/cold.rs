@@ -1,5 +1,6 @@
 //! A segment whose blocks are in object storage alone: its footer is on this disk, its shapes and indexes are or are fetched at
-//! once, and of its blocks those ranges are fetched that somebody reads.
+//! once, and of its blocks those ranges are fetched that somebody reads. The heads of its blocks lie here behind the indexes, as long
+//! as these were not fetched again.
 //!
 //! What is asked of a block first is fetched as it is asked for, with what lies around it; whoever asks a third time gets the
 //! whole block at once.
@@ -22,6 +23,7 @@ use crate::layout::Layout;
 use crate::limits::{FOOTER_BYTES_MAX, KIB};
 use crate::segment::{Backing, Far, Fetched, Footer};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// Fewer bytes than this are never asked for, where there are more.
@@ -55,6 +57,12 @@ pub(crate) struct ColdFile {
     day: String,
     /// Where each block begins and ends.
     blocks: Vec<(u64, u64)>,
+    /// Where the head of each is, and where in what is kept here.
+    heads: Vec<(u64, u64)>,
+    /// Bytes of what is kept here with them.
+    kept_bytes: u64,
+    /// Whether they are kept here.
+    has_heads: AtomicBool,
     /// Held while something is fetched for a block, or for what lies behind all.
     fetching: Vec<Mutex<()>>,
     footer: Vec<u8>,
@@ -75,6 +83,9 @@ impl ColdFile {
             record,
             day: String::new(),
             blocks: Vec::new(),
+            heads: Vec::new(),
+            kept_bytes: 0,
+            has_heads: AtomicBool::new(false),
             fetching: Vec::new(),
             footer: Vec::new(),
             copies,
@@ -87,12 +98,19 @@ impl ColdFile {
             return Err(Error::corrupt(format!("segment {:016x} in the archive is another one", cold.record.id)));
         }
         cold.footer = footer;
-        cold.day = read.day;
         cold.blocks = read.blocks.iter().map(|block| (block.offset, block.offset + block.stored_bytes())).collect();
         cold.fetching = (0..=cold.blocks.len()).map(|_| Mutex::default()).collect();
+        cold.kept_bytes = cold.index_bytes();
+        for (from, to) in heads(&read) {
+            cold.heads.push((from, cold.kept_bytes));
+            cold.kept_bytes += to - from;
+        }
+        cold.day = read.day;
         let index = shared.layout.cold_index(cold.record.id);
-        if shared.env.exists(&index).unwrap_or(false) {
-            shared.shelf.found(cold.record.id, cold.index_bytes());
+        if let Ok(file) = shared.env.open(&index, OpenMode::Read) {
+            let bytes = file.len().unwrap_or(0);
+            *cold.has_heads.get_mut() = bytes == cold.kept_bytes;
+            shared.shelf.found(cold.record.id, bytes);
         }
         Ok(cold)
     }
@@ -206,7 +224,7 @@ impl ColdFile {
     fn read_block(&self, number: usize, offset: u64, buf: &mut [u8]) -> Result<Fetched> {
         let key = (self.record.id, number as u32);
         let chunks = &self.shared.chunks;
-        if chunks.fill(key, offset, buf).0 {
+        if self.read_head(number, offset, buf) || chunks.fill(key, offset, buf).0 {
             return Ok(Fetched::default());
         }
         let _alone = self.alone(number)?;
@@ -222,6 +240,15 @@ impl ColdFile {
         buf.copy_from_slice(own.unwrap_or_default());
         chunks.keep(key, from, part, (from, to) == block);
         Ok(fetched)
+    }
+
+    /// Fills a buffer with a part of a block's head, where that is kept here. Whoever reads it compares it with its checksum.
+    fn read_head(&self, number: usize, offset: u64, buf: &mut [u8]) -> bool {
+        let Some((from, kept_at)) = self.heads.get(number).copied().filter(|(from, _)| offset >= *from) else {
+            return false;
+        };
+        let is_here = self.has_heads.load(Ordering::Relaxed) && self.shared.shelf.has(self.record.id);
+        is_here && self.read_here(&self.shared.layout.cold_index(self.record.id), kept_at + (offset - from), buf)
     }
 
     /// Fills a buffer with what lies between blocks and footer.
@@ -250,8 +277,11 @@ impl ColdFile {
                 (index, fetched)
             }
         };
-        if fetched.gets == 0 || self.keep(&path, &index) {
-            let gone = self.shared.shelf.put(id, self.index_bytes());
+        let is_kept = fetched.gets == 0 || self.keep(&path, &index);
+        if is_kept {
+            // What was fetched has no heads.
+            let has_heads = self.has_heads.fetch_and(fetched.gets == 0, Ordering::Relaxed) && fetched.gets == 0;
+            let gone = self.shared.shelf.put(id, if has_heads { self.kept_bytes } else { self.index_bytes() });
             self.shared.forget_indexes(&gone);
         }
         let own = usize::try_from(at).ok().and_then(|at| index.get(at..at.checked_add(buf.len())?));
@@ -267,8 +297,8 @@ impl ColdFile {
 
     /// The indexes as they are kept here, where they are sound.
     fn index_here(&self, path: &Path) -> Option<Vec<u8>> {
-        let bytes = read_file(&*self.shared.env, path, self.index_bytes()).ok()?;
-        (bytes.len() as u64 == self.index_bytes() && crc32fast::hash(&bytes) == self.record.index_crc).then_some(bytes)
+        let mut bytes = vec![0; usize::try_from(self.index_bytes()).ok()?];
+        (self.read_here(path, 0, &mut bytes) && crc32fast::hash(&bytes) == self.record.index_crc).then_some(bytes)
     }
 }
 
@@ -307,6 +337,7 @@ impl Backing for ColdFile {
             self.shared.shelf.forget(id);
             return if times == 0 { self.read_index(offset, buf).map(Some) } else { Ok(None) };
         }
+        self.has_heads.store(false, Ordering::Relaxed);
         self.shared.chunks.forget_block((id, self.block_at(offset) as u32));
         if times == 0 {
             return self.get(offset, buf).map(Some);
@@ -370,6 +401,11 @@ pub(crate) fn kept(env: &dyn Env, path: &Path) -> Option<(ArchiveRecord, Vec<u8>
     let (len, rest) = bytes.split_first_chunk()?;
     let (sealed, footer) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
     Some((codec::open(KEPT_MAGIC, KEPT_VERSION, sealed).ok()?, footer.to_vec()))
+}
+
+/// Where the head of each block begins and ends in a segment, in their order.
+pub(crate) fn heads(footer: &Footer) -> impl Iterator<Item = (u64, u64)> + '_ {
+    footer.blocks.iter().map(|block| (block.offset + block.pages_len, block.offset + block.stored_bytes()))
 }
 
 fn not_as_stored(id: u64) -> Error {

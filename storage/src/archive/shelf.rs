@@ -20,6 +20,13 @@ struct Inner {
     bytes: u64,
 }
 
+impl Inner {
+    /// Counts one that took the place of another one, where there was one.
+    fn count(&mut self, before: Option<Kept>, bytes: u64) {
+        self.bytes = self.bytes + bytes - before.map_or(0, |before| before.bytes);
+    }
+}
+
 /// What is kept, by segment.
 pub(crate) struct Shelf {
     inner: Mutex<Inner>,
@@ -38,9 +45,8 @@ impl Shelf {
     /// Notes one that a start found.
     pub(super) fn found(&self, id: u64, bytes: u64) {
         let mut inner = self.inner();
-        if inner.kept.insert(id, Kept { bytes, used: 0, is_sound: false }).is_none() {
-            inner.bytes += bytes;
-        }
+        let before = inner.kept.insert(id, Kept { bytes, used: 0, is_sound: false });
+        inner.count(before, bytes);
     }
 
     /// Whether one is here and was found to be sound; it was used then.
@@ -64,9 +70,8 @@ impl Shelf {
         let mut inner = self.inner();
         inner.clock += 1;
         let used = inner.clock;
-        if inner.kept.insert(id, Kept { bytes, used, is_sound: true }).is_none() {
-            inner.bytes += bytes;
-        }
+        let before = inner.kept.insert(id, Kept { bytes, used, is_sound: true });
+        inner.count(before, bytes);
         let mut gone = Vec::new();
         while inner.bytes > self.budget {
             let others = inner.kept.iter().filter(|(other, _)| **other != id);

@@ -1,12 +1,14 @@
 //! Where a hex value or UUID stands in a segment: candidate rows by hash, without reading the column.
 //!
-//! Rows are kept in the order of their value's hash, in shards of some thousands, in buckets of about eight; a bucket
+//! Rows are kept in the order of their value's hash, in shards of some thousands, in buckets of about one; a bucket
 //! keeps for each row a few bits of the hash and the row's number in the segment. So a look-up reads one shard, and of
-//! a value that is not there one row in sixteen look-ups has to be looked at. A filter that says no takes as much room
+//! a value that is not there one row in 130 look-ups has to be looked at. A filter that says no takes as much room
 //! and then leaves the blocks to be searched: `docs/decisions/0005-row-index.md` has the figures.
 //!
-//! `| rows u32 | row bits u8 | shard bits u8 | bucket bits u8 | per shard: length u32, crc32 u32 |` in front, then the
-//! shards: `| rows | starts of buckets, packed | check bits and row of each entry, packed |`.
+//! `| rows u32 | row bits u8 | shard bits u8 | 0x80 + bucket bits u8 | per shard: length u32, crc32 u32 |` in front, then the
+//! shards: `| rows | ends of buckets, a bit each | check bits and row of each entry, packed |`. Of the ends, entry `i` of bucket
+//! `b` is the one at bit `i + b`; the zeros are the ends. Without the 0x80, buckets are of about eight, and their starts
+//! are packed numbers.
 //!
 //! Invariants
 //! * Every row with a hex value or UUID is listed: a value that is not found here is not in the segment.
@@ -16,11 +18,12 @@ use super::footer::Piece;
 use super::pages::Source;
 use crate::codec::{Reader, put_varint};
 use crate::error::{Error, Result};
+use std::ops::Range;
 
 /// Entries of a shard, about: a look-up reads one, some 14 KiB, of each segment.
 const SHARD_ENTRIES: usize = 4_096;
-/// Entries of a bucket, about.
-const BUCKET_ENTRIES: usize = 8;
+/// In front of the bits of buckets: that their ends are bits.
+const ENDS_ARE_BITS: u8 = 0x80;
 /// Bits of the hash beside each row.
 const CHECK_BITS: u32 = 7;
 const SHARD_BITS_MAX: u32 = 16;
@@ -79,7 +82,7 @@ pub(crate) fn build(mut entries: Vec<u64>) -> (Vec<u8>, usize) {
     let row_bits = bits_of(entries.iter().map(|entry| entry & ROW_MASK).max().unwrap_or(0));
     let shard_bits = bits_of((entries.len() / SHARD_ENTRIES) as u64).min(SHARD_BITS_MAX);
     let per_shard = entries.len() >> shard_bits;
-    let bucket_bits = bits_of((per_shard / BUCKET_ENTRIES) as u64);
+    let bucket_bits = bits_of(per_shard.saturating_sub(1) as u64);
     let mut shards: Vec<Vec<u8>> = Vec::with_capacity(1 << shard_bits);
     let mut rest = entries.as_slice();
     for shard in 0..1u64 << shard_bits {
@@ -90,7 +93,7 @@ pub(crate) fn build(mut entries: Vec<u64>) -> (Vec<u8>, usize) {
     let mut out = (entries.len() as u32).to_le_bytes().to_vec();
     // Of the largest segments they take as much memory as all else that writes one.
     drop(entries);
-    out.extend([row_bits as u8, shard_bits as u8, bucket_bits as u8]);
+    out.extend([row_bits as u8, shard_bits as u8, ENDS_ARE_BITS | bucket_bits as u8]);
     for shard in &shards {
         out.extend_from_slice(&(shard.len() as u32).to_le_bytes());
         out.extend_from_slice(&crc32fast::hash(shard).to_le_bytes());
@@ -116,22 +119,52 @@ fn place(hash: u64, shard_bits: u32, bucket_bits: u32) -> (u64, u64) {
 fn build_shard(entries: &[u64], row_bits: u32, shard_bits: u32, bucket_bits: u32) -> Vec<u8> {
     let mut out = Vec::new();
     put_varint(&mut out, entries.len() as u64);
-    let (mut starts, mut packed) = (BitWriter::default(), BitWriter::default());
-    let start_bits = bits_of(entries.len() as u64);
-    let mut at = 0usize;
-    for bucket in 0..1u64 << bucket_bits {
-        while entries.get(at).is_some_and(|entry| place(*entry, shard_bits, bucket_bits).0 < bucket) {
-            at += 1;
+    let mut ends = vec![0u8; ends_bytes(entries.len(), bucket_bits)];
+    let mut packed = BitWriter::default();
+    for (at, entry) in entries.iter().enumerate() {
+        let (bucket, check) = place(*entry, shard_bits, bucket_bits);
+        let bit = at + bucket as usize;
+        if let Some(byte) = ends.get_mut(bit / 8) {
+            *byte |= 1 << (bit % 8);
         }
-        starts.push(at as u64, start_bits);
-    }
-    for entry in entries {
-        let (_, check) = place(*entry, shard_bits, bucket_bits);
         packed.push(check | (entry & ROW_MASK) << CHECK_BITS, CHECK_BITS + row_bits);
     }
-    out.extend(starts.finish());
+    out.extend(ends);
     out.extend(packed.finish());
     out
+}
+
+/// Bytes of the ends of a shard's buckets.
+fn ends_bytes(entries: usize, bucket_bits: u32) -> usize {
+    (entries + (1usize << bucket_bits)).div_ceil(8)
+}
+
+/// The entries of a bucket, by the ends of all: between the end of the one before it and its own.
+fn bucket_entries(ends: &[u8], bucket: usize) -> Range<usize> {
+    let begin = bucket.checked_sub(1).map_or(0, |before| nth_zero(ends, before) + 1);
+    let is_entry = |bit: usize| ends.get(bit / 8).is_some_and(|byte| byte >> (bit % 8) & 1 == 1);
+    let end = (begin..).find(|bit| !is_entry(*bit)).unwrap_or(begin);
+    begin.saturating_sub(bucket)..end.saturating_sub(bucket)
+}
+
+/// The bit that is a zero and has `n` of them before it; one behind the last where there are not so many.
+fn nth_zero(bits: &[u8], n: usize) -> usize {
+    let (mut before, mut at) = (0, 0);
+    for bytes in bits.chunks(8) {
+        let mut word = [0xff; 8];
+        word.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        let mut zeros = !u64::from_le_bytes(word);
+        if before + zeros.count_ones() as usize > n {
+            for _ in before..n {
+                // Without its lowest one.
+                zeros &= zeros - 1;
+            }
+            return at + zeros.trailing_zeros() as usize;
+        }
+        before += zeros.count_ones() as usize;
+        at += 64;
+    }
+    at
 }
 
 /// The front of an index: where its shards are.
@@ -139,6 +172,7 @@ pub(crate) struct RowIndex {
     row_bits: u32,
     shard_bits: u32,
     bucket_bits: u32,
+    ends_are_bits: bool,
     /// Offset in the file, length and crc of each.
     shards: Vec<(u64, u32, u32)>,
 }
@@ -156,8 +190,8 @@ impl RowIndex {
             return Err(damaged());
         }
         let r = &mut Reader::new(&front);
-        let (_rows, row_bits, shard_bits, bucket_bits) =
-            (r.u32()?, u32::from(r.u8()?), u32::from(r.u8()?), u32::from(r.u8()?));
+        let (_rows, row_bits, shard_bits, buckets) = (r.u32()?, u32::from(r.u8()?), u32::from(r.u8()?), r.u8()?);
+        let (ends_are_bits, bucket_bits) = (buckets & ENDS_ARE_BITS != 0, u32::from(buckets & !ENDS_ARE_BITS));
         if row_bits > 32 || shard_bits > SHARD_BITS_MAX || bucket_bits > 32 || r.remaining() != 8 << shard_bits {
             return Err(damaged());
         }
@@ -171,7 +205,7 @@ impl RowIndex {
         if at != piece.offset + piece.len {
             return Err(damaged());
         }
-        Ok(Self { row_bits, shard_bits, bucket_bits, shards })
+        Ok(Self { row_bits, shard_bits, bucket_bits, ends_are_bits, shards })
     }
 
     /// Bytes that it takes.
@@ -196,22 +230,28 @@ impl RowIndex {
             return Err(damaged());
         }
         let entries = entries as usize;
-        let start_bits = bits_of(entries as u64);
-        let buckets = 1usize << self.bucket_bits;
-        let starts = r.take(packed_bytes(buckets, start_bits))?;
-        let packed = r.take(packed_bytes(entries, CHECK_BITS + self.row_bits))?;
         let (bucket, check) = place(hash, self.shard_bits, self.bucket_bits);
-        let starts = Packed::new(starts, start_bits);
-        let first = starts.get(bucket as usize) as usize;
-        let end = if bucket as usize + 1 < buckets { starts.get(bucket as usize + 1) as usize } else { entries };
+        let of_bucket = self.of_bucket(r, entries, bucket as usize)?;
+        let packed = r.take(packed_bytes(entries, CHECK_BITS + self.row_bits))?;
         let packed = Packed::new(packed, CHECK_BITS + self.row_bits);
-        let mut rows: Vec<u32> = (first..end.min(entries))
+        let mut rows: Vec<u32> = (of_bucket.start..of_bucket.end.min(entries))
             .map(|entry| packed.get(entry))
             .filter(|entry| entry & ((1 << CHECK_BITS) - 1) == check)
             .map(|entry| (entry >> CHECK_BITS) as u32)
             .collect();
         rows.sort_unstable();
         Ok(rows)
+    }
+
+    /// The entries of a bucket, by what comes before them.
+    fn of_bucket(&self, r: &mut Reader<'_>, entries: usize, bucket: usize) -> Result<Range<usize>> {
+        if self.ends_are_bits {
+            return Ok(bucket_entries(r.take(ends_bytes(entries, self.bucket_bits))?, bucket));
+        }
+        let (buckets, start_bits) = (1usize << self.bucket_bits, bits_of(entries as u64));
+        let starts = Packed::new(r.take(packed_bytes(buckets, start_bits))?, start_bits);
+        let end = if bucket + 1 < buckets { starts.get(bucket + 1) as usize } else { entries };
+        Ok(starts.get(bucket) as usize..end)
     }
 
     /// Checks every shard.
@@ -261,9 +301,28 @@ mod tests {
             let wrong: usize = (0..1_000u32)
                 .map(|i| index.candidates(&bytes, hash("trace", &value(1 << 30 | i))).unwrap().len())
                 .sum();
-            assert!(wrong < 300, "{wrong} of {rows}");
+            assert!(wrong < 30, "{wrong} of {rows}");
         }
         assert_eq!(build(Vec::new()), (Vec::new(), 0));
+    }
+
+    #[test]
+    fn entries_of_buckets_are_told_by_the_ends() {
+        // Buckets with 2, 0, 0, 70, 1 and 0 entries.
+        let counts = [2usize, 0, 0, 70, 1, 0];
+        let (mut ends, mut at) = (vec![0u8; ends_bytes(73, 3)], 0);
+        for (bucket, count) in counts.iter().enumerate() {
+            (at..at + count).for_each(|entry| ends[(entry + bucket) / 8] |= 1 << ((entry + bucket) % 8));
+            at += count;
+        }
+        let mut first = 0;
+        for (bucket, count) in counts.iter().enumerate() {
+            assert_eq!(bucket_entries(&ends, bucket), first..first + count, "{bucket}");
+            first += count;
+        }
+        // Of what is no shard's, nothing.
+        assert_eq!(bucket_entries(&[], 0), 0..0);
+        assert!(bucket_entries(&[0xff; 3], 70).is_empty());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! Invariants
 //! * A file goes only where a copy of it was verified in a target that is configured, and was this directory's a moment ago.
 use super::{LiveSegment, Shared};
-use crate::archive::to_keep;
+use crate::archive::{heads, to_keep};
 use crate::catalog::{ArchiveRecord, Change, Residency};
 use crate::env::write_file_atomic;
 use crate::error::{Error, Result};
@@ -92,11 +92,16 @@ impl Shared {
         if crc32fast::hash(&bytes) != record.index_crc {
             return Err(Error::corrupt(format!("{} is not what was copied", live.segment.path().display())));
         }
+        let mut bytes = bytes;
+        for (from, to) in heads(&live.segment.footer) {
+            bytes.extend(read(from, to)?);
+        }
         write_file_atomic(&*self.env, &index, &bytes).map_err(|e| Error::io("write", &index, e))?;
+        let kept = bytes.len() as u64;
         let away = ArchiveRecord { residency: Residency::Away, ..record.clone() };
         let bytes = to_keep(&away, &read(record.footer_at, live.segment.bytes)?)?;
         write_file_atomic(&*self.env, &footer, &bytes).map_err(|e| Error::io("write", &footer, e))?;
-        let gone = self.archive.cold.shelf.put(live.record.id, record.footer_at - record.index_at);
+        let gone = self.archive.cold.shelf.put(live.record.id, kept);
         self.archive.cold.forget_indexes(&gone);
         Ok(())
     }

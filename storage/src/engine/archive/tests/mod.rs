@@ -157,6 +157,41 @@ fn several_are_copied_at_once_where_somebody_waits() {
 }
 
 #[test]
+fn heads_of_blocks_stay_here_and_are_compared_with_their_checksums() {
+    let (env, bucket) = (SimEnv::new(4), SimBucket::new());
+    let targets = [target("main", &bucket)];
+    let engine = open(&env, &targets).unwrap();
+    engine.append(rows(0, 900)).unwrap();
+    let all = shown(&engine);
+    engine.offload(true, &mut quiet).unwrap();
+    engine.close().unwrap();
+    drop(engine);
+    let counted = |engine: &Engine| engine.count_with(&Search::default(), &crate::scan::Control::default()).unwrap();
+    let engine = open(&env, &targets).unwrap();
+    let (count, stats) = counted(&engine);
+    assert_eq!((count, stats.bucket_gets), (900, 0), "what it takes is here");
+    let kept = engine.archive_status().index_bytes;
+    engine.close().unwrap();
+    drop(engine);
+    let index = env.files().into_iter().find(|(path, _)| path.extension().is_some_and(|e| e == "index")).unwrap();
+    assert_eq!(index.1, kept);
+    // Heads are the last of it.
+    env.flip_bit(&index.0, kept - 3, 1).unwrap();
+    let engine = open(&env, &targets).unwrap();
+    let (count, stats) = counted(&engine);
+    assert!(count == 900 && stats.bucket_gets > 0, "{stats:?}");
+    assert_eq!(shown(&engine), all);
+    engine.close().unwrap();
+    drop(engine);
+    // Without them, as where it was fetched again.
+    env.remove_file(&index.0).unwrap();
+    let engine = open(&env, &targets).unwrap();
+    assert_eq!(engine.search_with(&phrase("request 42"), &crate::scan::Control::default()).unwrap().0.len(), 1);
+    assert!((1..kept).contains(&engine.archive_status().index_bytes));
+    assert_eq!(shown(&engine), all);
+}
+
+#[test]
 fn only_what_is_asked_for_is_brought_back() {
     let (env, bucket) = (SimEnv::new(2), SimBucket::new());
     let engine = open(&env, &[target("main", &bucket)]).unwrap();

@@ -205,7 +205,7 @@ fn what_is_missing_or_damaged_in_the_bucket_is_named() {
     let process: Arc<dyn crate::env::Env> = Arc::new(SimEnv::new(63).process());
     let how = Rebuilding::default();
     let e = rebuild(&process, &bucket_of(&bucket), std::path::Path::new("/data"), how, &mut quietly).unwrap_err();
-    assert!(e.to_string().contains(&objects[0]), "{e}");
+    assert!(objects.iter().any(|object| e.to_string().contains(object)), "{e}");
     let empty = SimBucket::new();
     let e = rebuild(&process, &bucket_of(&empty), std::path::Path::new("/other"), how, &mut quietly).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::NotFound, "{e}");
