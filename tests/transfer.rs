@@ -40,6 +40,13 @@ fn faces(server: &Server) -> (Vec<String>, Vec<String>) {
     (rows, flat)
 }
 
+/// All files below a folder.
+fn files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() { files(&entry, found) } else { found.push(entry) }
+    }
+}
+
 const LINES: [&str; 7] = [
     r#"{"_time":"2026-05-28T10:00:00.123456789Z","service_name":"shop","level":"INFO","_msg":"m","n":1,"d":1.5,"b":true,"deep":{"a":{"b":2}}}"#,
     r#"{"_time":"2026-05-28T10:00:01Z","service_name":"shop","n":-7,"d":1.50,"s":"","mixed":"1","deep":{"a":{"b":3}},"deep.a.b":4}"#,
@@ -91,6 +98,31 @@ fn what_goes_out_comes_in_again_as_it_was_and_once() {
         said(&other, home.path(), &["export", "--to", again.to_str().unwrap(), "--format", format]);
         assert_eq!(said(&server, home.path(), &["import", again.to_str().unwrap()])["imported"], 0);
     }
+}
+
+#[test]
+fn what_comes_while_an_hour_is_written_is_the_next_part_s() {
+    let (server, home) = (Server::start(), tempfile::tempdir().unwrap());
+    let lake = home.path().join("lake");
+    let send = |from: u64| {
+        let line = |n: u64| format!("{{\"_time\":\"2026-05-28T10:00:00Z\",\"service_name\":\"shop\",\"n\":{n}}}\n");
+        let lines: String = (from..from + 200).map(line).collect();
+        assert_eq!(server.post("/insert/jsonline", lines).json()["ingested"], 200);
+    };
+    let written = std::thread::scope(|scope| {
+        let sending = scope.spawn(|| (0..60).for_each(|turn| send(turn * 200)));
+        let mut written = 0;
+        while !sending.is_finished() {
+            let done = said(&server, home.path(), &["export", "--to", lake.to_str().unwrap()]);
+            written += done["rows"].as_u64().unwrap();
+        }
+        written
+    });
+    let rest = said(&server, home.path(), &["export", "--to", lake.to_str().unwrap()]);
+    assert_eq!(written + rest["rows"].as_u64().unwrap(), 12_000);
+    let other = Server::start();
+    let there = said(&other, home.path(), &["import", lake.to_str().unwrap()]);
+    assert_eq!((&there["read"], &there["imported"]), (&json!(12_000), &json!(12_000)), "{there}");
 }
 
 #[test]
@@ -212,6 +244,16 @@ fn a_damaged_file_keeps_no_other_from_being_imported() {
     for name in ["broken.parquet", "cut.jsonl.zst", "2 of"] {
         assert!(err.contains(name), "{name}: {err}");
     }
+    // A part of ours that was changed since is told by its name.
+    let mut parts = Vec::new();
+    files(&lake, &mut parts);
+    let part = parts.iter().find(|path| path.to_string_lossy().contains("part-")).unwrap();
+    let mut bytes = std::fs::read(part).unwrap();
+    let at = bytes.len() / 3;
+    bytes[at] ^= 0x10;
+    std::fs::write(part, bytes).unwrap();
+    let (code, _, err) = run(client(&other, home.path()).args(["archive", "import", part.to_str().unwrap()]));
+    assert!(code == 1 && err.contains("it is damaged"), "{err}");
     // Texts of Windows begin with a mark.
     std::fs::write(home.path().join("w.jsonl"), "\u{feff}{\"time\":1780000000,\"id\":\"1\"}\n").unwrap();
     assert_eq!(

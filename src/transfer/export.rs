@@ -228,12 +228,12 @@ impl Export<'_> {
         Ok(())
     }
 
-    /// Writes the part of some numbers; an open end becomes that of its rows.
+    /// Writes the part of some numbers.
     fn part(&self, folder: &str, numbers: Numbers, search: &Search, write: &Write) -> Result<Found> {
         let written = write(self.spool, &mut |take| self.pages(search, take))?;
         let Some(written) = written else { return Ok(Found::default()) };
-        let last = if numbers.last == u64::MAX { written.last } else { numbers.last };
-        let part = Part { epoch: numbers.epoch, first: numbers.first, last, digest: written.spool.digest() };
+        let Numbers { epoch, first, last } = numbers;
+        let part = Part { epoch, first, last, digest: written.spool.digest() };
         written.spool.put(self.bucket, &format!("{folder}/{}", part.name()))?;
         Ok(Found { parts: 1, rows: written.rows, bytes: written.spool.bytes(), ..Found::default() })
     }
@@ -275,7 +275,8 @@ fn of_hour(hour: i64, filter: Filter) -> Search {
     Search { from, until, filter, order: Order::Oldest, ..Search::default() }
 }
 
-/// What no part covers of the numbers of some rows, in pieces that are not too large. The last one of each epoch has no end.
+/// What no part covers of the numbers of some rows, in pieces that are not too large. The last one of each epoch ends with these rows:
+/// what comes while they are written has higher numbers, and is the next part's.
 fn missing(parts: &[Part], pieces: &[Spread]) -> Vec<Numbers> {
     let mut epochs: Vec<u32> = pieces.iter().map(|piece| piece.numbers.epoch).collect();
     epochs.sort_unstable();
@@ -288,7 +289,8 @@ fn missing(parts: &[Part], pieces: &[Spread]) -> Vec<Numbers> {
         pieces.sort_by_key(|piece| (piece.numbers.last, piece.numbers.first));
         let mut first = 0;
         let ends = covered.iter().map(|part| (part.first.checked_sub(1), part.last));
-        for (last, next) in ends.chain([(Some(u64::MAX), u64::MAX)]) {
+        let end = pieces.iter().map(|piece| piece.numbers.last).max();
+        for (last, next) in ends.chain([(end, u64::MAX)]) {
             if last.is_some_and(|last| first <= last) {
                 cut(Numbers { epoch, first, last: last.unwrap_or(0) }, &pieces, &mut missing);
             }

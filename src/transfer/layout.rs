@@ -3,7 +3,9 @@
 //! Invariants
 //! * A part's name says which numbers of which epoch it covers. Of two parts of a folder one of which covers no more than the other,
 //!   the other one counts alone.
-//! * A value in a name is escaped as Hive does it, so that no value leaves its folder.
+//! * A value in a name is escaped as Hive does it, so that no value leaves its folder. Of one that is too long for a name the beginning
+//!   stands there, and a digest.
+use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
 /// The folder of Parquet files, and that of single logs.
@@ -11,6 +13,8 @@ pub(crate) const PARQUET: &str = "parquet";
 pub(crate) const LOGS: &str = "logs";
 /// Nanoseconds of an hour.
 pub(crate) const HOUR: i64 = 3_600_000_000_000;
+/// Bytes of an escaped value in a name.
+const VALUE_BYTES_MAX: usize = 200;
 /// What a missing value is called.
 const NOTHING: &str = "__HIVE_DEFAULT_PARTITION__";
 
@@ -84,7 +88,21 @@ pub(crate) fn escaped(value: &str) -> String {
             }
         }
     }
-    out
+    if out.len() > VALUE_BYTES_MAX { shortened(&out) } else { out }
+}
+
+/// The beginning of a long name, and its digest: file systems take 255 bytes.
+fn shortened(name: &str) -> String {
+    let mut end = VALUE_BYTES_MAX - 40;
+    // Neither in the middle of a character, nor of an escape.
+    while !name.is_char_boundary(end)
+        || name.get(..end).is_some_and(|kept| kept.bytes().rev().take(2).any(|b| b == b'%'))
+    {
+        end -= 1;
+    }
+    let digest = Sha256::digest(name.as_bytes());
+    let digest: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}~{digest}", name.get(..end).unwrap_or_default())
 }
 
 /// The value that a part of a name stands for.
@@ -146,6 +164,12 @@ mod tests {
             assert!(!name.contains(['/', '=']) && !name.starts_with('.'), "{name}");
         }
         assert_eq!(escaped("a/b=c"), "a%2Fb%3Dc");
+        for long in ["x".repeat(300), "ü".repeat(150), "/".repeat(100)] {
+            let (name, other) = (escaped(&long), escaped(&format!("{long}y")));
+            assert!(name.len() <= VALUE_BYTES_MAX && name != other && name.contains('~'), "{name}");
+            let (kept, _) = name.split_once('~').unwrap();
+            assert!(long.starts_with(&unescaped(kept)), "{name}");
+        }
         let at = from_text("2026-11-30T14:57:56.5Z").unwrap();
         let folder = folder(at.div_euclid(HOUR), "service", "shop");
         assert_eq!(folder, "parquet/year=2026/month=11/day=30/hour=14/service=shop");

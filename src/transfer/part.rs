@@ -28,8 +28,6 @@ pub(super) type Rows<'a> = dyn FnMut(&mut dyn FnMut(Streamed) -> Result<()>) -> 
 pub(super) struct Written {
     pub(super) spool: Spool,
     pub(super) rows: u64,
-    /// The greatest of its rows' numbers.
-    pub(super) last: u64,
 }
 
 /// The field of a column, as the note has it.
@@ -42,10 +40,9 @@ struct Noted {
 
 /// Writes a part; nothing where there are no rows.
 pub(super) fn write(spool: &Path, rows: &mut Rows<'_>) -> Result<Option<Written>> {
-    let (mut census, mut last, mut count) = (Census::default(), 0, 0u64);
+    let (mut census, mut count) = (Census::default(), 0u64);
     rows(&mut |row| {
         census.add(&row.record);
-        last = row.record.seq.max(last);
         count += 1;
         Ok(())
     })?;
@@ -73,7 +70,7 @@ pub(super) fn write(spool: &Path, rows: &mut Rows<'_>) -> Result<Option<Written>
         writer.push(before.into_iter().chain(cells).chain([rest.map_or(Cell::Nothing, Cell::Text)])).map_err(failed)
     })?;
     let (spool, rows) = writer.finish().map_err(failed)?;
-    Ok(Some(Written { spool, rows, last }))
+    Ok(Some(Written { spool, rows }))
 }
 
 pub(super) fn failed(what: String) -> Error {

@@ -45,7 +45,8 @@ pub(super) fn runs(mut parts: Vec<Part>) -> Vec<Vec<Part>> {
 pub(super) fn merge(bucket: &dyn Bucket, folder: &str, run: &[Part], spool: &Path, cancel: &Cancel) -> Result<Found> {
     let mut files = Vec::with_capacity(run.len());
     for part in run {
-        files.push(Spool::fetched(spool, bucket, &format!("{folder}/{}", part.name()))?);
+        let name = format!("{folder}/{}", part.name());
+        files.push(Spool::fetched(spool, bucket, &name, &part.digest)?);
     }
     let merged = part::write(spool, &mut |take| {
         cancel.check()?;

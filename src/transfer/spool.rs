@@ -29,8 +29,8 @@ impl Spool {
         Ok(Self { file, digest: Sha256::new(), bytes: 0 })
     }
 
-    /// An object, fetched.
-    pub(super) fn fetched(directory: &Path, bucket: &dyn Bucket, name: &str) -> Result<File> {
+    /// An object, fetched, whose contents have this digest.
+    pub(super) fn fetched(directory: &Path, bucket: &dyn Bucket, name: &str, digest: &str) -> Result<File> {
         let len = bucket.len(name)?.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no {name}")))?;
         let mut spool = Self::new(directory)?;
         let mut piece = vec![0; PIECE_BYTES.min(usize::try_from(len).unwrap_or(PIECE_BYTES)).max(1)];
@@ -40,13 +40,19 @@ impl Spool {
             bucket.read(name, spool.bytes, part)?;
             spool.write_all(part).map_err(|e| failed(&e))?;
         }
+        if spool.digest() != digest {
+            let place = bucket.place();
+            return Err(Error::corrupt(format!(
+                "{place}/{name} is damaged: its contents are not those that its name says"
+            )));
+        }
         spool.file.seek(SeekFrom::Start(0)).map_err(|e| failed(&e))?;
         Ok(spool.file)
     }
 
     /// The first hex digits of the digest of what is in it.
     pub(super) fn digest(&self) -> String {
-        self.digest.clone().finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+        shown(&self.digest)
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -57,6 +63,17 @@ impl Spool {
     pub(super) fn put(&self, bucket: &dyn Bucket, name: &str) -> Result<Put> {
         bucket.put_new(name, self.bytes, &|at, buf| self.file.read_exact_at(buf, at).map_err(|e| failed(&e)))
     }
+}
+
+fn shown(digest: &Sha256) -> String {
+    digest.clone().finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The first hex digits of a file's digest.
+pub(super) fn digest_of(path: &Path) -> io::Result<String> {
+    let (mut file, mut digest) = (File::open(path)?, Sha256::new());
+    io::copy(&mut file, &mut digest)?;
+    Ok(shown(&digest))
 }
 
 fn failed(error: &io::Error) -> Error {

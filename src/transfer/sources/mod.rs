@@ -15,7 +15,9 @@ pub(crate) use files::find;
 
 use super::flat::Field;
 use super::item::{self, Digests, Item};
+use super::layout::Part;
 use super::parquet::ParquetReader;
+use super::spool::digest_of;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -120,6 +122,12 @@ impl Settings {
         let bytes = path.metadata().map_or(0, |file| file.len());
         let mut meter = Meter { taker, rows: reader.rows().max(1), bytes, done: 0 };
         if super::part::is_ours(&reader) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if let Some(part) = Part::parse(&name)
+                && digest_of(path).map_err(|e| e.to_string())? != part.digest
+            {
+                return Err("it is damaged: its contents are not those that its name says".into());
+            }
             return values::read_ours(reader, &mut meter);
         }
         if self.format == Format::CloudflareParquet || cloudflare::is_one(&reader.names()) {

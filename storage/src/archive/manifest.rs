@@ -26,6 +26,9 @@ pub(crate) const MANIFEST_BYTES_MAX: u64 = ROWS_BYTES_MAX;
 const HEAD_BYTES_MAX: usize = 64 * KIB;
 const LEVEL: i32 = 3;
 
+/// Segments that a manifest says it awaits.
+pub(crate) const AWAITED_MAX: usize = 4_096;
+
 /// What a manifest says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Head {
@@ -49,6 +52,11 @@ pub(crate) struct Head {
     pub(crate) cut: u64,
     /// No record of its segments has this number or a higher one.
     pub(crate) covered: u64,
+    /// Every record below this number that goes to the archive is in a segment that it names.
+    pub(crate) below: u64,
+    /// Segments that were not in the target then, and were to come, the lowest first, [`AWAITED_MAX`] at most: what is there of them has
+    /// come since.
+    pub(crate) awaited: Vec<u64>,
     /// Segments.
     pub(crate) segments: u64,
     /// Bytes of them.

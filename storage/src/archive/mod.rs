@@ -21,7 +21,9 @@ mod store;
 pub use bucket::{Bucket, Bytes, Listed, Put};
 pub(crate) use chunks::Chunks;
 pub(crate) use cold::{ColdFile, Copy, Shared as ColdShared, heads, kept, to_keep};
-pub(crate) use manifest::{Head, MANIFEST_BYTES_MAX, MANIFESTS, Manifest, manifest_number, manifest_object};
+pub(crate) use manifest::{
+    AWAITED_MAX, Head, MANIFEST_BYTES_MAX, MANIFESTS, Manifest, manifest_number, manifest_object,
+};
 pub(crate) use names::{SEGMENTS, segment_object};
 pub(crate) use owner::{Claim, OWNER, OWNER_BYTES_MAX, Owner};
 pub use prefixed::Prefixed;

@@ -11,14 +11,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 impl Catalog {
-    /// Makes a catalog at `path`, where there is none, with all that this one has, and this `meta`.
-    pub fn copy_to(&self, path: &Path, meta: &Meta) -> Result<()> {
+    /// Makes a catalog at `path`, where there is none, with all that this one has, this `meta`, and what is changed of it.
+    pub(crate) fn copy_to(
+        &self,
+        path: &Path,
+        meta: &Meta,
+        change_it: impl FnOnce(&mut Change) -> Result<()>,
+    ) -> Result<()> {
         if self.env.exists(path).map_err(|e| Error::io("look for", path, e))? {
             return Err(Error::new(ErrorKind::Conflict, format!("there is a {} already", path.display())));
         }
         let mut change = self.whole()?;
         change.remove(Table::Meta, META_KEY);
         change.put_meta(meta)?;
+        change_it(&mut change)?;
         Self::open_with(Arc::clone(&self.env), path, self.options)?.catalog.commit(&change)
     }
 

@@ -9,7 +9,7 @@ use super::returned::unread_record;
 use super::segments::{may_be_sound, named, open_segment, segment_files, set_aside};
 use super::{Engine, is_live};
 use crate::catalog::config_copy::{self, CopyKind};
-use crate::catalog::{Catalog, SegmentState, Table};
+use crate::catalog::{ArchiveRecord, Catalog, SegmentState, Table};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::Layout;
@@ -17,6 +17,7 @@ use crate::options::Options;
 use crate::payload;
 use crate::segment::Segment;
 use crate::wal;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -101,7 +102,16 @@ impl CheckReport {
         self.lines.push(format!("catalog: {} segments, {} effects", found.segments.len(), found.effects.len()));
         let is_whole = !found.damaged.iter().any(|damage| damage.table == Table::Segments) && !knows_nothing(&catalog);
         let Some(meta) = found.meta.filter(|_| is_whole) else { return self.check_every_segment(env, layout, told) };
-        let live = || found.segments.iter().filter(|record| is_live(record));
+        let away: BTreeMap<u64, &ArchiveRecord> =
+            found.archived.iter().filter(|record| record.is_away()).map(|record| (record.id, record)).collect();
+        let live = || found.segments.iter().filter(|record| is_live(record) && !away.contains_key(&record.id));
+        let elsewhere = found.segments.iter().filter(|record| is_live(record) && away.contains_key(&record.id));
+        let (count, rows) = elsewhere.fold((0, 0), |(count, rows), record| (count + 1, rows + record.rows));
+        if count > 0 {
+            self.lines.push(format!(
+                "segments: {count} with {rows} records are in the archive alone; `logyard archive verify` reads them there"
+            ));
+        }
         let mut way = Way { told, done: 0, total: live().map(|record| record.bytes).sum() };
         for record in live() {
             match open_segment(&**env, &layout.segment(&record.day, record.id), &Arc::default()) {

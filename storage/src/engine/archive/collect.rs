@@ -83,7 +83,7 @@ impl Shared {
         Ok(())
     }
 
-    fn condemned(&self, target: &Target) -> Result<Vec<CondemnedObject>> {
+    pub(super) fn condemned(&self, target: &Target) -> Result<Vec<CondemnedObject>> {
         let scan = self.catalog.scan::<CondemnedObject>(Table::Condemned)?;
         Ok(scan.rows.into_iter().map(|(_, object)| object).filter(|object| object.target == target.name).collect())
     }

@@ -9,7 +9,9 @@
 //! * No record that the manifest before it had is missing, unless it expired, was deleted, or does not go to the archive.
 use super::history::Effects;
 use super::{Shared, locked};
-use crate::archive::{Head, MANIFEST_BYTES_MAX, MANIFESTS, Manifest, Put, Target, manifest_number, manifest_object};
+use crate::archive::{
+    AWAITED_MAX, Head, MANIFEST_BYTES_MAX, MANIFESTS, Manifest, Put, Target, manifest_number, manifest_object,
+};
 use crate::catalog::{ArchiveRecord, Change, SegmentRecord, Table, read_stored};
 use crate::env::{read_file, write_file_atomic};
 use crate::error::{Error, ErrorKind, Result};
@@ -67,7 +69,8 @@ impl Shared {
         for (key, row) in effects.iter().filter(|(_, row)| !row.is_over(now)) {
             manifest.rows.put_effect(key, row)?;
         }
-        if last.head.number > 0 && last.content == manifest.content() {
+        let is_told = manifest.head.below <= last.head.below || !self.waits_for_manifest(target)?;
+        if last.head.number > 0 && last.content == manifest.content() && is_told {
             return Ok(true);
         }
         self.own(target)?;
@@ -132,7 +135,7 @@ impl Shared {
         let _held = locked(&self.maintenance);
         let mut records: Vec<SegmentRecord> = self.segments().into_iter().map(|live| live.record).collect();
         records.extend(self.unread.iter().cloned());
-        let covered = last.head.covered;
+        let covered = self.covered(target, last)?;
         let mut head = Head {
             format: FORMAT_VERSION,
             target: target.name.clone(),
@@ -148,6 +151,7 @@ impl Shared {
             let archived = self.archive.record(record.id).filter(|archived| archived.copy_in(&target.name).is_some());
             let Some(archived) = archived else {
                 below = below.min(record.first_seq);
+                head.awaited.push(record.id);
                 if record.first_seq < covered && self.took_a_place(record.id) {
                     missing.push(record.id);
                 }
@@ -159,11 +163,30 @@ impl Shared {
             head.covered = head.covered.max(record.last_seq + 1);
         }
         head.cut = self.moment_before(below, last.head.cut);
+        head.below = below;
+        head.awaited.sort_unstable();
+        head.awaited.truncate(AWAITED_MAX);
         if missing.is_empty() || planted::on("manifest-without-what-was-merged") {
             let is_own = |table| matches!(table, Table::Segments | Table::Archive | Table::Condemned | Table::Effects);
             rows.then(self.catalog.whole()?.keep_puts(|table, _| !is_own(table)));
         }
         Ok(Taken { manifest: Manifest { head, rows }, missing })
+    }
+
+    /// Records below this number may be in the target, in segments that the catalog knows, or in such as others took the place of.
+    pub(super) fn covered(&self, target: &Target, last: &Last) -> Result<u64> {
+        if let Some(covered) = locked(&self.archive.covered).get(&target.name) {
+            return Ok(last.head.covered.max(*covered));
+        }
+        let has_copy = |id| self.archive.record(id).is_some_and(|record| record.copy_in(&target.name).is_some());
+        let copied = self.segments().into_iter().filter(|live| has_copy(live.record.id));
+        let copied = copied.map(|live| live.record.last_seq + 1).max().unwrap_or(0);
+        // What was condemned may have had any record that was sealed.
+        let condemned = if self.condemned(target)?.is_empty() { 0 } else { locked(&self.meta).sealed_seq };
+        let mut all = locked(&self.archive.covered);
+        let covered = all.entry(target.name.clone()).or_default();
+        *covered = copied.max(condemned).max(*covered);
+        Ok(last.head.covered.max(*covered))
     }
 
     /// Whether a segment has rows of others that it took the place of. Of one that cannot be read nobody knows.

@@ -65,6 +65,8 @@ pub(crate) struct Archive {
     directory: Mutex<Option<String>>,
     /// Whose each target is.
     holds: Mutex<BTreeMap<String, Hold>>,
+    /// Records below this number may be in a target; nothing where that was not looked at.
+    covered: Mutex<BTreeMap<String, u64>>,
     /// Held by whoever confirms whose a target is.
     confirming: Mutex<()>,
     /// The last manifest of each target, once it was asked for.
@@ -154,6 +156,7 @@ impl Archive {
             holder: owner::drawn(&**env),
             directory: Mutex::default(),
             holds: Mutex::default(),
+            covered: Mutex::default(),
             confirming: Mutex::default(),
             last: Mutex::default(),
             history: Mutex::default(),
@@ -349,6 +352,14 @@ impl Shared {
             for copy in &record.copies {
                 undo.spare(&copy.target, &copy.object);
             }
+        }
+        Ok(())
+    }
+
+    /// Lets a change say that every segment's file is here: it is that of a copy which has all of them.
+    pub(crate) fn put_all_here(&self, change: &mut Change) -> Result<()> {
+        for record in self.archive.all().into_iter().filter(|record| record.residency != Residency::Here) {
+            change.put_archived(&ArchiveRecord { residency: Residency::Here, ..(*record).clone() })?;
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use crate::archive::Target;
 use crate::catalog::Residency;
 use crate::env::give_way;
 use crate::error::{Error, ErrorKind, Result};
+use crate::planted;
 use crate::retention::DAY_NANOS;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -152,7 +153,10 @@ impl Errand {
     fn run(&mut self, shared: &Shared, target: &Target, now: Duration) -> Result<()> {
         let copied = shared.offload_due(target)?;
         let is_bounded = target.max_loss.is_some();
-        if is_time(self.manifest_at, MANIFEST_EVERY, now) || copied && is_bounded {
+        if is_time(self.manifest_at, MANIFEST_EVERY, now)
+            || copied && is_bounded
+            || shared.waits_for_manifest(target)?
+        {
             let _alone = locked(&shared.archive.moving);
             if shared.write_manifest(target)? {
                 self.manifest_at = Some(now);
@@ -195,12 +199,14 @@ impl Shared {
             waiting_bytes: waiting.iter().map(|live| live.record.bytes).sum(),
             disk_is_full: self.is_disk_short(),
         };
-        let covered = self.last_manifest(target)?.head.covered;
+        let covered = self.covered(target, &*self.last_manifest(target)?)?;
         let (now, wanted) = (self.env.now(), self.archive.wanted.until());
         let is_due = |live: &LiveSegment| {
             let age =
                 u64::try_from(now.saturating_sub(live.record.created)).map_or(Duration::ZERO, Duration::from_nanos);
-            let took_a_place = live.record.first_seq < covered && !live.segment.footer.replaces.is_empty();
+            let took_a_place = live.record.first_seq < covered
+                && !live.segment.footer.replaces.is_empty()
+                && !planted::on("manifest-without-what-was-merged");
             let is_wanted = live.record.first_seq < wanted;
             is_due(target, Waiting { age, took_a_place, is_wanted }, pressure)
         };
@@ -234,13 +240,20 @@ impl Shared {
         Ok(())
     }
 
-    /// Answers whoever waits for what is in the first target now.
+    /// Whether somebody waits for a target to know what it has.
+    pub(super) fn waits_for_manifest(&self, target: &Target) -> Result<bool> {
+        let is_first = self.archive.targets.first().is_some_and(|first| first.name == target.name);
+        let wanted = &self.archive.wanted;
+        Ok(is_first && wanted.has_any() && self.last_manifest(target)?.head.below < wanted.until())
+    }
+
+    /// Answers whoever waits for what the first target has and knows now: without a manifest, a rebuild would not find it.
     fn answer_wanted(&self) {
-        if let Some(target) = self.archive.targets.first() {
-            let wanted = &self.archive.wanted;
-            if wanted.has_any() {
-                wanted.reached(self.archived_below(target));
-            }
+        let wanted = &self.archive.wanted;
+        if let Some(target) = self.archive.targets.first().filter(|_| wanted.has_any())
+            && let Ok(last) = self.last_manifest(target)
+        {
+            wanted.reached(last.head.below);
         }
     }
 }

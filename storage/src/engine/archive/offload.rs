@@ -47,6 +47,17 @@ pub struct OffloadReport {
     pub failed: Vec<String>,
 }
 
+impl OffloadReport {
+    fn fail(&mut self, why: String) {
+        if !self.failed.contains(&why) {
+            self.failed.push(why);
+        }
+    }
+}
+
+/// How often what was merged meanwhile is copied, where somebody waits for all of it.
+const CONCLUSIONS: u32 = 8;
+
 impl Shared {
     /// Seals everything, copies every sealed segment to every target that does not have it, and where it is asked for lets
     /// their files go.
@@ -60,14 +71,9 @@ impl Shared {
         }
         self.seal_all()?;
         self.archive.targets.iter().for_each(|target| self.doubt_owner(target));
-        let report = self.offload_some(&self.archive.targets, Haste::Waited, |_, _| true, told)?;
-        {
-            let _alone = locked(&self.archive.moving);
-            for target in &self.archive.targets {
-                let written = self.write_manifest(target);
-                // The next look tries it again, and the status says what is wrong.
-                let _noted = self.noting(target, written);
-            }
+        let mut report = self.offload_some(&self.archive.targets, Haste::Waited, |_, _| true, told)?;
+        for target in &self.archive.targets {
+            self.conclude(target, &mut report)?;
         }
         if !evict {
             return Ok(report);
@@ -85,6 +91,35 @@ impl Shared {
             }
         }
         Ok(OffloadReport { evicted, ..report })
+    }
+
+    /// Has a target know all that was copied to it: what took the place of others meanwhile is copied too.
+    fn conclude(&self, target: &Target, report: &mut OffloadReport) -> Result<()> {
+        for _again in 0..CONCLUSIONS {
+            let written = {
+                let _alone = locked(&self.archive.moving);
+                let written = self.write_manifest(target);
+                self.noting(target, written)
+            };
+            match written {
+                Ok(false) => {}
+                Ok(true) => return Ok(()),
+                Err(e) if e.kind() == ErrorKind::Closed => return Err(e),
+                Err(e) => {
+                    report.fail(e.to_string());
+                    return Ok(());
+                }
+            }
+            let more = self.offload_some(std::slice::from_ref(target), Haste::Waited, |_, _| true, &mut |_| Ok(()))?;
+            report.segments += more.segments;
+            report.bytes += more.bytes;
+            if !more.failed.is_empty() {
+                more.failed.into_iter().for_each(|why| report.fail(why));
+                return Ok(());
+            }
+        }
+        report.fail(format!("{}: segments are merged faster than they are copied; ask again", target.bucket.place()));
+        Ok(())
     }
 
     /// Copies segments for which `is_due` says yes to the targets that do not have them. What fails is named, and the rest is
@@ -143,7 +178,7 @@ impl Shared {
             Err(e) => {
                 self.archive.blame(target, &e);
                 self.archive.attempted(target, false);
-                report.failed.push(e.to_string());
+                report.fail(e.to_string());
                 return Ok(!is_of_target(&e));
             }
         }
@@ -252,6 +287,9 @@ impl Shared {
         };
         self.commit_catalog(&change, &undo)?;
         self.archive.note(record);
+        if let Some(covered) = locked(&self.archive.covered).get_mut(&target.name) {
+            *covered = (*covered).max(live.record.last_seq + 1);
+        }
         Ok(true)
     }
 }

@@ -227,7 +227,8 @@ fn newest(bucket: &dyn Bucket) -> Result<(Manifest, Vec<String>)> {
     Err(Error::new(ErrorKind::NotFound, message))
 }
 
-/// Segments that came after a manifest: all of their rows were sealed after it, so that none of these is in one that it names.
+/// Segments that came after a manifest: it awaited them, or all of their rows were sealed after it, so that none of these is in one
+/// that it names.
 fn newer_segments(
     env: &Arc<dyn Env>,
     bucket: &dyn Bucket,
@@ -263,9 +264,11 @@ fn newer_segments(
         .collect()
 }
 
-/// Whether none of a segment's rows were sealed when a manifest was made.
+/// Whether none of a segment's rows are in one that a manifest names.
 fn is_newer(footer: &Footer, head: &Head) -> bool {
-    let is_later = footer.seqs().0 >= head.sealed_seq || planted::on("rebuild-takes-what-was-replaced");
+    let is_later = footer.seqs().0 >= head.sealed_seq
+        || head.awaited.binary_search(&footer.id).is_ok()
+        || planted::on("rebuild-takes-what-was-replaced");
     is_later && footer.rows() > 0
 }
 

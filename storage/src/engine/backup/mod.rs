@@ -196,7 +196,8 @@ impl Shared {
             self.commit_catalog(&change, &Change::new())?;
             // With the same epoch: the first start of the copy sees that it is one, and begins another.
             let meta = *locked(&self.meta);
-            self.catalog.copy_to(catalog, &Meta { clean_shutdown: false, ..meta })?;
+            self.catalog
+                .copy_to(catalog, &Meta { clean_shutdown: false, ..meta }, |change| self.put_all_here(change))?;
             let segments = self.state.read().unwrap_or_else(PoisonError::into_inner).segments.clone();
             Ok((segments, self.unread.clone()))
         })

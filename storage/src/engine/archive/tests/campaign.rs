@@ -36,6 +36,8 @@ fn numbers(engine: &Engine) -> BTreeMap<u64, u64> {
 struct Run {
     env: SimEnv,
     buckets: Vec<SimBucket>,
+    /// How long segments wait to be copied.
+    offload_after: Duration,
     dice: Dice,
     /// Rows by number that were acknowledged, and whether they may be there and need not be.
     acknowledged: BTreeMap<u64, bool>,
@@ -52,9 +54,11 @@ impl Run {
         env.set_now(START);
         let mut dice = Dice(seed);
         let buckets = (0..1 + dice.roll(2)).map(|_| SimBucket::new()).collect();
+        let offload_after = Duration::from_secs(dice.roll(2) * 500);
         Self {
             env,
             buckets,
+            offload_after,
             dice,
             acknowledged: BTreeMap::new(),
             archived: Vec::new(),
@@ -66,7 +70,13 @@ impl Run {
 
     fn targets(&self) -> Vec<Target> {
         let named = self.buckets.iter().zip(["main", "second"]);
-        named.map(|(bucket, name)| Target { grace: Duration::from_secs(60), ..target(name, bucket) }).collect()
+        named
+            .map(|(bucket, name)| Target {
+                grace: Duration::from_secs(60),
+                offload_after: self.offload_after,
+                ..target(name, bucket)
+            })
+            .collect()
     }
 
     fn open(&mut self) -> Arc<Engine> {

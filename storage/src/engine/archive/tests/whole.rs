@@ -1,5 +1,6 @@
 //! Manifests, and directories that are made anew from what is in a bucket.
 use super::super::mover::Errands;
+use super::super::offload::Haste;
 use super::*;
 use crate::archive::Bucket;
 use crate::catalog::KeyRecord;
@@ -317,4 +318,44 @@ fn a_directory_is_made_by_one_at_a_time() {
     rebuild(&one, &bucket_of(&bucket), data, how, &mut told).unwrap();
     assert!(refused > 0);
     assert!(verified(&new, &bucket).damaged.is_empty());
+}
+
+#[test]
+fn what_was_copied_is_found_by_a_rebuild_whatever_is_merged_meanwhile() {
+    let (env, bucket) = (SimEnv::new(59), SimBucket::new());
+    let targets = [Target { offload_after: Duration::from_secs(600), ..target("main", &bucket) }];
+    let engine = open(&env, &targets).unwrap();
+    let shared = engine.shared_for_tests();
+    let copy = || {
+        let copied = shared.offload_some(&targets, Haste::None, |_, _| true, &mut quiet).unwrap();
+        assert!(copied.failed.is_empty(), "{copied:?}");
+    };
+    let manifest = || shared.write_manifest(&targets[0]).unwrap();
+    let found = |seed| shown(&open(&rebuilt(seed, &bucket, Rebuilding::default()).0, &targets).unwrap()).len();
+    engine.append(rows(0, 100)).unwrap();
+    engine.seal().unwrap();
+    // It knows of a segment that is to come, and that is there when it has come.
+    assert!(manifest());
+    assert_eq!(found(70), 0);
+    copy();
+    assert_eq!(found(71), 100);
+    engine.append(rows(100, 200)).unwrap();
+    engine.seal().unwrap();
+    copy();
+    assert_eq!(found(72), 200);
+    // Merged before any manifest names them.
+    engine.compact().unwrap();
+    assert_eq!(shared.segments().len(), 1);
+    assert!(!manifest(), "what they became is not there");
+    assert_eq!(found(73), 200);
+    look_once(&env, &engine);
+    assert_eq!(segments_in(&bucket).len(), 3, "what took a place does not wait");
+    assert!(manifest());
+    assert_eq!(found(74), 200);
+}
+
+/// The archive's thread looks once.
+fn look_once(env: &SimEnv, engine: &Engine) {
+    env.advance(Duration::from_secs(1));
+    Errands::default().look(engine.shared_for_tests());
 }
