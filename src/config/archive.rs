@@ -31,6 +31,17 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    /// Whether another place is in it.
+    fn holds(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::S3 { bucket, prefix }, Self::S3 { bucket: of_other, prefix: inner }) => {
+                bucket == of_other && (prefix.is_empty() || inner == prefix || inner.starts_with(&format!("{prefix}/")))
+            }
+            (Self::Directory(outer), Self::Directory(inner)) => inner.starts_with(outer),
+            _ => false,
+        }
+    }
+
     pub(super) fn parse(text: &str) -> Option<Self> {
         if let Some(rest) = text.strip_prefix("s3://") {
             let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
@@ -80,7 +91,7 @@ impl ArchiveSettings {
             targets.push((section.clone(), further(given, &section)));
             number += 1;
         }
-        let mut known = BTreeSet::new();
+        let (mut known, mut places) = (BTreeSet::new(), Vec::<(Option<String>, Place, String)>::new());
         for (section, target) in targets.iter().filter_map(|(section, target)| Some((section, target.as_ref()?))) {
             given.faults.extend(faults_of(section, target, data));
             if let Some(place) = &target.target
@@ -88,6 +99,17 @@ impl ArchiveSettings {
             {
                 given.faults.push(format!("{section}: another target has the name `{}`, or is there", target.name));
             }
+            let Some(place) = &target.target else { continue };
+            let is_near = |(endpoint, other, _): &&(Option<String>, Place, String)| {
+                *endpoint == target.endpoint && other != place && (other.holds(place) || place.holds(other))
+            };
+            if let Some((.., other)) = places.iter().find(is_near) {
+                given.faults.push(format!(
+                    "{section}: the targets `{other}` and `{}` lie one in the other: give each a place of its own",
+                    target.name
+                ));
+            }
+            places.push((target.endpoint.clone(), place.clone(), target.name.clone()));
         }
         let first = targets.first().and_then(|(_, first)| first.clone())?;
         let ArchiveTarget { ack_timeout, local_index_budget, cold_cache, .. } = first;
@@ -237,6 +259,11 @@ mod tests {
         let s3 = |bucket: &str, prefix: &str| Some(Place::S3 { bucket: bucket.into(), prefix: prefix.into() });
         assert_eq!((Place::parse("s3://logs"), Place::parse("s3://logs/a/b/")), (s3("logs", ""), s3("logs", "a/b")));
         assert_eq!(Place::parse("file:///var/archive"), Some(Place::Directory("/var/archive".into())));
+        let holds = |outer: &str, inner: &str| Place::parse(outer).unwrap().holds(&Place::parse(inner).unwrap());
+        assert!(holds("s3://logs", "s3://logs/a") && holds("s3://logs/a", "s3://logs/a/b"));
+        assert!(holds("file:///a", "file:///a/b") && !holds("file:///a/b", "file:///a"));
+        assert!(!holds("s3://logs/a", "s3://logs/ab") && !holds("s3://logs", "s3://other/a"));
+        assert!(!holds("file:///a", "file:///ab") && !holds("file:///a", "s3://a/b"));
         for wrong in ["logs", "s3://", "s3:///a", "s3://a:b@c", "s3://a/b//c", "s3://a/../b", "file://a", "file:///"] {
             assert_eq!(Place::parse(wrong), None, "{wrong}");
         }

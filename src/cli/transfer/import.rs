@@ -111,13 +111,22 @@ pub(in crate::cli) fn run(args: &ImportArgs) -> Result<(), Failure> {
         id_field: args.id_field.clone(),
         message_field: args.message_field.clone(),
     };
-    let (mut total, mut files) = (0, 0);
+    let (mut total, mut files, mut passed) = (0, 0, Vec::new());
     for path in &args.paths {
-        find(path, settings.format, &mut |found| {
+        let passed_over = &mut |path: &Path| passed.push(path.to_owned());
+        find(path, settings.format, passed_over, &mut |found| {
             (total, files) = (total + found.bytes, files + 1);
             Ok(())
         })
         .map_err(|what| Failure::Failed(printable(&what).into()))?;
+    }
+    if let Some(first) = passed.first() {
+        let first = first.display().to_string();
+        eprintln!(
+            "{} files are passed over for their names, such as {}: name them one by one where they are to be imported",
+            passed.len(),
+            printable(&first)
+        );
     }
     if files == 0 {
         return Err(Failure::Failed("there is nothing to import there: no file of a kind that --format names".into()));
@@ -126,7 +135,7 @@ pub(in crate::cli) fn run(args: &ImportArgs) -> Result<(), Failure> {
     let mut importer = Importer::new(client, settings.id_field(), total);
     let mut done = Ok(());
     for path in &args.paths {
-        done = find(path, settings.format, &mut |found| importer.file(&settings, &found.path));
+        done = find(path, settings.format, &mut |_| (), &mut |found| importer.file(&settings, &found.path));
         if done.is_err() {
             break;
         }
@@ -207,7 +216,8 @@ impl Importer {
             (_, Some(stuck)) => Err(format!("{}: {stuck}", self.file)),
             (Err(what), None) => {
                 self.sums.broken += 1;
-                self.sums.blame(format!("{}: {what}", self.file));
+                // However much else is wrong.
+                eprintln!("{}", printable(&format!("{}: {what}", self.file)));
                 Ok(())
             }
             (Ok(()), None) => Ok(()),

@@ -261,7 +261,7 @@ pub(super) async fn take_over(
 }
 
 /// An object that is missing is no fault of who asked.
-fn of_archive(error: Error) -> Error {
+pub(super) fn of_archive(error: Error) -> Error {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::Corrupt => Error::new(ErrorKind::Unavailable, error.to_string()),
         _ => error,

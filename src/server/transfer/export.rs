@@ -5,6 +5,7 @@
 //! * One export runs at a time. It ends when its answer is not waited for any more; what it wrote stays, and the next one goes on.
 //! * What is asked for wrongly is refused before anything is written.
 use super::super::access::{Caller, Changed, audit};
+use super::super::archive::of_archive;
 use super::super::backup::whole_path;
 use super::super::body::read_whole;
 use super::super::deletion::time;
@@ -106,7 +107,7 @@ fn make(server: &Server, asked: &Asked, teller: &mut Teller) -> Result<Found, Ap
     let mut tell = |found: Found, until: i64| {
         teller.tell(|| json!({ "rows": found.rows, "parts": found.parts, "until": until.div_euclid(1_000_000) }))
     };
-    Ok(Export { engine, bucket, spool, cancel }.run(&asked.wanted, &mut tell)?)
+    Ok(Export { engine, bucket, spool, cancel }.run(&asked.wanted, &mut tell).map_err(of_archive)?)
 }
 
 /// What came of an export.

@@ -14,16 +14,17 @@ pub(crate) struct Found {
     pub(crate) bytes: u64,
 }
 
-/// Calls `take` with the files that a path means.
+/// Calls `take` with the files that a path means, and `passed` with those that lie there and are not meant by their names.
 pub(crate) fn find(
     path: &Path,
     format: Format,
+    passed: &mut dyn FnMut(&Path),
     take: &mut dyn FnMut(Found) -> Result<(), String>,
 ) -> Result<(), String> {
     let about = |e: std::io::Error| format!("cannot read {}: {e}", path.display());
     let metadata = path.metadata().map_err(about)?;
     if metadata.is_dir() {
-        walk(path, format, 0, take)
+        walk(path, format, 0, passed, take)
     } else {
         take(Found { path: path.to_owned(), bytes: metadata.len() })
     }
@@ -33,6 +34,7 @@ fn walk(
     folder: &Path,
     format: Format,
     depth: usize,
+    passed: &mut dyn FnMut(&Path),
     take: &mut dyn FnMut(Found) -> Result<(), String>,
 ) -> Result<(), String> {
     if depth > DEPTH_MAX {
@@ -52,9 +54,11 @@ fn walk(
             continue;
         }
         if metadata.is_dir() {
-            walk(&path, format, depth + 1, take)?;
+            walk(&path, format, depth + 1, passed, take)?;
         } else if is_meant(&name, format) {
             take(Found { path: path.clone(), bytes: metadata.len() })?;
+        } else {
+            passed(&path);
         }
     }
     Ok(())

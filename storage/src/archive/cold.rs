@@ -160,6 +160,10 @@ impl ColdFile {
     fn get(&self, offset: u64, buf: &mut [u8]) -> Result<Fetched> {
         let (mut failed, id, reach) = (None, self.record.id, &self.shared.reach);
         let now = || self.shared.env.monotonic();
+        let places: Vec<String> = self.copies.iter().map(|copy| copy.bucket.place()).collect();
+        if let Some(why) = reach.just_missed(places.iter().map(String::as_str), now()) {
+            return Err(Error::new(ErrorKind::Unavailable, why));
+        }
         let missed = |copy: &&Copy| reach.is_missed(&copy.bucket.place(), now());
         let (last, first): (Vec<&Copy>, Vec<&Copy>) = self.copies.iter().partition(missed);
         for copy in first.into_iter().chain(last) {
@@ -198,6 +202,16 @@ impl ColdFile {
         let fetched = Fetched { gets: 1, bytes: buf.len() as u64 };
         self.shared.fetched.note(fetched);
         Ok(fetched)
+    }
+
+    /// What comes is not what was stored: it is left out of answers for a while.
+    fn not_as_stored(&self) -> Error {
+        let id = self.record.id;
+        let message = format!(
+            "segment {id:016x} in the archive does not come as it was stored: `logyard archive verify` says whether it is damaged there"
+        );
+        self.shared.reach.damaged(id, message.clone(), self.shared.env.monotonic());
+        Error::new(ErrorKind::Unavailable, message)
     }
 
     fn block_at(&self, offset: u64) -> usize {
@@ -272,7 +286,7 @@ impl ColdFile {
                     fetched.gets += self.get(self.record.index_at, &mut index)?.gets;
                 }
                 if crc32fast::hash(&index) != self.record.index_crc {
-                    return Err(not_as_stored(id));
+                    return Err(self.not_as_stored());
                 }
                 (index, fetched)
             }
@@ -345,7 +359,7 @@ impl Backing for ColdFile {
         match self.copies.get(times as usize) {
             Some(other) => self.get_from(other, offset, buf).map(Some),
             // Nothing is lost by that: what is there may be sound, and come as it is the next time.
-            None => Err(not_as_stored(id)),
+            None => Err(self.not_as_stored()),
         }
     }
 }
@@ -406,13 +420,6 @@ pub(crate) fn kept(env: &dyn Env, path: &Path) -> Option<(ArchiveRecord, Vec<u8>
 /// Where the head of each block begins and ends in a segment, in their order.
 pub(crate) fn heads(footer: &Footer) -> impl Iterator<Item = (u64, u64)> + '_ {
     footer.blocks.iter().map(|block| (block.offset + block.pages_len, block.offset + block.stored_bytes()))
-}
-
-fn not_as_stored(id: u64) -> Error {
-    let message = format!(
-        "segment {id:016x} in the archive does not come as it was stored: `logyard archive verify` says whether it is damaged there"
-    );
-    Error::new(ErrorKind::Unavailable, message)
 }
 
 fn outside(id: u64, offset: u64) -> Error {

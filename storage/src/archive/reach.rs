@@ -1,17 +1,20 @@
 //! Which targets did not answer lately, and which segments they did not have: so that nobody waits for them again at once.
 //!
-//! Invariant: what is said of a target or a segment holds for [`LATELY`]; then it is asked again.
+//! Invariant: what is said of a target or a segment holds for [`LATELY`], of damage for [`DAMAGED`]; then it is asked again.
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long it is believed that something cannot be had.
 const LATELY: Duration = Duration::from_secs(10);
+/// And that something is damaged.
+const DAMAGED: Duration = Duration::from_secs(600);
 
 #[derive(Default)]
 struct Inner {
     targets: BTreeMap<String, Duration>,
     segments: BTreeMap<u64, Duration>,
+    damaged: BTreeMap<u64, Duration>,
     why: String,
 }
 
@@ -25,7 +28,7 @@ impl Reach {
     }
 
     /// A target did not answer.
-    pub(super) fn missed(&self, place: String, why: String, now: Duration) {
+    pub(crate) fn missed(&self, place: String, why: String, now: Duration) {
         let mut inner = self.inner();
         inner.targets.insert(place, now + LATELY);
         inner.why = why;
@@ -36,6 +39,21 @@ impl Reach {
         let mut inner = self.inner();
         inner.segments.insert(segment, now + LATELY);
         inner.why = why;
+    }
+
+    /// What every target had of a segment was damaged: it will be so again, and is not asked for so soon.
+    pub(super) fn damaged(&self, segment: u64, why: String, now: Duration) {
+        let mut inner = self.inner();
+        inner.damaged.insert(segment, now + DAMAGED);
+        inner.why = why;
+    }
+
+    /// Whether none of some targets is worth asking, since each failed a moment ago. Gives why.
+    pub(super) fn just_missed<'p>(&self, places: impl IntoIterator<Item = &'p str>, now: Duration) -> Option<String> {
+        let inner = self.inner();
+        let is_fresh = |place: &str| inner.targets.get(place).is_some_and(|until| *until > now + LATELY / 2);
+        let mut places = places.into_iter().peekable();
+        (places.peek().is_some() && places.all(is_fresh)).then(|| inner.why.clone())
     }
 
     /// A target answered, and had a segment.
@@ -55,7 +73,8 @@ impl Reach {
 
     /// Whether no target had a segment lately.
     pub(crate) fn is_lacked(&self, segment: u64, now: Duration) -> bool {
-        self.inner().segments.get(&segment).is_some_and(|until| now < *until)
+        let inner = self.inner();
+        [&inner.segments, &inner.damaged].iter().any(|all| all.get(&segment).is_some_and(|until| now < *until))
     }
 
     /// What was said last of something that cannot be had at the moment; nothing where everything can.
@@ -63,7 +82,9 @@ impl Reach {
         let mut inner = self.inner();
         inner.targets.retain(|_, until| now < *until);
         inner.segments.retain(|_, until| now < *until);
-        (!inner.targets.is_empty() || !inner.segments.is_empty()).then(|| inner.why.clone())
+        inner.damaged.retain(|_, until| now < *until);
+        let all = [inner.targets.len(), inner.segments.len(), inner.damaged.len()];
+        all.iter().any(|count| *count > 0).then(|| inner.why.clone())
     }
 }
 
@@ -83,6 +104,14 @@ mod tests {
         reach.answered("a", 7);
         assert_eq!(reach.why(at), None);
         reach.missed("a".into(), "down".into(), at);
+        assert_eq!(reach.just_missed(["a"], at).as_deref(), Some("down"));
+        assert_eq!((reach.just_missed(["a", "b"], at), reach.just_missed(["a"], at + LATELY / 2)), (None, None));
+        assert_eq!(reach.just_missed([], at), None);
         assert_eq!(reach.why(at + LATELY), None);
+        // What is damaged is not sound again because another part of it is.
+        reach.damaged(7, "damaged".into(), at);
+        reach.answered("a", 7);
+        assert!(reach.is_lacked(7, at + LATELY) && !reach.is_lacked(7, at + DAMAGED));
+        assert_eq!((reach.why(at).as_deref(), reach.why(at + DAMAGED)), (Some("damaged"), None));
     }
 }

@@ -24,6 +24,8 @@ use tokio::runtime::Runtime;
 
 /// How often making an object is begun, and a read that was answered with too little.
 const ATTEMPTS: u32 = 4;
+/// Bytes a second of a target that is slow and not out.
+const SLOW_BYTES_PER_SECOND: u64 = 500_000;
 /// The first pause before a request is tried again, where the longest is not shorter.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// Where objects are written before they have their name, in a directory.

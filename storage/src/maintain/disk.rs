@@ -46,9 +46,12 @@ impl Shared {
         }
         self.disk.looked.store(now, Ordering::Relaxed);
         let mut full = self.is_disk_full(budget);
-        if full && let Some(turn) = self.try_turn() {
-            self.make_room_by_leaving(&turn)?;
-            drop(turn);
+        // Where the archive does not answer, nobody waits for it here.
+        if full
+            && self.archive.unreached().is_none()
+            && let Some(_alone) = self.archive.leaves_alone()
+        {
+            self.make_room_by_leaving()?;
             full = self.is_disk_full(budget);
         }
         if full && self.options.when_full == WhenFull::DropOldest {

@@ -123,9 +123,10 @@ impl Shared {
         }
         self.drop_segments(&plan.drop)?;
         self.forget_effects(report.at)?;
-        self.let_leave(&turn, &plan.leave)?;
         self.rewrite_all(&turn, plan.rewrite)?;
         self.summarise(&report);
+        drop(turn);
+        self.let_leave(&plan.leave)?;
         Ok(report)
     }
 
@@ -147,10 +148,10 @@ impl Shared {
         self.plan_rewrites(&turn, kept, cut, Worth::Thin, &mut report, &mut plan)?;
         report.count(&plan);
         self.drop_segments(&plan.drop)?;
-        self.let_leave(&turn, &plan.leave)?;
         self.rewrite_all(&turn, plan.rewrite)?;
         self.summarise(&report);
-        Ok(())
+        drop(turn);
+        self.let_leave(&plan.leave)
     }
 
     fn rewrite_all(&self, turn: &Turn<'_>, segments: Vec<(LiveSegment, Leaving)>) -> Result<()> {

@@ -100,7 +100,7 @@ pub(super) struct Chores {
     merged_at: u64,
     clock_written: Duration,
     /// The number of the next segment when budgets were looked at.
-    budgets_at: u64,
+    budgets_at: (u64, u64),
     failures: [Failure; 7],
 }
 
@@ -112,7 +112,7 @@ impl Chores {
             scrubbed: Bucket::new(shared.options.scrub_bytes_per_second, SCRUB_SAVES, now),
             merged_at: 0,
             clock_written: now,
-            budgets_at: 0,
+            budgets_at: (0, 0),
             failures: Default::default(),
         }
     }
@@ -199,10 +199,11 @@ impl Chores {
     }
 
     fn keep_budgets(&mut self, shared: &Shared) -> Result<()> {
-        let next = shared.next_segment.load(Ordering::SeqCst);
-        if next != self.budgets_at {
+        // What was copied to the archive can leave now.
+        let seen = (shared.next_segment.load(Ordering::SeqCst), shared.archive.copied());
+        if seen != self.budgets_at {
             shared.retain_budgets(&self.throttle)?;
-            self.budgets_at = next;
+            self.budgets_at = seen;
         }
         Ok(())
     }

@@ -5,11 +5,13 @@
 //! * A write whose answer was lost may have been carried out: before it counts as failed, what is there is looked at.
 //! * What is swapped is read back. What is made new is read back by whoever makes it: by its digest.
 use super::said::{is_there, kind_of};
-use super::{ATTEMPTS, Store, tag_of};
+use super::{ATTEMPTS, SLOW_BYTES_PER_SECOND, Store, tag_of};
 use crate::archive::bucket::{Bucket, Bytes, Put};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::MIB;
 use opendal::Buffer;
+use std::future::{Future, IntoFuture};
+use std::time::{Duration, Instant};
 
 /// Length up to which an object is one request.
 const SINGLE_BYTES_MAX: u64 = 64 * MIB as u64;
@@ -33,13 +35,14 @@ impl Store {
     pub(super) fn make(&self, name: &str, len: u64, bytes: &Bytes<'_>) -> Result<Put> {
         let is_long = len > SINGLE_BYTES_MAX;
         let mut attempt = 1;
+        let end = Instant::now() + self.patience_of_writing(len);
         let put = loop {
             // Of a long one all parts would be sent before it turns out to be there. After a failure it may be there because
             // the answer alone was lost; where that is not said, the condition of the next write says it.
             if (is_long || attempt > 1) && matches!(self.len(name), Ok(Some(_))) {
                 break Put::Existed;
             }
-            let e = match self.write_once(name, len, bytes) {
+            let e = match self.write_once(name, len, bytes, end) {
                 Ok(put) => break put,
                 Err(Failed::Source(e)) => return Err(e),
                 Err(Failed::Store(e)) => e,
@@ -60,15 +63,18 @@ impl Store {
     }
 
     /// Makes an object by one writer.
-    fn write_once(&self, name: &str, len: u64, bytes: &Bytes<'_>) -> std::result::Result<Put, Failed> {
+    fn write_once(&self, name: &str, len: u64, bytes: &Bytes<'_>, end: Instant) -> std::result::Result<Put, Failed> {
         let mut options = self.writing().map_err(Failed::Source)?.writer_with(name).if_not_exists(true);
         if len > SINGLE_BYTES_MAX {
             options = options.chunk(PART_BYTES);
         }
-        let mut writer = self.runtime.block_on(options.into_future())?;
-        let written = self.feed(&mut writer, len, bytes);
-        let closed = written.and_then(|()| Ok(self.runtime.block_on(writer.close())?));
+        let mut writer = self.until(end, name, options.into_future())?;
+        let written = self.feed(&mut writer, name, len, bytes, end);
+        let closed = written.and_then(|()| self.until(end, name, writer.close()).map(drop));
         let Err(e) = closed else { return Ok(Put::Made) };
+        if Instant::now() >= end {
+            return Err(e);
+        }
         // What was sent of it goes; where that fails, the bucket's own rules remove it one day.
         let _gone = self.runtime.block_on(writer.abort());
         match e {
@@ -77,7 +83,37 @@ impl Store {
         }
     }
 
-    fn feed(&self, writer: &mut opendal::Writer, len: u64, bytes: &Bytes<'_>) -> std::result::Result<(), Failed> {
+    /// How long making an object is waited for in all, however often it is begun.
+    fn patience_of_writing(&self, len: u64) -> Duration {
+        let bytes = Duration::from_millis(len.saturating_mul(1_000) / SLOW_BYTES_PER_SECOND);
+        self.patience.saturating_mul(3).saturating_add(bytes)
+    }
+
+    /// Waits for a part of it, until that time is over.
+    fn until<T>(
+        &self,
+        end: Instant,
+        name: &str,
+        work: impl Future<Output = opendal::Result<T>>,
+    ) -> std::result::Result<T, Failed> {
+        let left = end.saturating_duration_since(Instant::now());
+        match self.runtime.block_on(async { tokio::time::timeout(left, work).await }) {
+            Ok(done) => Ok(done?),
+            Err(_) => {
+                let message = format!("cannot write {}/{name}: it does not answer in time", self.place);
+                Err(Failed::Source(Error::new(ErrorKind::Unavailable, message)))
+            }
+        }
+    }
+
+    fn feed(
+        &self,
+        writer: &mut opendal::Writer,
+        name: &str,
+        len: u64,
+        bytes: &Bytes<'_>,
+        end: Instant,
+    ) -> std::result::Result<(), Failed> {
         let whole = |at: u64, n: u64| -> Result<Vec<u8>> {
             let mut piece = vec![0; n as usize];
             bytes(at, &mut piece)?;
@@ -88,7 +124,7 @@ impl Store {
         while at < len {
             let n = step.min(len - at);
             let piece = whole(at, n).map_err(Failed::Source)?;
-            self.runtime.block_on(writer.write(Buffer::from(piece)))?;
+            self.until(end, name, writer.write(Buffer::from(piece)))?;
             at += n;
         }
         Ok(())

@@ -3,15 +3,12 @@
 //! Invariants
 //! * What is given has the length that was asked for, and bytes that come with a tag are those of the tag.
 use super::said::{is_in_part, is_there, kind_of};
-use super::{ATTEMPTS, Store, tag_of};
+use super::{ATTEMPTS, SLOW_BYTES_PER_SECOND, Store, tag_of};
 use crate::archive::bucket::Bucket;
 use crate::error::{Error, ErrorKind, Result};
 use opendal::Buffer;
 use std::time::Duration;
 use tokio::time::timeout;
-
-/// Bytes a second of a target that is slow and not out.
-const SLOW_BYTES_PER_SECOND: u64 = 500_000;
 
 impl Store {
     /// How long so many bytes are waited for in all, however often they are asked for: somebody waits for them.

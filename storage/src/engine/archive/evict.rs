@@ -4,46 +4,29 @@
 //! the file is removed. A crash in between leaves a file too many, which the next start removes.
 //!
 //! Invariants
-//! * A file goes only where a copy of it was verified in a target that is configured, and was this directory's a moment ago.
+//! * A file goes only where a copy of it was verified in a target that is configured, and was there, and the target this directory's, a
+//!   moment ago.
+//! * No turn is held, and nobody waits, while a target is asked.
 use super::{LiveSegment, Shared};
 use crate::archive::{heads, to_keep};
 use crate::catalog::{ArchiveRecord, Change, Residency};
 use crate::env::write_file_atomic;
-use crate::error::{Error, Result};
-use crate::maintain::Turn;
+use crate::error::{Error, ErrorKind, Result};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Shared {
     /// Lets the file of a segment go, if it is in the archive and here. Says whether it went.
+    ///
+    /// The target is asked before the turn is taken, for which others wait.
     pub(crate) fn evict(&self, id: u64) -> Result<bool> {
-        self.evict_within(&self.turn(), id)
-    }
-
-    /// Lets files of segments go that are in the archive, until the disk is below its mark: those with the oldest rows first.
-    pub(crate) fn make_room_by_leaving(&self, turn: &Turn<'_>) -> Result<()> {
-        let mut segments = self.segments();
-        segments.sort_by_key(|live| (live.record.time_max, live.record.id));
-        for live in segments {
-            if !self.is_disk_short() {
-                break;
-            }
-            self.evict_within(turn, live.record.id)?;
-        }
-        Ok(())
-    }
-
-    /// Lets files of segments go.
-    pub(crate) fn let_leave(&self, turn: &Turn<'_>, ids: &BTreeSet<u64>) -> Result<()> {
-        ids.iter().try_for_each(|id| self.evict_within(turn, *id).map(drop))
-    }
-
-    fn evict_within(&self, _turn: &Turn<'_>, id: u64) -> Result<bool> {
-        let (Some(live), Some(record)) = (self.live(id), self.archive.record(id)) else { return Ok(false) };
-        if record.is_away() || self.archive.copies(&record).is_empty() || self.lost.touches(id) {
+        let Some(record) = self.archive.record(id) else { return Ok(false) };
+        if record.is_away() || self.archive.copies(&record).is_empty() || !self.keeps_a_copy(&record)? {
             return Ok(false);
         }
-        if !self.keeps_a_copy(&record)? {
+        let _turn = self.turn();
+        let (Some(live), Some(record)) = (self.live(id), self.archive.record(id)) else { return Ok(false) };
+        if record.is_away() || self.archive.copies(&record).is_empty() || self.lost.touches(id) {
             return Ok(false);
         }
         self.keep_index(&live, &record)?;
@@ -53,6 +36,69 @@ impl Shared {
         self.settle(&live, &record, away, opened)?;
         self.abandon(vec![live.segment.path().to_path_buf()]);
         Ok(true)
+    }
+
+    /// Lets files of segments go that are in the archive, until the disk is below its mark: those with the oldest rows first.
+    /// No turn may be held.
+    pub(crate) fn make_room_by_leaving(&self) -> Result<()> {
+        let mut segments = self.segments();
+        segments.sort_by_key(|live| (live.record.time_max, live.record.id));
+        for live in segments {
+            if !self.is_disk_short() {
+                break;
+            }
+            self.evict(live.record.id)?;
+        }
+        Ok(())
+    }
+
+    /// Lets files of segments go. No turn may be held.
+    pub(crate) fn let_leave(&self, ids: &BTreeSet<u64>) -> Result<()> {
+        ids.iter().try_for_each(|id| self.evict(*id).map(drop))
+    }
+
+    /// Whether a copy of a segment is where the catalog says it is, in a target that is this directory's. A copy that is gone is
+    /// forgotten, and made again.
+    fn keeps_a_copy(&self, record: &ArchiveRecord) -> Result<bool> {
+        let mut failed = None;
+        for target in &self.archive.targets {
+            let Some(copy) = record.copy_in(&target.name) else { continue };
+            let found = self.own(target).and_then(|()| target.bucket.len(&copy.object));
+            match found {
+                Ok(Some(bytes)) if bytes == record.bytes => return Ok(true),
+                Ok(_) => {
+                    let message = format!(
+                        "{}/{} is gone, or not what was stored there: it is copied again",
+                        target.bucket.place(),
+                        copy.object
+                    );
+                    self.archive.blame(target, &Error::new(ErrorKind::Unavailable, message));
+                    self.forget_copy(record.id, &target.name)?;
+                }
+                Err(e) => {
+                    if e.kind() == ErrorKind::Unavailable {
+                        let (reach, now) = (&self.archive.cold.reach, self.env.monotonic());
+                        reach.missed(target.bucket.place(), e.to_string(), now);
+                    }
+                    failed = Some(failed.unwrap_or(e));
+                }
+            }
+        }
+        failed.map_or(Ok(false), Err)
+    }
+
+    /// Lets the catalog forget a copy that is not there.
+    fn forget_copy(&self, id: u64, target: &str) -> Result<()> {
+        let _turn = self.turn();
+        let Some(record) = self.archive.record(id) else { return Ok(()) };
+        let mut without = (*record).clone();
+        without.copies.retain(|copy| copy.target != target);
+        let (mut change, mut undo) = (Change::new(), Change::new());
+        change.put_archived(&without)?;
+        undo.put_archived(&record)?;
+        self.commit_catalog(&change, &undo)?;
+        self.archive.note(without);
+        Ok(())
     }
 
     /// Lets the catalog know where a segment's file is, then searches.

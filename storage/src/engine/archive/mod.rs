@@ -43,7 +43,8 @@ use manifest::Last;
 use owner::Hold;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 pub use wanted::ArchiveWait;
 use wanted::Wanted;
 
@@ -67,6 +68,10 @@ pub(crate) struct Archive {
     holds: Mutex<BTreeMap<String, Hold>>,
     /// Records below this number may be in a target; nothing where that was not looked at.
     covered: Mutex<BTreeMap<String, u64>>,
+    /// Held by whoever lets segments leave to make room.
+    leaving: Mutex<()>,
+    /// Copies that were noted.
+    copied: AtomicU64,
     /// Held by whoever confirms whose a target is.
     confirming: Mutex<()>,
     /// The last manifest of each target, once it was asked for.
@@ -158,6 +163,8 @@ impl Archive {
             holds: Mutex::default(),
             covered: Mutex::default(),
             confirming: Mutex::default(),
+            leaving: Mutex::default(),
+            copied: AtomicU64::default(),
             last: Mutex::default(),
             history: Mutex::default(),
             strangers: Mutex::default(),
@@ -243,6 +250,20 @@ impl Archive {
     /// Whether a segment's file can leave this disk: a copy of it can be read.
     pub(crate) fn can_leave(&self, id: u64) -> bool {
         self.record(id).is_some_and(|record| !record.is_away() && !self.copies(&record).is_empty())
+    }
+
+    /// Whoever makes room by letting segments leave, unless somebody does.
+    pub(crate) fn leaves_alone(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.leaving.try_lock() {
+            Ok(alone) => Some(alone),
+            Err(TryLockError::Poisoned(alone)) => Some(alone.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// How many copies were noted since the start.
+    pub(crate) fn copied(&self) -> u64 {
+        self.copied.load(Ordering::Relaxed)
     }
 
     /// Whether a segment is to go to the archive, and no copy of it is there yet.

@@ -235,7 +235,7 @@ impl Shared {
             }
         }
         if self.is_disk_short() {
-            self.make_room_by_leaving(&self.turn())?;
+            self.make_room_by_leaving()?;
         }
         Ok(())
     }

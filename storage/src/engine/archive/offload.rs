@@ -14,6 +14,7 @@ use crate::archive::{Put, Target, segment_object};
 use crate::catalog::{ArchiveRecord, ArchivedCopy, Change};
 use crate::error::{Error, ErrorKind, Result};
 use crate::planted;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How far an offload is.
@@ -287,6 +288,7 @@ impl Shared {
         };
         self.commit_catalog(&change, &undo)?;
         self.archive.note(record);
+        self.archive.copied.fetch_add(1, Ordering::Relaxed);
         if let Some(covered) = locked(&self.archive.covered).get_mut(&target.name) {
             *covered = (*covered).max(live.record.last_seq + 1);
         }

@@ -5,7 +5,6 @@
 //! * Whoever finds that it is somebody else's changes nothing there any more, until it is free or taken over.
 use super::{Shared, locked};
 use crate::archive::{Claim, OWNER, OWNER_BYTES_MAX, Owner, Target};
-use crate::catalog::ArchiveRecord;
 use crate::env::{read_file, write_file_atomic};
 use crate::error::{Error, ErrorKind, Result};
 use std::time::Duration;
@@ -43,6 +42,10 @@ impl Shared {
         let (found, tag) = match target.bucket.small(OWNER, OWNER_BYTES_MAX)? {
             Some((bytes, tag)) => {
                 (Some(Owner::decode(&bytes).map_err(|e| self.advise(target, &e.to_string()))?), Some(tag))
+            }
+            // Where copies are, it was there: what is there now is something else, such as the folder that another disk was mounted on.
+            None if self.archive.all().iter().any(|record| record.copy_in(&target.name).is_some()) => {
+                return Err(self.advise(target, "what was copied there is gone, and the object `owner` too"));
             }
             None => (None, None),
         };
@@ -83,18 +86,6 @@ impl Shared {
         if let Some(hold) = locked(&self.archive.holds).get_mut(&target.name) {
             hold.at = None;
         }
-    }
-
-    /// Whether a target that has a copy of a segment is this directory's: nobody else may remove it there.
-    pub(super) fn keeps_a_copy(&self, record: &ArchiveRecord) -> Result<bool> {
-        let mut failed = None;
-        for target in self.archive.targets.iter().filter(|target| record.copy_in(&target.name).is_some()) {
-            match self.own(target) {
-                Ok(()) => return Ok(true),
-                Err(e) => failed = Some(failed.unwrap_or(e)),
-            }
-        }
-        failed.map_or(Ok(false), Err)
     }
 
     /// Makes a target this directory's, whosever it was. Says whose.

@@ -109,8 +109,14 @@ pub fn rebuild(
         };
         before = take_over(&**bucket, &me)?.0.map(|owner| owner.to_string());
     }
-    let Found { manifest, mut wanted, newer, troubles } = look(env, &**bucket)?;
-    if !how.in_place {
+    let Found { manifest, mut wanted, newer, mut troubles } = look(env, &**bucket)?;
+    if how.in_place {
+        for Wanted { record, object, .. } in &wanted {
+            if bucket.len(object)? != Some(record.bytes) {
+                troubles.push(format!("{object} is missing, or not what it should be: {} records", record.rows));
+            }
+        }
+    } else {
         fetch_all(&**env, &layout, bucket, &wanted, told)?;
     }
     for wanted in &mut wanted {

@@ -1,5 +1,6 @@
 //! Segments that leave this machine and come back, on a simulated one with a simulated bucket.
 use super::*;
+use crate::archive::Bucket;
 use crate::archive::sim::{BucketFaults, SimBucket};
 use crate::batch::BatchBuilder;
 use crate::catalog::ServiceConfig;
@@ -133,6 +134,41 @@ fn rows_are_the_same_here_and_away_and_back_again() {
 }
 
 #[test]
+fn a_copy_that_is_gone_is_made_again_before_the_file_goes() {
+    let (env, bucket) = (SimEnv::new(10), SimBucket::new());
+    let engine = open(&env, &[target("main", &bucket)]).unwrap();
+    engine.append(rows(0, 300)).unwrap();
+    engine.offload(false, &mut quiet).unwrap();
+    let object = segments_in(&bucket).remove(0);
+    Bucket::remove(&bucket, &object).unwrap();
+    assert_eq!(engine.offload(true, &mut quiet).unwrap().evicted, 0);
+    assert_eq!((files(&env).len(), shown(&engine).len()), (1, 300));
+    assert!(engine.archive_status().targets[0].trouble.as_ref().is_some_and(|e| e.contains("is gone")));
+    let report = engine.offload(true, &mut quiet).unwrap();
+    assert_eq!((report.segments, report.evicted, files(&env).len()), (1, 1, 0));
+    assert_eq!(shown(&engine).len(), 300);
+}
+
+#[test]
+fn a_place_that_lost_everything_is_not_taken_for_an_empty_one() {
+    let (env, bucket) = (SimEnv::new(11), SimBucket::new());
+    let engine = open(&env, &[target("main", &bucket)]).unwrap();
+    engine.append(rows(0, 300)).unwrap();
+    engine.offload(false, &mut quiet).unwrap();
+    bucket.names().iter().for_each(|name| Bucket::remove(&bucket, name).unwrap());
+    engine.append(rows(300, 400)).unwrap();
+    let report = engine.offload(true, &mut quiet).unwrap();
+    assert_eq!((report.segments, report.evicted, bucket.names().len()), (0, 0, 0));
+    let trouble = engine.archive_status().targets.remove(0).trouble.unwrap();
+    assert!(trouble.contains("is gone") && trouble.contains("take-over"), "{trouble}");
+    // Where that is said to be right, everything is copied again before any file goes.
+    engine.take_over("main").unwrap();
+    engine.offload(true, &mut quiet).unwrap();
+    assert_eq!(engine.offload(true, &mut quiet).unwrap().failed, Vec::<String>::new());
+    assert_eq!((segments_in(&bucket).len(), files(&env).len(), shown(&engine).len()), (2, 0, 400));
+}
+
+#[test]
 fn several_are_copied_at_once_where_somebody_waits() {
     let (env, bucket) = (SimEnv::new(3), SimBucket::new());
     let engine = open(&env, &[Target { at_once: 3, ..target("main", &bucket) }]).unwrap();
@@ -236,7 +272,11 @@ fn a_bucket_that_is_out_is_said_and_nothing_is_lost() {
     assert_eq!(e.kind(), ErrorKind::Unavailable, "{e}");
     let e = engine.restore(&all_of_it(), &mut |_, _| Ok(())).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unavailable, "{e}");
+    let calls = bucket.calls();
+    assert_eq!(engine.search(&phrase("request 42")).unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(bucket.calls(), calls, "what failed a moment ago is not waited for again");
     bucket.fail(BucketFaults::default());
+    env.advance(Duration::from_secs(10));
     assert_eq!(shown(&engine), all);
 }
 
@@ -439,6 +479,7 @@ fn a_bucket_that_falls_silent_at_any_call_leaves_nothing_behind_that_counts() {
         let report = engine.offload(true, &mut quiet).unwrap();
         let calls = bucket.calls();
         bucket.fail(BucketFaults::default());
+        env.advance(Duration::from_secs(10));
         assert_eq!(shown(&engine), all);
         assert_eq!(engine.offload(true, &mut quiet).unwrap().evicted + report.evicted, 1);
         assert_eq!((segments_in(&bucket).len(), shown(&engine)), (1, all));
