@@ -46,13 +46,9 @@ fn columns() -> Vec<Column> {
 /// Writes a part; nothing where there are no rows.
 pub(super) fn write(spool: &Path, rows: &mut Rows<'_>) -> Result<Option<Written>> {
     let mut writer = ParquetWriter::new(Spool::new(spool)?, &columns(), &[]).map_err(failed)?;
-    let mut last = 0;
-    rows(&mut |row| {
-        last = row.record.seq.max(last);
-        writer.push(cells(&row.record)).map_err(failed)
-    })?;
+    rows(&mut |row| writer.push(cells(&row.record)).map_err(failed))?;
     let (spool, rows) = writer.finish().map_err(failed)?;
-    Ok((rows > 0).then_some(Written { spool, rows, last }))
+    Ok((rows > 0).then_some(Written { spool, rows }))
 }
 
 fn cells(record: &Record) -> Vec<Cell> {

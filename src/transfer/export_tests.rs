@@ -63,7 +63,8 @@ impl Machine {
                 parts.iter().filter(|(other, _)| other == folder).map(|(_, part)| part.clone()).collect();
             if !part.is_covered(&beside) {
                 let file =
-                    Spool::fetched(self.data.path(), &self.bucket, &format!("{folder}/{}", part.name())).unwrap();
+                    Spool::fetched(self.data.path(), &self.bucket, &format!("{folder}/{}", part.name()), &part.digest)
+                        .unwrap();
                 let read = PartRows::new(ParquetReader::of_file(file).unwrap()).unwrap();
                 let read: Vec<Streamed> = read.map(|row| row.unwrap()).collect();
                 assert!(read.is_sorted_by_key(|row| (row.record.time, row.record.seq)));
