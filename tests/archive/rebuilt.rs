@@ -173,3 +173,20 @@ fn a_backup_in_a_target_of_the_archive_is_rebuilt_too() {
     let server = start(&rebuilt, &directory.path().join("other"));
     assert_eq!((count(&server), self::answers(&server)), (RECORDS, answers));
 }
+
+#[test]
+fn a_backup_has_what_is_in_the_archive_alone_and_a_check_says_where_that_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, backup) = (directory.path().join("data"), directory.path().join("backup"));
+    let server = start(&data, &directory.path().join("archive"));
+    fill(&server);
+    let (code, out, told) = run(client(&server, directory.path()).args(["archive", "offload", "--evict"]));
+    assert_eq!(code, 0, "{out}{told}");
+    let (code, out, told) = run(client(&server, directory.path()).args(["backup", backup.to_str().unwrap()]));
+    assert_eq!(code, 0, "{out}{told}");
+    let here = Server::start_on(&backup);
+    assert_eq!(count(&here), RECORDS);
+    drop((server, here));
+    let (code, out, told) = run(crate::harness::logyard().args(["check", "--data", data.to_str().unwrap()]));
+    assert!(code == 0 && out.contains("in the archive alone"), "{out}{told}");
+}
